@@ -1,0 +1,59 @@
+/** Ids of everything that has one: a prefix that says what it is, and a UUIDv7 (RFC 9562 §5.7), so ids sort by time. */
+import { randomFillSync } from 'node:crypto';
+
+/** usr user · ses session · lgn login · rec recording · tgt target · crt certificate · agt agent · srv one start of a
+ *  service replica · req access request · evt audit event · err refusal · lck lock · inv invite · tok join token. */
+export type IdPrefix =
+  | 'usr'
+  | 'ses'
+  | 'lgn'
+  | 'rec'
+  | 'tgt'
+  | 'crt'
+  | 'agt'
+  | 'srv'
+  | 'req'
+  | 'evt'
+  | 'err'
+  | 'lck'
+  | 'inv'
+  | 'tok';
+
+export type Id<Prefix extends IdPrefix = IdPrefix> = `${Prefix}_${string}`;
+
+let lastMs = 0;
+let sequence = 0;
+const random = Buffer.alloc(16);
+
+/** A new id. Ids made by one process sort in the order in which they were made. */
+export function createId<Prefix extends IdPrefix>(prefix: Prefix, nowMs: number = Date.now()): Id<Prefix> {
+  return `${prefix}_${createUuidV7(nowMs)}`;
+}
+
+/** True for text of the form `prefix_` + 32 hexadecimal digits. */
+export function isId<Prefix extends IdPrefix>(prefix: Prefix, text: string): text is Id<Prefix> {
+  return text.length === prefix.length + 33 && text.startsWith(`${prefix}_`) && /_[0-9a-f]{32}$/.test(text);
+}
+
+/** The time (ms since the epoch) at which an id was made. */
+export function idTime(id: string): number {
+  return Number.parseInt(id.slice(4, 16), 16);
+}
+
+function createUuidV7(nowMs: number): string {
+  if (nowMs > lastMs) {
+    lastMs = nowMs;
+    sequence = 0;
+  } else {
+    sequence += 1;
+    if (sequence > 0xfff) {
+      lastMs += 1;
+      sequence = 0;
+    }
+  }
+  randomFillSync(random);
+  random.writeUIntBE(lastMs, 0, 6);
+  random.writeUInt16BE(0x7000 | sequence, 6);
+  random.writeUInt8((random.readUInt8(8) & 0x3f) | 0x80, 8);
+  return random.toString('hex');
+}

@@ -1,0 +1,70 @@
+/** The life of a process and of background work: signals, exit codes, deadlines, and nothing else. */
+import { toGatehouseError } from '../errors/errors.js';
+import type { Logger } from '../log/log.js';
+
+/** Starts work that goes on by itself; a failure is logged under `what`, never lost and never fatal. */
+export function runInBackground(task: () => Promise<unknown>, logger: Logger, what = 'background task failed'): void {
+  task().catch((thrown: unknown) => {
+    logger.error({ err: thrown }, what);
+  });
+}
+
+/**
+ * The result of `work`, or a rejection with `onTimeout()` after `ms`. `work` itself goes on; give it a signal where it
+ * can be stopped.
+ */
+export async function withDeadline<T>(work: Promise<T>, ms: number, onTimeout: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(onTimeout());
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves with the first of SIGINT and SIGTERM. A second one ends the process at once with code 130. */
+export async function waitForStopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let seen = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (seen) process.exit(130);
+      seen = true;
+      resolve(signal);
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+  });
+}
+
+export interface RunOptions {
+  readonly logger: Logger;
+  /** How long a stop may take before the process ends with code 1. Default 10 s. */
+  readonly stopTimeoutMs?: number;
+}
+
+/**
+ * Runs a service as this process: starts it, waits for a stop signal, disposes it. Exit codes: 0 stopped in order,
+ * 1 failed to start or to stop in time.
+ */
+export async function runService(start: () => Promise<AsyncDisposable>, options: RunOptions): Promise<number> {
+  let service: AsyncDisposable;
+  try {
+    service = await start();
+  } catch (thrown) {
+    options.logger.error({ err: toGatehouseError(thrown) }, 'start failed');
+    return 1;
+  }
+  await waitForStopSignal();
+  try {
+    await withDeadline(service[Symbol.asyncDispose]().then(), options.stopTimeoutMs ?? 10_000, () => new Error('the stop took too long'));
+    return 0;
+  } catch (thrown) {
+    options.logger.error({ err: thrown }, 'stop failed');
+    return 1;
+  }
+}

@@ -1,0 +1,1 @@
+export type { RoleOptions } from './role-options.js';

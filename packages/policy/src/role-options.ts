@@ -1,0 +1,18 @@
+/** Role options (D33): the strictest among the allowing roles that set one, else the default. */
+export interface RoleOptions {
+  /** Longest life of a certificate and of a session, ms. Default 12 h. */
+  readonly maxSessionTtlMs: number;
+  /** Ends a session after so long without activity, ms; undefined: never. */
+  readonly idleTimeoutMs: number | undefined;
+  readonly requireSessionMfa: boolean;
+  readonly audit: 'best_effort' | 'strict';
+  readonly lockMode: 'best_effort' | 'strict';
+  readonly pinSourceIp: boolean;
+  /** Most sessions of one person at a time; undefined: no limit. */
+  readonly maxSessions: number | undefined;
+  readonly forwardAgent: boolean;
+  readonly portForwarding: 'none' | 'local' | 'remote' | 'both';
+  readonly fileTransfer: 'none' | 'upload' | 'download' | 'both';
+  readonly sshSession: 'inspect' | 'end_to_end';
+  readonly desktopClipboard: 'none' | 'to_target' | 'from_target' | 'both';
+}

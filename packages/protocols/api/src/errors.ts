@@ -1,0 +1,49 @@
+/** Refusals of the host that every protocol says in its own words. The texts are those of the acceptance scenarios. */
+import { createErrorFactory } from '@gatehouse/kit/errors';
+
+export const hostErrors = {
+  CERTIFICATE_EXPIRED: {
+    kind: 'unauthenticated',
+    message: 'certificate expired at {at}; run gate login',
+    remedy: 'gate login',
+  },
+  CERTIFICATE_NOT_YET_VALID: {
+    kind: 'unauthenticated',
+    message: 'certificate is not valid before {from}; check the clock',
+  },
+  CERTIFICATE_REFUSED: {
+    kind: 'unauthenticated',
+    message: 'certificate is not accepted: {why}',
+    remedy: 'gate login',
+  },
+  CERTIFICATE_MISSING: {
+    kind: 'unauthenticated',
+    message: 'a certificate is needed; run gate login',
+    remedy: 'gate login',
+  },
+  TARGET_HIDDEN: {
+    kind: 'not_found',
+    message: 'no such target or no access: {target}',
+    remedy: 'gate ls',
+  },
+  LOGIN_NOT_ALLOWED: {
+    kind: 'permission_denied',
+    message: 'denied: no role of {user} allows login "{login}" on {target}',
+    remedy: 'gate ls {target}',
+  },
+  LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
+  TARGET_OFFLINE: { kind: 'unavailable', message: 'agent for {target} is offline' },
+  TARGET_UNREACHABLE: { kind: 'unavailable', message: 'could not reach {target}: {why}' },
+  DIAL_REFUSED_BY_AGENT: { kind: 'permission_denied', message: 'the agent of {target} refused: {why}' },
+  AUTH_UNAVAILABLE: {
+    kind: 'unavailable',
+    message: 'cannot be reached without auth-service just now; try again shortly',
+  },
+  AUDIT_UNAVAILABLE: { kind: 'unavailable', message: 'audit is not available' },
+  RECORDING_UNAVAILABLE: { kind: 'unavailable', message: 'recording is not available' },
+  SESSION_LIMIT: { kind: 'resource_exhausted', message: 'limit of {limit} sessions' },
+  SOURCE_ADDRESS: { kind: 'unauthenticated', message: 'this certificate is not for use from {address}' },
+  PROTOCOL_ERROR: { kind: 'invalid_argument', message: 'not understood: {why}' },
+} as const;
+
+export const hostError = createErrorFactory(hostErrors);

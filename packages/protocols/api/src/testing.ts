@@ -1,0 +1,2 @@
+/** The conformance suite of proxy facets comes here: `describeProtocol(protocol, fakeTarget)`. */
+export {};
