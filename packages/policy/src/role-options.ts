@@ -14,5 +14,21 @@ export interface RoleOptions {
   readonly portForwarding: 'none' | 'local' | 'remote' | 'both';
   readonly fileTransfer: 'none' | 'upload' | 'download' | 'both';
   readonly sshSession: 'inspect' | 'end_to_end';
-  readonly desktopClipboard: 'none' | 'to_target' | 'from_target' | 'both';
+  readonly desktopClipboard: 'off' | 'to_desktop' | 'from_desktop' | 'both';
 }
+
+/** What holds where no allowing role says otherwise. */
+export const defaultRoleOptions: RoleOptions = {
+  maxSessionTtlMs: 12 * 3_600_000,
+  idleTimeoutMs: undefined,
+  requireSessionMfa: false,
+  audit: 'best_effort',
+  lockMode: 'best_effort',
+  pinSourceIp: false,
+  maxSessions: undefined,
+  forwardAgent: false,
+  portForwarding: 'none',
+  fileTransfer: 'both',
+  sshSession: 'inspect',
+  desktopClipboard: 'off',
+};

@@ -1,0 +1,8 @@
+/** What can be wrong with a role or a lock. */
+import { createErrorFactory } from '@gatehouse/kit/errors';
+
+export const policyErrors = {
+  POLICY_INVALID: { kind: 'invalid_argument', message: 'the {kind} is not valid: {problems}' },
+} as const;
+
+export const policyError = createErrorFactory(policyErrors);
