@@ -3,7 +3,11 @@ import { toGatehouseError } from '../errors/errors.js';
 import type { Logger } from '../log/log.js';
 
 /** Starts work that goes on by itself; a failure is logged under `what`, never lost and never fatal. */
-export function runInBackground(task: () => Promise<unknown>, logger: Logger, what = 'background task failed'): void {
+export function runInBackground(
+  task: () => Promise<unknown>,
+  logger: Logger,
+  what = 'background task failed',
+): void {
   task().catch((thrown: unknown) => {
     logger.error({ err: thrown }, what);
   });
@@ -13,7 +17,11 @@ export function runInBackground(task: () => Promise<unknown>, logger: Logger, wh
  * The result of `work`, or a rejection with `onTimeout()` after `ms`. `work` itself goes on; give it a signal where it
  * can be stopped.
  */
-export async function withDeadline<T>(work: Promise<T>, ms: number, onTimeout: () => Error): Promise<T> {
+export async function withDeadline<T>(
+  work: Promise<T>,
+  ms: number,
+  onTimeout: () => Error,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
@@ -51,7 +59,10 @@ export interface RunOptions {
  * Runs a service as this process: starts it, waits for a stop signal, disposes it. Exit codes: 0 stopped in order,
  * 1 failed to start or to stop in time.
  */
-export async function runService(start: () => Promise<AsyncDisposable>, options: RunOptions): Promise<number> {
+export async function runService(
+  start: () => Promise<AsyncDisposable>,
+  options: RunOptions,
+): Promise<number> {
   let service: AsyncDisposable;
   try {
     service = await start();
@@ -61,7 +72,11 @@ export async function runService(start: () => Promise<AsyncDisposable>, options:
   }
   await waitForStopSignal();
   try {
-    await withDeadline(service[Symbol.asyncDispose]().then(), options.stopTimeoutMs ?? 10_000, () => new Error('the stop took too long'));
+    await withDeadline(
+      Promise.resolve(service[Symbol.asyncDispose]()),
+      options.stopTimeoutMs ?? 10_000,
+      () => new Error('the stop took too long'),
+    );
     return 0;
   } catch (thrown) {
     options.logger.error({ err: thrown }, 'stop failed');

@@ -1,0 +1,49 @@
+/** The private port of a service: `/healthz`, `/readyz` and `/metrics` (D29). Never reachable through the public port. */
+import fastify from 'fastify';
+
+import type { Logger } from '../log/log.js';
+
+/** What `/readyz` says. `status` is `not_ready` only where another replica would do better. */
+export interface Readiness {
+  readonly status: 'ready' | 'not_ready';
+  /** Why not ready: starting, draining, no_policy, spool_full, certificate_expired, no_database. */
+  readonly reasons?: readonly string[];
+  /** Shared dependencies that are down. */
+  readonly degraded: readonly string[];
+}
+
+export interface PrivatePortOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly logger: Logger;
+  readiness(): Readiness;
+  /** Prometheus text, or undefined where metrics are off. */
+  metrics?(): Promise<string>;
+}
+
+export interface PrivatePort extends AsyncDisposable {
+  /** `http://host:port`. */
+  readonly url: string;
+}
+
+export async function openPrivatePort(options: PrivatePortOptions): Promise<PrivatePort> {
+  const server = fastify({ logger: false, requestTimeout: 5_000, bodyLimit: 1024 });
+  server.get('/healthz', async () => ({ status: 'ok' }));
+  server.get('/readyz', async (_request, reply) => {
+    const readiness = options.readiness();
+    return reply.code(readiness.status === 'ready' ? 200 : 503).send(readiness);
+  });
+  server.get('/metrics', async (_request, reply) => {
+    const text = await options.metrics?.();
+    return reply.type('text/plain; version=0.0.4').send(text ?? '');
+  });
+  server.server.on('error', (error) => options.logger.error({ err: error }, 'private port failed'));
+  const url = await server.listen({ host: options.host, port: options.port });
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      await server.close();
+    },
+  };
+}

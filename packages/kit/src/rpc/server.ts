@@ -1,0 +1,172 @@
+/**
+ * gRPC servers with mutual TLS. A connection's way: TCP → (PROXY v2 header, on listeners behind the proxies) → TLS → HTTP/2.
+ * Each call's way: caller from the client certificate → the method's `callers` → decode → handler → encode.
+ * TLS is our own, so that certificates are replaced without a restart (`replaceTls`).
+ */
+import {
+  createServer as createTcpServer,
+  type AddressInfo,
+  type Server as TcpServer,
+  type Socket,
+} from 'node:net';
+import { Server as TlsServer, type TLSSocket } from 'node:tls';
+
+import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
+
+import type { Logger } from '../log/log.js';
+import { readProxyHeader } from '../net/net.js';
+import { addService } from './calls.js';
+import type { AnyCaller, BoundService } from './handlers.js';
+
+/** Key and certificates of a listener, PEM. */
+export interface TlsMaterial {
+  readonly key: string;
+  readonly certificate: string;
+  /** CA certificates that clients' certificates are verified with. */
+  readonly clientCa: string;
+}
+
+export interface RpcServerOptions<Caller extends AnyCaller> {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly tls: TlsMaterial;
+  /** Each connection starts with a PROXY v2 header (the listeners behind the one port). */
+  readonly proxyHeader?: boolean;
+  readonly services: readonly BoundService<Caller>[];
+  /** The caller of a verified certificate (DER), or of none. Throws to refuse it. Called for every rpc; cache inside. */
+  identify(certificate: Buffer | undefined): Caller;
+  readonly logger: Logger;
+  /** A raw service for hot paths with codecs of their own. */
+  readonly rawServices?: readonly {
+    readonly definition: Parameters<Server['addService']>[0];
+    readonly implementation: UntypedServiceImplementation;
+  }[];
+}
+
+export interface RpcServer extends AsyncDisposable {
+  readonly address: AddressInfo;
+  replaceTls(tls: TlsMaterial): void;
+  /** Client address of a raw call's peer (`call.getPeer()`). */
+  clientAddressOf(peer: string): string;
+}
+
+const maxMessageBytes = 4 << 20;
+const handshakeTimeoutMs = 10_000;
+
+/** Starts listening. @throws when the address is taken, or a method has no handler */
+export async function createRpcServer<Caller extends AnyCaller>(
+  options: RpcServerOptions<Caller>,
+): Promise<RpcServer> {
+  const connections = new Map<string, string>();
+  const server = new Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': 10_000,
+    'grpc.keepalive_time_ms': 20_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+  });
+  const addressOf = (peer: string) => connections.get(peer) ?? peer;
+  for (const service of options.services) addService(server, service, { ...options, addressOf });
+  for (const raw of options.rawServices ?? [])
+    server.addService(raw.definition, raw.implementation);
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const tls = createTls(options, (socket) => injector.injectConnection(socket));
+  const sockets = new Set<Socket>();
+  const listener = createTcpServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    acceptConnection(socket, tls, { ...options, connections });
+  });
+  await listen(listener, options);
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('not a TCP listener');
+  return {
+    address,
+    replaceTls: (material) => tls.setSecureContext(secureOptions(material)),
+    clientAddressOf: addressOf,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      injector.drain(1_000);
+      server.forceShutdown();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+async function listen(listener: TcpServer, options: { host: string; port: number }): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(options.port, options.host, () => {
+      listener.off('error', reject);
+      listener.on('error', () => listener.close());
+      resolve();
+    });
+  });
+}
+
+function secureOptions(material: TlsMaterial) {
+  return {
+    key: material.key,
+    cert: material.certificate,
+    ca: material.clientCa,
+    minVersion: 'TLSv1.3' as const,
+  };
+}
+
+function createTls<Caller extends AnyCaller>(
+  options: RpcServerOptions<Caller>,
+  onConnection: (socket: TLSSocket) => void,
+): TlsServer {
+  const tls = new TlsServer({
+    ...secureOptions(options.tls),
+    requestCert: true,
+    rejectUnauthorized: false,
+    ALPNProtocols: ['h2'],
+    handshakeTimeout: handshakeTimeoutMs,
+    sessionTimeout: 1,
+  });
+  tls.on('tlsClientError', (_error, socket) => socket.destroy());
+  tls.on('secureConnection', (socket) => {
+    socket.on('error', () => socket.destroy());
+    const certificate = socket.getPeerX509Certificate()?.raw;
+    try {
+      if (certificate !== undefined && !socket.authorized)
+        throw new Error(String(socket.authorizationError));
+      options.identify(certificate);
+    } catch (thrown) {
+      options.logger.warn({ err: thrown, address: socket.remoteAddress }, 'connection refused');
+      socket.destroy();
+      return;
+    }
+    onConnection(socket);
+  });
+  return tls;
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
+}
+
+function acceptConnection(
+  socket: Socket,
+  tls: TlsServer,
+  options: { proxyHeader?: boolean; logger: Logger; connections: Map<string, string> },
+): void {
+  if (options.proxyHeader !== true) {
+    tls.emit('connection', socket);
+    return;
+  }
+  readProxyHeader(socket, { timeoutMs: handshakeTimeoutMs }).then(
+    (header) => {
+      const peer = peerOf(socket);
+      options.connections.set(peer, `${header.address}:${header.port}`);
+      socket.once('close', () => options.connections.delete(peer));
+      tls.emit('connection', socket);
+    },
+    (thrown: unknown) => {
+      options.logger.warn({ err: thrown }, 'no PROXY header');
+      socket.destroy();
+    },
+  );
+}

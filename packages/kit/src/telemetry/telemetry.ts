@@ -1,0 +1,109 @@
+/**
+ * Metrics of a process: counters, gauges and histograms in Prometheus' text form, with a bound on label values.
+ * Tracing is OpenTelemetry's own (`telemetry-start.ts`), on only where `OTEL_*` variables name an endpoint.
+ */
+import { trace, type Span } from '@opentelemetry/api';
+
+/** Most different label sets of one metric; what comes after counts under `other`. */
+const maxSeries = 200;
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Metric {
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly series: Map<string, number>;
+  readonly read?: () => number;
+}
+
+export interface Counter {
+  add(by?: number, labels?: Labels): void;
+}
+
+export interface MetricRegistry {
+  counter(name: string, help: string): Counter;
+  /** A gauge that is read when asked for. */
+  gauge(name: string, help: string, read: () => number): void;
+  /** `bounds` are upper limits in the metric's unit, ascending. */
+  histogram(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+  ): (value: number, labels?: Labels) => void;
+  /** Prometheus text. */
+  render(): string;
+}
+
+export function createMetrics(): MetricRegistry {
+  const metrics = new Map<string, Metric>();
+  const register = (name: string, metric: Metric): Metric => {
+    const known = metrics.get(name) ?? metric;
+    metrics.set(name, known);
+    return known;
+  };
+  const counter = (name: string, help: string): Counter => {
+    const { series } = register(name, { help, type: 'counter', series: new Map() });
+    return { add: (by = 1, labels = {}) => increase(series, renderLabels(labels), by) };
+  };
+  return {
+    counter,
+    gauge(name, help, read) {
+      register(name, { help, type: 'gauge', series: new Map(), read });
+    },
+    histogram(name, help, bounds) {
+      const { series } = register(name, { help, type: 'histogram', series: new Map() });
+      return (value, labels = {}) => {
+        for (const bound of [...bounds, Infinity]) {
+          const le = bound === Infinity ? '+Inf' : String(bound);
+          increase(series, `_bucket${renderLabels({ ...labels, le })}`, value <= bound ? 1 : 0);
+        }
+        increase(series, `_sum${renderLabels(labels)}`, value);
+        increase(series, `_count${renderLabels(labels)}`, 1);
+      };
+    },
+    render: () => [...metrics].map(([name, metric]) => renderMetric(name, metric)).join(''),
+  };
+}
+
+function increase(series: Map<string, number>, key: string, by: number): void {
+  const known = series.has(key) || series.size < maxSeries ? key : '{overflow="other"}';
+  series.set(known, (series.get(known) ?? 0) + by);
+}
+
+function renderLabels(labels: Labels): string {
+  const pairs = Object.entries(labels).map(
+    ([name, value]) => `${name}=${JSON.stringify(value.slice(0, 64))}`,
+  );
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+function renderMetric(name: string, metric: Metric): string {
+  const plain = name.replaceAll('.', '_');
+  const head = `# HELP ${plain} ${metric.help}\n# TYPE ${plain} ${metric.type}\n`;
+  const lines =
+    metric.read === undefined
+      ? [...metric.series].map(([labels, value]) => `${plain}${labels} ${value}\n`)
+      : [`${plain} ${metric.read()}\n`];
+  return head + lines.join('');
+}
+
+/** The trace id of what is going on, for events and logs; undefined while tracing is off. */
+export function currentTraceId(): string | undefined {
+  const id = trace.getActiveSpan()?.spanContext().traceId;
+  return id === undefined || /^0+$/.test(id) ? undefined : id;
+}
+
+/** Runs `work` inside a span of low-cardinality `name`; ids are attributes. Costs nothing while tracing is off. */
+export async function inSpan<T>(
+  name: string,
+  attributes: Labels,
+  work: (span: Span) => Promise<T>,
+): Promise<T> {
+  return trace.getTracer('gatehouse').startActiveSpan(name, { attributes }, async (span) => {
+    try {
+      return await work(span);
+    } finally {
+      span.end();
+    }
+  });
+}
