@@ -1,4 +1,5 @@
 /** The identity payload: the one structured value that SSH and X.509 certificates of a person carry (D15). */
+import { pending } from './pending.js';
 
 /** Where a routed certificate leads (databases). */
 export interface Route {
@@ -23,4 +24,20 @@ export interface Identity {
   readonly sourceIp?: string;
   readonly requests?: readonly string[];
   readonly route?: Route;
+}
+
+/** Reads a payload. @throws IDENTITY_INVALID with the reason `identity` */
+export function parseIdentity(json: string): Identity {
+  return pending();
+}
+
+/** The payload as JSON. @throws IDENTITY_INVALID when it would be refused by {@link parseIdentity} */
+export function encodeIdentity(identity: Identity): string {
+  return pending();
+}
+
+/** The roles of the payload that the user still has. */
+export function effectiveRoles(identity: Identity, currentRoles: readonly string[]): string[] {
+  const current = new Set(currentRoles);
+  return identity.roles.filter((role) => current.has(role));
 }
