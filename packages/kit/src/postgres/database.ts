@@ -1,0 +1,84 @@
+/** A pool of connections as a kysely database. */
+import { basename, dirname } from 'node:path';
+
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+
+import type { Logger } from '../log/log.js';
+import { postgresError } from './errors.js';
+
+export interface DatabaseOptions {
+  /** `postgres://…` of a real server. */
+  readonly url?: string;
+  /** Path of PGlite's socket, `<directory>/.s.PGSQL.<port>`; at most 107 bytes. */
+  readonly socketPath?: string;
+  /** Default 10; behind PGlite's socket 4, because it runs one statement at a time. */
+  readonly maxConnections?: number;
+  /** Longest statement, default 30 s. PGlite's own limit is set where PGlite is started. */
+  readonly statementTimeoutMs?: number;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName?: string;
+  /** Told when an idle connection breaks; the pool opens another. */
+  readonly logger?: Logger;
+}
+
+/**
+ * Opens a database; connections are made when they are needed. The caller destroys it.
+ *
+ * `int8` comes back as a number (a value beyond 2⁵³ fails the query), `timestamptz` as a Date, `jsonb` parsed,
+ * `bytea` as a Buffer, `numeric` as text.
+ * @throws DATABASE_SETTINGS
+ */
+export function createDatabase<Schema>(options: DatabaseOptions): Kysely<Schema> {
+  const pool = new pg.Pool(poolConfig(options));
+  pool.on('error', (thrown) => {
+    options.logger?.warn({ err: thrown }, 'database connection lost');
+  });
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** Settings of one connection, shared by the pool and by listeners. */
+export function connectionConfig(options: DatabaseOptions): pg.ClientConfig {
+  const shared = {
+    application_name: options.applicationName ?? 'gatehouse',
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    types: { getTypeParser },
+  };
+  if (options.url !== undefined && options.socketPath === undefined) {
+    return {
+      ...shared,
+      connectionString: options.url,
+      statement_timeout: options.statementTimeoutMs ?? 30_000,
+    };
+  }
+  const port = /^\.s\.PGSQL\.(\d+)$/.exec(basename(options.socketPath ?? ''))?.[1];
+  if (options.socketPath === undefined || options.url !== undefined || port === undefined)
+    throw postgresError('DATABASE_SETTINGS');
+  return {
+    ...shared,
+    host: dirname(options.socketPath),
+    port: Number(port),
+    user: 'postgres',
+    database: 'postgres',
+  };
+}
+
+function poolConfig(options: DatabaseOptions): pg.PoolConfig {
+  const max = options.maxConnections ?? (options.socketPath === undefined ? 10 : 4);
+  return { ...connectionConfig(options), max, idleTimeoutMillis: 60_000 };
+}
+
+const int8 = 20;
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the type that pg declares for its parsers
+function getTypeParser(oid: number, format?: 'text' | 'binary'): any {
+  // oxlint-disable-next-line typescript/no-unsafe-return -- pg's own parsers are untyped
+  return oid === int8 && format !== 'binary' ? parseInt8 : pg.types.getTypeParser(oid, format);
+}
+
+function parseInt8(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`int8 beyond 2^53: ${text}`);
+  return value;
+}

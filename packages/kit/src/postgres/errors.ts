@@ -1,0 +1,21 @@
+/** Errors of the database layer. */
+import { createErrorFactory } from '../errors/errors.js';
+
+export const postgresErrors = {
+  MIGRATION_FAILED: {
+    kind: 'internal',
+    message: 'the database could not be migrated: {migration}',
+    remedy: 'read the cause in the log; the failed migration was rolled back',
+  },
+  MIGRATION_NAME: {
+    kind: 'internal',
+    message: 'a migration is not named NNNN_name.sql, or its number is taken: {file}',
+  },
+  DATABASE_SETTINGS: {
+    kind: 'invalid_argument',
+    message: 'a database needs either url or socketPath (…/.s.PGSQL.<port>)',
+  },
+  COORDINATION_CLOSED: { kind: 'unavailable', message: 'the service is stopping' },
+} as const;
+
+export const postgresError = createErrorFactory(postgresErrors);

@@ -1,0 +1,15 @@
+/**
+ * One way to a database, for PostgreSQL and for PGlite behind its socket: `pg` and kysely's PostgresDialect.
+ *
+ * PGlite is one session for everybody, so there are no named statements, no `SET` and no advisory locks of one's own:
+ * what needs a lock or a notice of change goes through {@link Coordination}.
+ */
+export { createDatabase, type DatabaseOptions } from './database.js';
+export {
+  createCoordination,
+  type Coordination,
+  type CoordinationOptions,
+  type LockedTransaction,
+} from './coordination.js';
+export { migrate, migrationsFolder, type MigrateOptions } from './migrate.js';
+export { postgresErrors } from './errors.js';

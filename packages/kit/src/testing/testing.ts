@@ -1,0 +1,2 @@
+/** Working doubles and helpers for tests. */
+export { createTestDatabase, type TestDatabase } from './test-database.js';
