@@ -1,0 +1,32 @@
+/**
+ * The event log and what travels on it. Events: `createAuditEvent` values become records by `encodeAuditRecord`
+ * (CloudEvents 1.0 binary mode) and come back by `decodeAuditRecord`. Recording chunks likewise. Drivers: embedded
+ * (tables of the embedded database); both drivers pass conformance.ts.
+ */
+export {
+  auditEventSchema,
+  decodeAuditRecord,
+  encodeAuditRecord,
+  eventKey,
+  type AuditActor,
+  type AuditEvent,
+  type AuditTarget,
+} from './audit-event.js';
+export {
+  decodeChunkRecord,
+  encodeChunkRecord,
+  type ChunkRecord,
+  type RecordingChunk,
+} from './chunk-record.js';
+export { boundEvent, boundEventAndNote, type BoundedEvent, type TrimmedField } from './bounds.js';
+export { createEmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded.js';
+export { eventLogErrors } from './errors.js';
+export {
+  maxBatchBytes,
+  maxBatchRecords,
+  topics,
+  type EventLog,
+  type LogRecord,
+  type StoredRecord,
+  type SubscribeOptions,
+} from './types.js';

@@ -1,0 +1,50 @@
+/** What an event log is: named topics of keyed records, read by groups, at least once, in order per key. */
+
+/** Topics of Gatehouse (D25). */
+export const topics = {
+  audit: 'gatehouse.audit.v1',
+  recordings: 'gatehouse.recordings.v1',
+  checkpoints: 'gatehouse.audit.checkpoints.v1',
+  deadLetters: 'gatehouse.audit.dead.v1',
+} as const;
+
+/** A send holds at most so many records and bytes (D25): the broker's limit is on the batch. */
+export const maxBatchRecords = 500;
+export const maxBatchBytes = 700 * 1024;
+
+/** A record as it is published. */
+export interface LogRecord {
+  /** Records of one key keep their order. At most 1 KiB. */
+  readonly key: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly value: Buffer;
+}
+
+/** A record as it is read. */
+export interface StoredRecord extends LogRecord {
+  readonly topic: string;
+  /** Where it lies; unique and rising within (topic, partition). */
+  readonly partition: number;
+  readonly position: bigint;
+}
+
+export interface SubscribeOptions {
+  readonly topic: string;
+  /** Members of one group share the records: each record goes to one of them. A new group begins at the oldest record. */
+  readonly group: string;
+  /**
+   * Gets records in order. They count as read once it resolves; when it rejects, the same records come again after a
+   * back-off, and nothing behind them goes ahead. The signal aborts when the subscription ends.
+   */
+  onBatch(records: readonly StoredRecord[], signal: AbortSignal): Promise<void>;
+}
+
+export interface EventLog extends AsyncDisposable {
+  /**
+   * Appends records, all or none; resolves when they are durable. Records of one call keep their order.
+   * @throws EVENT_LOG_TOO_LARGE (send less, or smaller), EVENT_LOG_UNAVAILABLE and anything else: try again later
+   */
+  publish(topic: string, records: readonly LogRecord[]): Promise<void>;
+  /** Starts reading; disposing the result waits for the batch under way. */
+  subscribe(options: SubscribeOptions): Promise<AsyncDisposable>;
+}

@@ -1,0 +1,2 @@
+/** Helpers for tests of recordings. */
+export {};
