@@ -1,0 +1,12 @@
+/** Sockets: the PROXY header, joining two connections, addresses. */
+export { netError, netErrors } from './errors.js';
+export { formatIpAddress, parseIpAddress } from './ip-address.js';
+export { joinStreams, type JoinOptions, type JoinResult } from './join-streams.js';
+export {
+  encodeProxyHeader,
+  maxProxyHeaderBytes,
+  parseProxyHeader,
+  readProxyHeader,
+  type Endpoint,
+  type ProxyHeader,
+} from './proxy-header.js';
