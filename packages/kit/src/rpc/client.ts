@@ -16,8 +16,9 @@ import {
 import { fromServiceError } from './status.js';
 
 export interface RpcClientTls {
-  /** CA certificates that the server's certificate is verified with, PEM. */
-  readonly serverCa: string;
+  /** CA certificates that the server's certificate is verified with, PEM. Undefined: any server; what it says must then be
+   *  proven otherwise (enrollment). */
+  readonly serverCa: string | undefined;
   /** Client key and certificate, PEM; none: anonymous. */
   readonly key?: string;
   readonly certificate?: string;
@@ -76,10 +77,13 @@ export function createRpcConnection(options: RpcConnectionOptions): RpcConnectio
 
 function openChannel(options: RpcConnectionOptions, tls: RpcClientTls): Channel {
   const credentials = ChannelCredentials.createSsl(
-    Buffer.from(tls.serverCa),
+    tls.serverCa === undefined ? null : Buffer.from(tls.serverCa),
     tls.key === undefined ? null : Buffer.from(tls.key),
     tls.certificate === undefined ? null : Buffer.from(tls.certificate),
-    { checkServerIdentity: (_host, certificate) => checkServer(options, certificate.raw) },
+    {
+      checkServerIdentity: (_host, certificate) => checkServer(options, certificate.raw),
+      rejectUnauthorized: tls.serverCa !== undefined,
+    },
   );
   return createChannel(options.address, credentials, {
     'grpc.ssl_target_name_override': options.serverName,

@@ -160,7 +160,8 @@ function acceptConnection(
   readProxyHeader(socket, { timeoutMs: handshakeTimeoutMs }).then(
     (header) => {
       const peer = peerOf(socket);
-      options.connections.set(peer, `${header.address}:${header.port}`);
+      if (header.source)
+        options.connections.set(peer, `${header.source.address}:${header.source.port}`);
       socket.once('close', () => options.connections.delete(peer));
       tls.emit('connection', socket);
     },

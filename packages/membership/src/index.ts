@@ -1,0 +1,11 @@
+export { createIdentifier, type Caller, type TrustedAuthorities } from './caller.js';
+export type { JoinOptions } from './enroll.js';
+export { joinCluster, type Membership } from './join.js';
+export {
+  watchPolicy,
+  type PolicyChange,
+  type PolicyView,
+  type PolicyViewOptions,
+  type TargetRecord,
+  type UserRecord,
+} from './policy-view.js';

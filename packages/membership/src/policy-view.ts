@@ -1,0 +1,332 @@
+/**
+ * A service's own view of the cluster's documents, kept by auth-service's Watch (D10, D27): who people are, what roles
+ * say, what is locked, what there is to connect to. Decisions read it; they never ask over the network.
+ */
+import type { Identity } from '@gatehouse/identity';
+import { backoffMs, sleep, type Clock } from '@gatehouse/kit/clock';
+import { idTime } from '@gatehouse/kit/ids';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type { RpcConnection } from '@gatehouse/kit/rpc';
+import { parseLock, parseRole, type Lock, type Role, type TargetKind } from '@gatehouse/policy';
+import {
+  ClusterServiceDefinition,
+  type DocumentChange,
+  type WatchResponse,
+} from '@gatehouse/proto/auth/v1/cluster_service';
+import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
+import { z } from 'zod';
+
+export interface UserRecord {
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly traits: Readonly<Record<string, readonly string[]>>;
+  /** Logins begun before are refused, ms since the epoch. */
+  readonly validAfterMs: number;
+}
+
+export interface TargetRecord {
+  readonly kind: TargetKind;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly protocol: string;
+  readonly spec: unknown;
+  /** The agent group that owns the name. */
+  readonly agent: string;
+}
+
+/** What changed; `snapshot` after a whole new view. */
+export interface PolicyChange {
+  readonly kind: string;
+  readonly name: string;
+  readonly document?: unknown;
+}
+
+export interface PolicyViewOptions {
+  readonly auth: RpcConnection;
+  readonly kinds: readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+  onTrust?(trust: TrustBundle): void;
+}
+
+export interface PolicyView extends AsyncDisposable {
+  /** Resolves with the first complete snapshot. */
+  readonly ready: Promise<void>;
+  isReady(): boolean;
+  user(name: string): UserRecord | undefined;
+  /** The documents of the roles that a certificate names and its user still has (D15). */
+  rolesOf(identity: Identity): Role[];
+  /** Why no certificate of this login is accepted any more, or undefined. */
+  refusalOf(identity: Identity): 'no_such_user' | 'logged_out' | 'reset' | undefined;
+  locks(): readonly Lock[];
+  target(kinds: readonly TargetKind[], name: string): TargetRecord | undefined;
+  targets(): Iterable<TargetRecord>;
+  /** No word from auth-service for 15 s. */
+  isStale(): boolean;
+  /** Auth-service's clock minus this one, ms; 0 until known. */
+  clockSkewMs(): number;
+  onChange(listener: (change: PolicyChange) => void): void;
+}
+
+const staleAfterMs = 15_000;
+const targetKinds: readonly TargetKind[] = ['node', 'kube_cluster', 'database', 'app', 'desktop'];
+
+const userSchema = z.object({
+  spec: z.object({
+    roles: z.array(z.string()),
+    traits: z.record(z.string(), z.array(z.string())).default({}),
+  }),
+  state: z.object({ validAfter: z.string().nullish() }).nullish(),
+});
+
+const targetSchema = z.object({
+  kind: z.enum(['node', 'kube_cluster', 'database', 'app', 'desktop']),
+  metadata: z.object({ name: z.string(), labels: z.record(z.string(), z.string()).default({}) }),
+  protocol: z.string(),
+  agent: z.string().default(''),
+  spec: z.unknown(),
+});
+
+const loginEndSchema = z.object({ until: z.string().optional() });
+
+interface Documents {
+  readonly users: Map<string, UserRecord>;
+  readonly roles: Map<string, Role>;
+  readonly locks: Map<string, Lock>;
+  readonly targets: Map<string, TargetRecord>;
+  readonly endedLogins: Set<string>;
+}
+
+function emptyDocuments(): Documents {
+  return {
+    users: new Map(),
+    roles: new Map(),
+    locks: new Map(),
+    targets: new Map(),
+    endedLogins: new Set(),
+  };
+}
+
+/** Starts watching; goes on for ever with back-off until disposed. */
+export function watchPolicy(options: PolicyViewOptions): PolicyView {
+  return new WatchedPolicy(options);
+}
+
+class WatchedPolicy implements PolicyView {
+  readonly ready: Promise<void>;
+  readonly #options: PolicyViewOptions;
+  readonly #stop = new AbortController();
+  readonly #listeners: ((change: PolicyChange) => void)[] = [];
+  readonly #markReady: () => void;
+  #documents = emptyDocuments();
+  /** A snapshot on its way. */
+  #incoming: Documents | undefined;
+  #lastId = 0n;
+  #heardAt: number;
+  #skewMs = 0;
+  #isReady = false;
+
+  constructor(options: PolicyViewOptions) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.#markReady = resolve;
+    this.#options = options;
+    this.#heardAt = options.clock.monotonic();
+    runInBackground(() => this.#followForEver(), options.logger, 'watch stopped');
+  }
+
+  isReady(): boolean {
+    return this.#isReady;
+  }
+  user(name: string): UserRecord | undefined {
+    return this.#documents.users.get(name);
+  }
+  rolesOf(identity: Identity): Role[] {
+    return rolesOf(this.#documents, identity);
+  }
+  refusalOf(identity: Identity): ReturnType<PolicyView['refusalOf']> {
+    return refusalOf(this.#documents, identity);
+  }
+  locks(): readonly Lock[] {
+    return [...this.#documents.locks.values()];
+  }
+  target(kinds: readonly TargetKind[], name: string): TargetRecord | undefined {
+    return findTarget(this.#documents, kinds, name);
+  }
+  targets(): Iterable<TargetRecord> {
+    return this.#documents.targets.values();
+  }
+  isStale(): boolean {
+    return this.#options.clock.monotonic() - this.#heardAt > staleAfterMs;
+  }
+  clockSkewMs(): number {
+    return this.#skewMs;
+  }
+  onChange(listener: (change: PolicyChange) => void): void {
+    this.#listeners.push(listener);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+  }
+
+  async #followForEver(): Promise<void> {
+    const { logger } = this.#options;
+    for (let attempt = 0; !this.#stop.signal.aborted; attempt += 1) {
+      const before = this.#heardAt;
+      try {
+        await this.#followOnce();
+      } catch (thrown) {
+        if (this.#stop.signal.aborted) return;
+        logger.warn({ err: thrown }, 'watch broke; trying again');
+      }
+      this.#incoming = undefined;
+      if (this.#heardAt !== before) attempt = 0;
+      await sleep(backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), this.#stop.signal).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  /** One stream to its end; a stream that says nothing for 15 s is given up. */
+  async #followOnce(): Promise<void> {
+    const { auth, clock, kinds } = this.#options;
+    const quiet = new AbortController();
+    const openedAt = clock.monotonic();
+    const timer = setInterval(() => {
+      if (clock.monotonic() - Math.max(this.#heardAt, openedAt) > staleAfterMs) quiet.abort();
+    }, 5_000);
+    try {
+      const signal = AbortSignal.any([this.#stop.signal, quiet.signal]);
+      const stream = auth
+        .client(ClusterServiceDefinition)
+        .watch({ afterId: this.#lastId, kinds: [...kinds] }, { signal });
+      for await (const { event } of stream) if (event !== undefined) this.#take(event);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #take(event: NonNullable<WatchResponse['event']>): void {
+    const { clock } = this.#options;
+    this.#heardAt = clock.monotonic();
+    switch (event.$case) {
+      case 'snapshotBegin':
+        this.#incoming = emptyDocuments();
+        return;
+      case 'change':
+        this.#takeChange(event.value);
+        return;
+      case 'snapshotEnd':
+        this.#documents = this.#incoming ?? this.#documents;
+        this.#incoming = undefined;
+        this.#lastId = event.value.id;
+        this.#isReady = true;
+        this.#markReady();
+        this.#notify({ kind: 'snapshot', name: '' });
+        return;
+      case 'heartbeat':
+        this.#skewMs = (event.value.time?.getTime() ?? clock.now()) - clock.now();
+        return;
+      case 'trust':
+        this.#options.onTrust?.(event.value);
+    }
+  }
+
+  #takeChange({ id, kind, name, documentJson }: DocumentChange): void {
+    const document: unknown = documentJson === '' ? undefined : JSON.parse(documentJson);
+    try {
+      applyChange(this.#incoming ?? this.#documents, { kind, name, document });
+    } catch (thrown) {
+      this.#options.logger.error(
+        { err: thrown, kind, document: name },
+        'document is not understood',
+      );
+    }
+    if (id !== 0n) this.#lastId = id;
+    if (this.#incoming === undefined) this.#notify({ kind, name, document });
+  }
+
+  #notify(change: PolicyChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+}
+
+function rolesOf(documents: Documents, identity: Identity): Role[] {
+  const current = documents.users.get(identity.user)?.roles ?? [];
+  const names = identity.roles.filter((name) => current.includes(name));
+  return names.map((name) => documents.roles.get(name)).filter((role) => role !== undefined);
+}
+
+function refusalOf(
+  documents: Documents,
+  identity: Identity,
+): 'no_such_user' | 'logged_out' | 'reset' | undefined {
+  const user = documents.users.get(identity.user);
+  if (user === undefined) return 'no_such_user';
+  if (documents.endedLogins.has(identity.loginId)) return 'logged_out';
+  return idTime(identity.loginId) < user.validAfterMs ? 'reset' : undefined;
+}
+
+function findTarget(
+  documents: Documents,
+  kinds: readonly TargetKind[],
+  name: string,
+): TargetRecord | undefined {
+  for (const kind of kinds) {
+    const found = documents.targets.get(targetKey(kind, name));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function targetKey(kind: string, name: string): string {
+  return `${kind}/${name.toLowerCase()}`;
+}
+
+function applyChange(documents: Documents, change: PolicyChange): void {
+  const { kind, name, document } = change;
+  if (kind === 'user')
+    replace(documents.users, name, document === undefined ? undefined : readUser(name, document));
+  else if (kind === 'role')
+    replace(documents.roles, name, document === undefined ? undefined : parseRole(document));
+  else if (kind === 'lock')
+    replace(documents.locks, name, document === undefined ? undefined : parseLock(document));
+  else if (kind === 'login_end') applyLoginEnd(documents, name, document);
+  else if (isTargetKind(kind)) {
+    replace(
+      documents.targets,
+      targetKey(kind, name),
+      document === undefined ? undefined : readTarget(document),
+    );
+  }
+}
+
+function isTargetKind(kind: string): boolean {
+  return targetKinds.some((known) => known === kind);
+}
+
+function replace<T>(map: Map<string, T>, name: string, value: T | undefined): void {
+  if (value === undefined) map.delete(name);
+  else map.set(name, value);
+}
+
+function applyLoginEnd(documents: Documents, loginId: string, document: unknown): void {
+  if (document === undefined) documents.endedLogins.delete(loginId);
+  else if (loginEndSchema.safeParse(document).success) documents.endedLogins.add(loginId);
+}
+
+function readUser(name: string, document: unknown): UserRecord {
+  const { spec, state } = userSchema.parse(document);
+  const validAfter = state?.validAfter;
+  return {
+    name,
+    ...spec,
+    validAfterMs: validAfter === undefined || validAfter === null ? 0 : Date.parse(validAfter),
+  };
+}
+
+function readTarget(document: unknown): TargetRecord {
+  const { kind, metadata, protocol, agent, spec } = targetSchema.parse(document);
+  return { kind, name: metadata.name, labels: metadata.labels, protocol, agent, spec };
+}
