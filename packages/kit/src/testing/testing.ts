@@ -1,2 +1,3 @@
 /** Working doubles and helpers for tests. */
 export { createTestDatabase, type TestDatabase } from './test-database.js';
+export { startTestPostgres, type TestPostgres } from './test-postgres.js';

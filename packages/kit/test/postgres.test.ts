@@ -1,0 +1,210 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { sql, type Kysely } from 'kysely';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+
+import {
+  createCoordination,
+  createDatabase,
+  migrate,
+  type Coordination,
+} from '../src/postgres/postgres.js';
+import { createTestDatabase, startTestPostgres } from '../src/testing/testing.js';
+
+interface Schema {
+  counter: { name: string; value: number };
+}
+
+const logger = pino({ level: 'silent' });
+
+interface Place {
+  readonly database: Kysely<Schema>;
+  /** Another replica's view of the same database. */
+  replica(): { database: Kysely<Schema>; coordination: Coordination<Schema> };
+  terminateListeners(): Promise<void>;
+}
+
+const places = {
+  PGlite: async (stack: AsyncDisposableStack): Promise<Place> => {
+    const test = stack.use(await createTestDatabase<Schema>());
+    const coordination = stack.use(createCoordination({ database: test.database, logger }));
+    return {
+      database: test.database,
+      replica: () => ({ database: test.database, coordination }),
+      terminateListeners: async () => undefined,
+    };
+  },
+  PostgreSQL: async (stack: AsyncDisposableStack): Promise<Place> => {
+    const server = stack.use(await startTestPostgres());
+    const database = createDatabase<Schema>({ url: server.url });
+    stack.defer(async () => database.destroy());
+    return {
+      database,
+      replica: () => {
+        const own = createDatabase<Schema>({ url: server.url });
+        stack.defer(async () => own.destroy());
+        return {
+          database: own,
+          coordination: stack.use(createCoordination({ database: own, url: server.url, logger })),
+        };
+      },
+      terminateListeners: async () =>
+        void (await sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'gatehouse listen'`.execute(
+          database,
+        )),
+    };
+  },
+};
+
+describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) => {
+  const stack = new AsyncDisposableStack();
+  let place: Place;
+  beforeAll(async () => {
+    place = await places[name](stack);
+    await sql`create table counter (name text primary key, value int8 not null)`.execute(
+      place.database,
+    );
+  });
+  afterAll(async () => stack.disposeAsync());
+
+  async function folder(files: Record<string, string>): Promise<string> {
+    const path = await mkdtemp(join(tmpdir(), 'gatehouse-migrations-'));
+    onTestFinished(async () => rm(path, { recursive: true, force: true }));
+    for (const [file, text] of Object.entries(files)) await writeFile(join(path, file), text);
+    return path;
+  }
+
+  it('gives each of many statements at once its own answer', async () => {
+    const answers = await Promise.all(
+      Array.from(
+        { length: 300 },
+        async (_, index) =>
+          (await sql<{ a: number }>`select ${index}::int8 as a`.execute(place.database)).rows[0]?.a,
+      ),
+    );
+    expect(answers).toEqual(Array.from({ length: 300 }, (_, index) => index));
+  });
+
+  it('refuses an int8 that a number cannot hold instead of rounding it', async () => {
+    await expect(sql`select 9007199254740993::int8 as a`.execute(place.database)).rejects.toThrow(
+      /beyond 2\^53/,
+    );
+    expect((await sql<{ a: number }>`select 1::int8 as a`.execute(place.database)).rows).toEqual([
+      { a: 1 },
+    ]);
+  });
+
+  it('runs each migration once when three replicas start together', async () => {
+    const path = await folder({
+      '0001_one.sql': 'create table one (a int); insert into one values (1);',
+      '0002_two.sql': 'insert into one values (2); insert into one values (3);',
+    });
+    await Promise.all(
+      [1, 2, 3].map(async () => migrate(place.database, { folder: path, name: 'first' })),
+    );
+    const { rows } = await sql<{ a: number }>`select a from one order by a`.execute(place.database);
+    expect(rows.map((row) => row.a)).toEqual([1, 2, 3]);
+  });
+
+  it('rolls a failing migration back and names it', async () => {
+    const path = await folder({
+      '0001_good.sql': 'create table good (a int);',
+      '0002_bad.sql': 'create table bad (a int); select nonsense;',
+    });
+    await expect(migrate(place.database, { folder: path, name: 'second' })).rejects.toMatchObject({
+      code: 'MIGRATION_FAILED',
+      details: { migration: '0002_bad' },
+    });
+    expect(
+      (
+        await sql<{ t: string | null }>`select to_regclass('bad')::text as t`.execute(
+          place.database,
+        )
+      ).rows[0]?.t,
+    ).toBeNull();
+  });
+
+  it('refuses two migrations with one number', async () => {
+    const path = await folder({ '0001_a.sql': 'select 1', '0001_b.sql': 'select 1' });
+    await expect(migrate(place.database, { folder: path, name: 'third' })).rejects.toMatchObject({
+      details: { migration: 'unknown' },
+    });
+  });
+
+  it('lets one transaction at a time into a lock', async () => {
+    await sql`insert into counter values ('locked', 0)`.execute(place.database);
+    const replicas = [place.replica(), place.replica()];
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, index) =>
+        replicas[index % 2]!.coordination.locked('increment', async ({ transaction }) => {
+          const { value } = await transaction
+            .selectFrom('counter')
+            .select('value')
+            .where('name', '=', 'locked')
+            .executeTakeFirstOrThrow();
+          await sleep(1);
+          await transaction
+            .updateTable('counter')
+            .set({ value: value + 1 })
+            .where('name', '=', 'locked')
+            .execute();
+        }),
+      ),
+    );
+    expect(
+      (
+        await place.database
+          .selectFrom('counter')
+          .selectAll()
+          .where('name', '=', 'locked')
+          .execute()
+      )[0]?.value,
+    ).toBe(20);
+  });
+
+  it('tells another replica what was committed and nothing of what was rolled back', async () => {
+    const [one, other] = [place.replica(), place.replica()];
+    const heard: string[] = [];
+    using _subscription = await other.coordination.listen('news', (payload) => heard.push(payload));
+    await one.coordination
+      .locked('news', async ({ notify }) => {
+        await notify('news', 'never');
+        throw new Error('no');
+      })
+      .catch(() => undefined);
+    await one.coordination.locked('news', async ({ notify }) => notify('news', 'committed'));
+    await one.coordination.notify('news', 'direct');
+    await expect.poll(() => heard).toEqual(['committed', 'direct']);
+  });
+
+  it.runIf(name === 'PostgreSQL')(
+    'listens again after its connection was cut, and says that something may be missing',
+    async () => {
+      const { coordination } = place.replica();
+      const heard: string[] = [];
+      using _subscription = await coordination.listen('again', (payload) => heard.push(payload));
+      await place.terminateListeners();
+      await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['']);
+      await coordination.notify('again', 'back');
+      await expect.poll(() => heard).toEqual(['', 'back']);
+    },
+  );
+});
+
+describe('settings', () => {
+  it('refuses both kinds of address together, neither, and a socket of another name', () => {
+    for (const options of [
+      {},
+      { url: 'postgres://x', socketPath: '/x/.s.PGSQL.1' },
+      { socketPath: '/x/y' },
+    ]) {
+      expect(() => createDatabase(options)).toThrow(
+        expect.objectContaining({ code: 'DATABASE_SETTINGS' }),
+      );
+    }
+  });
+});
