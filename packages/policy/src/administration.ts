@@ -1,3 +1,4 @@
+/** `rules` of roles: who may do what to documents, sessions, recordings and events through the API. */
 import type { Role } from './role.js';
 
 export const administrationKinds = [
@@ -32,11 +33,21 @@ export const administrationVerbs = ['read', 'create', 'update', 'delete', 'revie
 /** `read` covers lists; `review` is for access requests, `end` for live sessions. */
 export type AdministrationVerb = (typeof administrationVerbs)[number];
 
+/** One of a role's `rules`; `*` stands for every kind or verb. */
+export interface AdministrationRule {
+  readonly kinds: readonly (AdministrationKind | '*')[];
+  readonly verbs: readonly (AdministrationVerb | '*')[];
+}
+
 /** May these roles do `verb` to documents of `kind`? Nothing is allowed by default; a deny rule wins. */
 export function mayAdminister(
   roles: readonly Role[],
   kind: AdministrationKind,
   verb: AdministrationVerb,
 ): boolean {
-  throw new Error(`not yet: ${roles.length} ${kind} ${verb}`);
+  const covers = (rule: AdministrationRule) =>
+    (rule.kinds.includes(kind) || rule.kinds.includes('*')) &&
+    (rule.verbs.includes(verb) || rule.verbs.includes('*'));
+  if (roles.some((role) => role.deny.rules.some(covers))) return false;
+  return roles.some((role) => role.allow.rules.some(covers));
 }

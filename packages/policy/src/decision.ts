@@ -1,5 +1,18 @@
-import type { Lock, LockSubject } from './lock.js';
-import type { RoleOptions } from './role-options.js';
+/**
+ * The one decision: locks on the person, then whether the target may be seen, then locks on what is asked for, then
+ * deny, then allow. Whoever may not see the target learns nothing about it, not even that it is locked.
+ */
+import { mayAdminister } from './administration.js';
+import {
+  deniesLoginEverywhere,
+  evaluateRole,
+  hasMatchingLabels,
+  type Question,
+  type RoleEvaluation,
+} from './evaluation.js';
+import { findLock, type Lock, type LockSubject } from './lock.js';
+import { listTexts, matchAnyPattern } from './pattern.js';
+import { mergeRoleOptions, type RoleOptions } from './role-options.js';
 import type { Role } from './role.js';
 import type { PolicyTarget, Traits } from './target.js';
 
@@ -14,7 +27,7 @@ export interface AccessRequest {
   /** Name of the database; needed for kind `database`, where an unknown one matches no `db_names`. */
   readonly database?: string;
   readonly locks: readonly Lock[];
-  /** What else a lock may name: agent, replica, loginId, requests. */
+  /** What else a lock may name: agent, replica, loginId, requests, mfaDevice. */
   readonly lockSubject?: Pick<
     LockSubject,
     'agent' | 'replica' | 'loginId' | 'requests' | 'mfaDevice'
@@ -28,7 +41,7 @@ export interface Denial {
   readonly allowed: false;
   /** The reason word of the audit event. */
   readonly reason: DenialReason;
-  /** Whether the person may know that the target exists; if not, the refusal is the *hidden* text. */
+  /** Whether the person may know that the target exists; if not, the refusal is the *hidden* text. Always true for locks. */
   readonly visible: boolean;
   /** With `denied_by`: the role whose deny block it was. */
   readonly role?: string;
@@ -45,9 +58,69 @@ export interface Permission {
 
 export type Decision = Permission | Denial;
 
-/** The one decision: locks, then visibility, then deny, then allow. */
+/** Decides; see the head of this file for the order. */
 export function decideAccess(request: AccessRequest): Decision {
-  throw new Error(`not yet: ${request.user}`);
+  return decideFrom(request, evaluateRoles(request));
+}
+
+/** What each role says, in the order of the request. */
+export function evaluateRoles(request: AccessRequest): readonly RoleEvaluation[] {
+  const question: Question = { ...request, database: request.database };
+  return request.roles.map((role) => evaluateRole(role, question));
+}
+
+/** The decision that follows from what each role says. */
+export function decideFrom(
+  request: AccessRequest,
+  evaluations: readonly RoleEvaluation[],
+): Decision {
+  const personLock = findLock(request.locks, personOf(request), request.nowMs);
+  if (personLock !== undefined) return lockedBy(personLock);
+  const visible = canSee(request);
+  const unseen = denyUnseen(evaluations, visible);
+  if (unseen !== undefined) return unseen;
+  const lock = findLock(request.locks, objectOf(request), request.nowMs);
+  if (lock !== undefined) return lockedBy(lock);
+  const denying = evaluations.find((evaluation) => evaluation.denies);
+  if (denying !== undefined) return deniedBy(denying.role, visible);
+  const allowing = evaluations.filter((evaluation) => evaluation.labels && evaluation.principal);
+  if (allowing.length === 0) return { allowed: false, reason: 'login_not_allowed_here', visible };
+  return {
+    allowed: true,
+    roles: allowing.map(({ role }) => role.name),
+    options: mergeRoleOptions(allowing.map(({ role }) => role.options)),
+  };
+}
+
+/** The refusal of a target that no role shows, or that a deny hides. */
+function denyUnseen(evaluations: readonly RoleEvaluation[], visible: boolean): Denial | undefined {
+  if (!evaluations.some((evaluation) => evaluation.labels)) {
+    return { allowed: false, reason: 'no_role', visible };
+  }
+  const hiding = evaluations.find((evaluation) => evaluation.hides);
+  return hiding && deniedBy(hiding.role, visible);
+}
+
+function deniedBy(role: Role, visible: boolean): Denial {
+  return { allowed: false, reason: 'denied_by', visible, role: role.name };
+}
+
+function lockedBy(lock: Lock): Denial {
+  return { allowed: false, reason: 'locked', visible: true, lock };
+}
+
+function personOf(request: AccessRequest): LockSubject {
+  const { agent: _agent, ...subject } = request.lockSubject ?? {};
+  return { ...subject, user: request.user, roles: request.roles.map((role) => role.name) };
+}
+
+function objectOf(request: AccessRequest): LockSubject {
+  const agent = request.lockSubject?.agent;
+  return {
+    login: request.principal,
+    target: request.target.name,
+    ...(agent === undefined ? {} : { agent }),
+  };
 }
 
 /** Whose eyes and which target. */
@@ -57,33 +130,75 @@ export interface SightRequest {
   readonly target: PolicyTarget;
 }
 
-/** May the person know that the target exists? One role's labels match and no deny does, or a rule lets them read the kind. */
+/**
+ * May the person know that the target exists? One role's labels match and no deny covers the whole target, or a rule
+ * lets them read documents of the kind.
+ */
 export function canSee(request: SightRequest): boolean {
-  throw new Error(`not yet: ${request.target.name}`);
+  return mayAdminister(request.roles, request.target.kind, 'read') || isInReach(request);
 }
 
-/** Principals that the person may use on the target and that can be listed (patterns can't), sorted. */
+/** One role's labels match and no deny covers the whole target. */
+function isInReach(request: SightRequest): boolean {
+  const question = { ...request, principal: '', database: undefined };
+  return (
+    request.roles.some((role) => hasMatchingLabels(role, question)) &&
+    !request.roles.some((role) => evaluateRole(role, question).hides)
+  );
+}
+
+/**
+ * Principals that the person may use on the target and that can be listed, sorted: globs and regular expressions allow
+ * but are not listed. Locks are not considered.
+ */
 export function principalsFor(request: SightRequest): string[] {
-  throw new Error(`not yet: ${request.target.name}`);
+  const { roles, traits, target } = request;
+  if (!isInReach(request)) return [];
+  const texts = roles
+    .filter((role) => hasMatchingLabels(role, request))
+    .flatMap((role) => listTexts(role.allow.kinds[target.kind].principals ?? [], traits));
+  const isDeniedHere = (principal: string) =>
+    roles.some(
+      (role) =>
+        role.deny.kinds[target.kind].names === undefined &&
+        evaluateRole(role, { traits, target, principal, database: undefined }).denies,
+    );
+  return sortedUnique(texts).filter((principal) => !isDeniedHere(principal));
 }
 
 /** Logins that some role allows on some node and that can be listed, sorted. */
 export function loginsAnywhere(roles: readonly Role[], traits: Traits): string[] {
-  throw new Error(`not yet: ${roles.length} ${typeof traits}`);
+  const logins = roles.flatMap((role) => listTexts(loginPatterns(role), traits));
+  return sortedUnique(logins).filter((login) => isLoginAllowedAnywhere(roles, traits, login));
 }
 
-/** Does some role allow `login` on some node? Patterns count. For the upstream certificate, where no target is known. */
+/**
+ * Does some role allow `login` on some node? Globs and regular expressions count. For the upstream certificate, which
+ * is issued where no target is known.
+ */
 export function isLoginAllowedAnywhere(
   roles: readonly Role[],
   traits: Traits,
   login: string,
 ): boolean {
-  throw new Error(`not yet: ${roles.length} ${typeof traits} ${login}`);
+  return (
+    roles.some((role) => matchAnyPattern(loginPatterns(role), login, traits) === true) &&
+    !roles.some((role) => deniesLoginEverywhere(role, login, traits))
+  );
 }
 
-/** The strictest options over all roles: what a login and its certificates follow. */
+function loginPatterns(role: Role) {
+  const { labels, principals } = role.allow.kinds.node;
+  return labels !== undefined && labels.keys.length > 0 ? (principals ?? []) : [];
+}
+
+function sortedUnique(texts: readonly string[]): string[] {
+  return [...new Set(texts)].toSorted();
+}
+
+/** The strictest options over all roles, whatever they allow: what a login and its certificates follow. */
 export function loginOptions(roles: readonly Role[]): RoleOptions {
-  throw new Error(`not yet: ${roles.length}`);
+  return mergeRoleOptions(roles.map((role) => role.options));
 }
 
 /** Longest life of a login in ms: the shortest `max_session_ttl` over all roles, else 12 h. */

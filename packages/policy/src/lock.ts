@@ -1,3 +1,8 @@
+/** Locks: what they name is refused and ended at once, whatever the roles say. */
+import { z } from 'zod';
+
+import { metadataSchema, parseDocument } from './document.js';
+
 /** What a lock names; exactly one field is set. */
 export interface LockTarget {
   readonly user?: string;
@@ -38,19 +43,92 @@ export interface LockSubject {
   readonly mfaDevice?: string;
 }
 
+const nameSchema = z.string().min(1).max(256);
+const timeSchema = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+
+const targetSchema = z
+  .strictObject({
+    user: nameSchema.optional(),
+    role: nameSchema.optional(),
+    login: nameSchema.optional(),
+    target: nameSchema.optional(),
+    agent: nameSchema.optional(),
+    replica: nameSchema.optional(),
+    login_session: nameSchema.optional(),
+    request: nameSchema.optional(),
+    mfa_device: nameSchema.optional(),
+  })
+  .refine((target) => Object.values(target).filter((value) => value !== undefined).length === 1, {
+    message:
+      'a lock names exactly one of user, role, login, target, agent, replica, login_session, request, mfa_device',
+  });
+
+const lockSchema = z.strictObject({
+  kind: z.literal('lock'),
+  version: z.literal('v1'),
+  metadata: metadataSchema,
+  spec: z.strictObject({
+    target: targetSchema,
+    message: z.string().max(1024).optional(),
+    expires_at: timeSchema.optional(),
+    created_at: timeSchema.optional(),
+  }),
+});
+
 /**
- * Checks a lock document `{kind: lock, version: v1, metadata: {name}, spec: {target: {user | role | …}, message, expires_at, created_at}}`.
+ * Checks a lock document `{kind: lock, version: v1, metadata: {name, created_at?}, spec: {target: {user | role | …},
+ * message?, expires_at?}}`. Times are RFC 3339.
  * @throws POLICY_INVALID
  */
 export function parseLock(document: unknown): Lock {
-  throw new Error(`not yet: ${typeof document}`);
+  const { metadata, spec } = parseDocument(lockSchema, document, 'lock');
+  const createdAtMs = Date.parse(metadata.created_at ?? '');
+  return {
+    name: metadata.name,
+    target: decodeTarget(spec.target),
+    message: spec.message ?? 'no reason was given',
+    ...(spec.expires_at === undefined ? {} : { expiresAtMs: spec.expires_at }),
+    createdAtMs: spec.created_at ?? (Number.isNaN(createdAtMs) ? 0 : createdAtMs),
+  };
 }
 
-/** The first lock in force that names something of `subject`. */
+function decodeTarget(fields: z.output<typeof targetSchema>): LockTarget {
+  const { login_session: loginSession, mfa_device: mfaDevice, ...rest } = fields;
+  const all: Readonly<Record<string, string | undefined>> = { ...rest, loginSession, mfaDevice };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+/** The first lock in force that names something of `subject`. A lock ends at `expiresAtMs`. */
 export function findLock(
   locks: readonly Lock[],
   subject: LockSubject,
   nowMs: number,
 ): Lock | undefined {
-  throw new Error(`not yet: ${locks.length} ${typeof subject} ${nowMs}`);
+  return locks.find(
+    (lock) =>
+      (lock.expiresAtMs === undefined || nowMs < lock.expiresAtMs) &&
+      matchesSubject(lock.target, subject),
+  );
+}
+
+function matchesSubject(target: LockTarget, subject: LockSubject): boolean {
+  return (
+    isNamed(target.user, subject.user) ||
+    isListed(target.role, subject.roles) ||
+    isNamed(target.login, subject.login) ||
+    isNamed(target.target, subject.target) ||
+    isNamed(target.agent, subject.agent) ||
+    isNamed(target.replica, subject.replica) ||
+    isNamed(target.loginSession, subject.loginId) ||
+    isListed(target.request, subject.requests) ||
+    isNamed(target.mfaDevice, subject.mfaDevice)
+  );
+}
+
+function isNamed(name: string | undefined, value: string | undefined): boolean {
+  return name !== undefined && name === value;
+}
+
+function isListed(name: string | undefined, values: readonly string[] | undefined): boolean {
+  return name !== undefined && values !== undefined && values.includes(name);
 }

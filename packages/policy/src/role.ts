@@ -1,26 +1,43 @@
-import type { RoleOptions } from './role-options.js';
+/** A role: what it allows, what it denies, and the options it sets. */
+import { z } from 'zod';
+
+import { compileConditions, conditionsSchema, denySchema, type Conditions } from './conditions.js';
+import { metadataSchema, parseDocument } from './document.js';
+import { decodeRoleOptions, roleOptionsSchema, type RoleOptionSettings } from './role-options.js';
 
 /** A checked role. Its conditions are compiled: nothing in it can fail later. */
 export interface Role {
   readonly name: string;
   /** Only what the document sets. */
-  readonly options: Partial<RoleOptions>;
-  readonly allow: object;
-  readonly deny: object;
+  readonly options: RoleOptionSettings;
+  readonly allow: Conditions;
+  readonly deny: Conditions;
 }
 
+const roleSchema = z.strictObject({
+  kind: z.literal('role'),
+  version: z.literal('v1'),
+  metadata: metadataSchema,
+  spec: z.strictObject({
+    options: roleOptionsSchema.optional(),
+    allow: conditionsSchema.optional(),
+    deny: denySchema.optional(),
+  }),
+});
+
 /** A role as it is written and stored. */
-export interface RoleDocument {
-  readonly kind: 'role';
-  readonly version: 'v1';
-  readonly metadata: Readonly<Record<string, unknown>> & { readonly name: string };
-  readonly spec: Readonly<Record<string, unknown>>;
-}
+export type RoleDocument = z.input<typeof roleSchema>;
 
 /**
  * Checks a role document.
  * @throws POLICY_INVALID with the path of every problem: unknown fields, bad patterns, bad durations
  */
 export function parseRole(document: unknown): Role {
-  throw new Error(`not yet: ${typeof document}`);
+  const { metadata, spec } = parseDocument(roleSchema, document, 'role');
+  return {
+    name: metadata.name,
+    options: decodeRoleOptions(spec.options ?? {}),
+    allow: compileConditions(spec.allow ?? {}),
+    deny: compileConditions(spec.deny ?? {}),
+  };
 }
