@@ -6,7 +6,8 @@ import type { LogRecord } from './types.js';
 
 const text = z.string().max(4096);
 
-const actorSchema = z.object({
+/** @internal shared with chunk records */
+export const actorSchema = z.object({
   kind: z.string().min(1).max(64),
   name: text,
   roles: z.array(text).max(256).optional(),
@@ -14,7 +15,8 @@ const actorSchema = z.object({
   address: text.optional(),
 });
 
-const targetSchema = z.object({
+/** @internal shared with chunk records */
+export const targetSchema = z.object({
   kind: z.string().min(1).max(64),
   name: text,
   labels: z.record(z.string().max(256), text).optional(),

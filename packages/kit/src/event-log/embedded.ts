@@ -1,20 +1,263 @@
-/** The event log of the embedded database: one append-only table and one of offsets. */
-import type { Kysely } from 'kysely';
+/**
+ * The event log of the embedded database: one append-only table and one of offsets. The embedded database runs one
+ * statement at a time, so positions become visible in their order.
+ */
+import { EventEmitter } from 'node:events';
 
-import type { Clock } from '../clock/clock.js';
+import { sql, type QueryExecutorProvider } from 'kysely';
+
+import { backoffMs, sleep, type Clock } from '../clock/clock.js';
+import { runInBackground } from '../lifecycle/lifecycle.js';
 import type { Logger } from '../log/log.js';
 import { eventLogError } from './errors.js';
-import type { EventLog } from './types.js';
+import {
+  maxBatchRecords,
+  type EventLog,
+  type LogRecord,
+  type StoredRecord,
+  type SubscribeOptions,
+} from './types.js';
 
 export interface EmbeddedEventLogOptions {
-  // oxlint-disable-next-line typescript/no-explicit-any -- any database: the log brings its own tables
-  readonly database: Kysely<any>;
+  /** Any kysely database: the log brings its own two tables. */
+  readonly database: QueryExecutorProvider;
   readonly clock: Clock;
-  readonly logger?: Logger;
+  readonly logger: Logger;
+  /** How often a reader looks although it was not woken, default 1 s. */
+  readonly pollMs?: number;
 }
 
-/** Opens the log, making its tables where they are missing. All users of one database share one log. */
+/** As a broker's message.max.bytes. */
+const maxSendBytes = 1024 * 1024;
+/** A batch handed to a reader holds about so many bytes, and at least one record. */
+const maxReadBytes = 2 * 1024 * 1024;
+
+const schema = [
+  sql`create table if not exists event_log_record (
+    position bigint generated always as identity primary key,
+    topic text not null,
+    key text not null,
+    headers text not null,
+    value bytea not null,
+    appended_at timestamptz not null
+  )`,
+  sql`create index if not exists event_log_record_topic on event_log_record (topic, position)`,
+  sql`create table if not exists event_log_offset (
+    topic text not null,
+    group_name text not null,
+    position bigint not null,
+    primary key (topic, group_name)
+  )`,
+];
+
+/** Opens the log, making its tables where they are missing. All users of one database share one log object. */
 export async function createEmbeddedEventLog(options: EmbeddedEventLogOptions): Promise<EventLog> {
-  await Promise.resolve();
-  throw eventLogError('EVENT_LOG_UNAVAILABLE', { cause: options.clock.now() });
+  for (const statement of schema) await statement.execute(options.database);
+  return new EmbeddedEventLog(options);
+}
+
+class EmbeddedEventLog implements EventLog {
+  readonly #options: EmbeddedEventLogOptions;
+  readonly #wakeUp = new EventEmitter();
+  readonly #subscriptions = new Set<Subscription>();
+  /** The last member of each group: the next one waits for it to leave. */
+  readonly #members = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(options: EmbeddedEventLogOptions) {
+    this.#options = options;
+    this.#wakeUp.setMaxListeners(0);
+  }
+
+  async publish(topic: string, records: readonly LogRecord[]): Promise<void> {
+    if (this.#closed) throw eventLogError('EVENT_LOG_CLOSED');
+    if (records.length === 0) return;
+    if (records.reduce((sum, record) => sum + record.value.length + 1024, 0) > maxSendBytes)
+      throw eventLogError('EVENT_LOG_TOO_LARGE');
+    const keys = records.map((record) => record.key.replaceAll('\0', String.raw`\0`));
+    const headers = records.map((record) => JSON.stringify(record.headers));
+    const values = records.map((record) => record.value);
+    const at = new Date(this.#options.clock.now());
+    await sql`
+      insert into event_log_record (topic, key, headers, value, appended_at)
+      select ${topic}, key, headers, value, ${at}
+      from unnest(${keys}::text[], ${headers}::text[], ${values}::bytea[]) with ordinality as record (key, headers, value, number)
+      order by number`.execute(this.#options.database);
+    this.#wakeUp.emit(topic);
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<AsyncDisposable> {
+    await Promise.resolve();
+    if (this.#closed) throw eventLogError('EVENT_LOG_CLOSED');
+    const group = `${options.topic}\n${options.group}`;
+    const before = this.#members.get(group) ?? Promise.resolve();
+    const subscription = new Subscription({
+      ...this.#options,
+      ...options,
+      wakeUp: this.#wakeUp,
+      before,
+    });
+    this.#members.set(group, subscription.left);
+    this.#subscriptions.add(subscription);
+    return {
+      [Symbol.asyncDispose]: async () => {
+        this.#subscriptions.delete(subscription);
+        await subscription.close();
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#subscriptions].map(async (subscription) => subscription.close()));
+    this.#subscriptions.clear();
+  }
+}
+
+type SubscriptionOptions = EmbeddedEventLogOptions &
+  SubscribeOptions & { readonly wakeUp: EventEmitter; readonly before: Promise<void> };
+
+/** One member of a group: reads when the members before it have left. */
+class Subscription {
+  /** Resolves when this member reads no more. */
+  readonly left: Promise<void>;
+  readonly #options: SubscriptionOptions;
+  readonly #stopped: Promise<void>;
+  readonly #closing = new AbortController();
+  #position = 0n;
+  #woken = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stopped = promise;
+    this.left = Promise.all([promise, options.before]).then(() => undefined);
+    options.wakeUp.on(options.topic, this.#onWakeUp);
+    runInBackground(
+      async () => this.#run().finally(resolve),
+      options.logger,
+      'event log subscription stopped',
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#options.wakeUp.off(this.#options.topic, this.#onWakeUp);
+    this.#closing.abort(eventLogError('EVENT_LOG_CLOSED'));
+    this.#wake?.();
+    await this.#stopped;
+  }
+
+  readonly #onWakeUp = () => {
+    this.#woken = true;
+    this.#wake?.();
+  };
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    const { logger, topic, group } = this.#options;
+    await Promise.race([this.#options.before, aborted(signal)]);
+    let attempt = 0;
+    let positioned = false;
+    while (!signal.aborted) {
+      try {
+        if (!positioned) this.#position = await readOffset(this.#options);
+        positioned = true;
+        if (!(await this.#readOnce(signal))) await this.#rest();
+        attempt = 0;
+      } catch (thrown) {
+        if (signal.aborted) return;
+        logger.warn({ err: thrown, topic, group }, 'batch failed, will be read again');
+        await sleep(backoffMs(attempt, { baseMs: 100, capMs: 5000 }), signal).catch(
+          () => undefined,
+        );
+        attempt += 1;
+      }
+    }
+  }
+
+  /** True where there was something to read. */
+  async #readOnce(signal: AbortSignal): Promise<boolean> {
+    this.#woken = false;
+    const records = await readRecords(this.#options, this.#position);
+    const last = records.at(-1);
+    if (last === undefined) return false;
+    await this.#options.onBatch(records, signal);
+    await writeOffset(this.#options, last.position);
+    this.#position = last.position;
+    return true;
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#woken || this.#closing.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, this.#options.pollMs ?? 1000);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+interface RecordRow {
+  readonly position: number;
+  readonly key: string;
+  readonly headers: string;
+  readonly value: Buffer;
+}
+
+async function readRecords(options: SubscriptionOptions, after: bigint): Promise<StoredRecord[]> {
+  const { rows } = await sql<RecordRow>`
+    select position, key, headers, value from (
+      select *, sum(octet_length(value)) over (order by position) - octet_length(value) as bytes_before
+      from (
+        select position, key, headers, value from event_log_record
+        where topic = ${options.topic} and position > ${after.toString()}::bigint
+        order by position limit ${maxBatchRecords}
+      ) as candidate
+    ) as counted
+    where bytes_before < ${maxReadBytes}
+    order by position`.execute(options.database);
+  return rows.map((row) => ({
+    topic: options.topic,
+    partition: 0,
+    position: BigInt(row.position),
+    key: row.key,
+    headers: parseHeaders(row.headers),
+    value: row.value,
+  }));
+}
+
+function parseHeaders(text: string): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null) return headers;
+  for (const [name, item] of Object.entries(value)) headers[name] = String(item);
+  return headers;
+}
+
+async function readOffset(options: SubscriptionOptions): Promise<bigint> {
+  const { rows } = await sql<{ position: number }>`
+    select position from event_log_offset where topic = ${options.topic} and group_name = ${options.group}`.execute(
+    options.database,
+  );
+  return BigInt(rows[0]?.position ?? 0);
+}
+
+async function writeOffset(options: SubscriptionOptions, position: bigint): Promise<void> {
+  await sql`
+    insert into event_log_offset (topic, group_name, position)
+    values (${options.topic}, ${options.group}, ${position.toString()}::bigint)
+    on conflict (topic, group_name) do update set position = excluded.position`.execute(
+    options.database,
+  );
 }

@@ -13,12 +13,21 @@ export {
   type AuditTarget,
 } from './audit-event.js';
 export {
+  boundEvent,
+  maxEventBytes,
+  maxTextBytes,
+  trimmedNote,
+  type BoundedEvent,
+  type TrimmedField,
+} from './bounds.js';
+export { bytesOfText, textOfBytes } from './byte-text.js';
+export {
   decodeChunkRecord,
   encodeChunkRecord,
+  maxChunkBytes,
   type ChunkRecord,
   type RecordingChunk,
 } from './chunk-record.js';
-export { boundEvent, boundEventAndNote, type BoundedEvent, type TrimmedField } from './bounds.js';
 export { createEmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded.js';
 export { eventLogErrors } from './errors.js';
 export {

@@ -18,7 +18,7 @@ import { postgresError } from './errors.js';
 export interface LockedTransaction<Schema> {
   readonly transaction: Transaction<Schema>;
   /** Tells all listeners of `channel`, in every replica, when the transaction commits; never when it rolls back. */
-  notify(channel: string, payload?: string): Promise<void>;
+  readonly notify: (channel: string, payload?: string) => Promise<void>;
 }
 
 export interface Coordination<Schema> extends AsyncDisposable {

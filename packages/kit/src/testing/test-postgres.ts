@@ -26,8 +26,8 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'gatehouse-pg-'));
   stack.defer(async () => rm(folder, { recursive: true, force: true }));
-  const owner = process.getuid?.() === 0 ? findUser('postgres') : {};
-  if (owner.uid !== undefined) await chown(folder, owner.uid, owner.gid);
+  const owner = process.getuid?.() === 0 ? findUser('postgres') : undefined;
+  if (owner !== undefined) await chown(folder, owner.uid, owner.gid);
   await chmod(folder, 0o700);
   const data = join(folder, 'data');
   await promisify(execFile)(
@@ -70,7 +70,7 @@ function findBinaries(): string {
   return found;
 }
 
-function findUser(name: string): { uid?: number; gid?: number } {
+function findUser(name: string): { uid: number; gid: number } {
   const line = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .find((entry) => entry.startsWith(`${name}:`));

@@ -1,0 +1,21 @@
+import { pino } from 'pino';
+
+import { systemClock } from '../src/clock/clock.js';
+import { describeEventLog } from '../src/event-log/conformance.js';
+import { createEmbeddedEventLog } from '../src/event-log/event-log.js';
+import { createTestDatabase } from '../src/testing/testing.js';
+
+describeEventLog('the embedded database', async () => {
+  const test = await createTestDatabase();
+  let count = 0;
+  return {
+    open: async () =>
+      createEmbeddedEventLog({
+        database: test.database,
+        clock: systemClock,
+        logger: pino({ level: 'silent' }),
+      }),
+    newTopic: async () => `topic.${(count += 1)}`,
+    [Symbol.asyncDispose]: async () => test[Symbol.asyncDispose](),
+  };
+});
