@@ -31,13 +31,19 @@ export const identityErrors = {
     message: 'certificate is not accepted: {why}',
     remedy: 'gate login',
   },
-  SOURCE_ADDRESS: { kind: 'unauthenticated', message: 'this certificate is not for use from {address}' },
+  SOURCE_ADDRESS: {
+    kind: 'unauthenticated',
+    message: 'this certificate is not for use from {address}',
+  },
   IDENTITY_INVALID: {
     kind: 'unauthenticated',
     message: 'certificate is not accepted: its identity payload {why}',
     remedy: 'gate login',
   },
-  PROOF_REFUSED: { kind: 'unauthenticated', message: 'the proof of the person is not accepted: {why}' },
+  PROOF_REFUSED: {
+    kind: 'unauthenticated',
+    message: 'the proof of the person is not accepted: {why}',
+  },
   GRANT_REFUSED: { kind: 'permission_denied', message: 'the grant is not accepted: {why}' },
   PART_NAME_INVALID: { kind: 'invalid_argument', message: 'not the name of a part: {why}' },
   KEY_INVALID: { kind: 'invalid_argument', message: 'not a usable key: {why}' },

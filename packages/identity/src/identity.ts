@@ -1,5 +1,12 @@
 /** The identity payload: the one structured value that SSH and X.509 certificates of a person carry (D15). */
-import { pending } from './pending.js';
+import { isIP } from 'node:net';
+
+import type { GatehouseError } from '@gatehouse/kit/errors';
+import { z } from 'zod';
+
+import { identityError } from './errors.js';
+import { isUserName } from './part-name.js';
+import { parseStrictJson } from './strict-json.js';
 
 /** Where a routed certificate leads (databases). */
 export interface Route {
@@ -26,18 +33,59 @@ export interface Identity {
   readonly route?: Route;
 }
 
-/** Reads a payload. @throws IDENTITY_INVALID with the reason `identity` */
+const maxPayloadBytes = 16 * 1024;
+
+const name = z.string().min(1).max(256);
+
+/** Optional keys of later versions are let through and dropped; a known key with an odd value is an error. */
+const identitySchema = z.object({
+  v: z.literal(1),
+  user: z.string().refine(isUserName),
+  roles: z.array(name),
+  traits: z.record(z.string(), z.array(z.string())),
+  loginId: name,
+  mfaAt: z.iso.datetime({ offset: true }).exactOptional(),
+  sourceIp: z
+    .string()
+    .refine((text) => isIP(text) !== 0)
+    .exactOptional(),
+  requests: z.array(name).exactOptional(),
+  route: z
+    .object({ kind: name, name, user: name.exactOptional(), database: name.exactOptional() })
+    .exactOptional(),
+});
+
+/**
+ * Reads a payload of at most 16 KiB: broken JSON, a key that stands twice, an unknown `v` and a known key with a wrong
+ * value are refused; unknown optional keys are not.
+ * @throws IDENTITY_INVALID with the reason `identity`
+ */
 export function parseIdentity(json: string): Identity {
-  return pending();
+  const parsed = identitySchema.safeParse(parseStrictJson(json, maxPayloadBytes, identityFailure));
+  if (!parsed.success) throw identityFailure(describe(parsed.error));
+  return parsed.data;
 }
 
-/** The payload as JSON. @throws IDENTITY_INVALID when it would be refused by {@link parseIdentity} */
+/** The payload as JSON. @throws IDENTITY_INVALID when {@link parseIdentity} would refuse it */
 export function encodeIdentity(identity: Identity): string {
-  return pending();
+  const json = JSON.stringify(identity);
+  parseIdentity(json);
+  return json;
 }
 
 /** The roles of the payload that the user still has. */
 export function effectiveRoles(identity: Identity, currentRoles: readonly string[]): string[] {
   const current = new Set(currentRoles);
   return identity.roles.filter((role) => current.has(role));
+}
+
+function describe(error: z.ZodError): string {
+  const path = error.issues[0]?.path.map(String).join('.') ?? '';
+  if (path === 'v') return 'has an unknown version';
+  return path === '' ? 'is not an object' : `has no valid ${path}`;
+}
+
+/** The refusal of a certificate because of its payload; `why` completes "its identity payload …". */
+export function identityFailure(why: string): GatehouseError {
+  return identityError('IDENTITY_INVALID', { details: { why }, reason: 'identity' });
 }

@@ -1,15 +1,25 @@
 /** Who may pass: SSH user and host certificates against the authorities trusted for them. */
-import type { Identity } from './identity.js';
-import { pending } from './pending.js';
-import type { SshCertificate } from './ssh-certificate.js';
+import { identityError } from './errors.js';
+import { identityFailure, parseIdentity, type Identity } from './identity.js';
+import { checkValidity, malformed, refuse, refuseCertificateAsCa } from './refusals.js';
+import { isAddressAllowed, parseClientIp } from './source-address.js';
+import { identityExtension, parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
+import { readSshPublicKey } from './ssh-keys.js';
+import { verifySshSignature } from './ssh-signature.js';
 
-export interface SshUserCheck {
-  /** Wire blobs of the keys trusted as `user_ssh`. */
+interface SshCheck {
+  /** Wire blobs of the plain keys that are trusted for this kind of certificate. */
   readonly authorities: readonly Buffer[];
   readonly nowMs: number;
   /** Slack at both ends of the validity. Default 0 (D34: certificates end without grace). */
   readonly toleranceMs?: number;
-  /** `ip`, `ip:port` or `[ip]:port`; without it a certificate bound to an address is refused. */
+}
+
+export interface SshUserCheck extends SshCheck {
+  /**
+   * `ip`, `ip:port` or `[ip]:port` of the client. Without it a certificate that is bound to an address is refused;
+   * `checked_elsewhere` says that another part has met the client and checked it there.
+   */
   readonly clientAddress?: string;
 }
 
@@ -19,19 +29,92 @@ export interface VerifiedSshUser {
   readonly validBeforeMs: number;
 }
 
-/** @throws CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_REFUSED, IDENTITY_INVALID, SOURCE_ADDRESS with a {@link RefusalReason} */
+/**
+ * Verifies a person's certificate: kind, CA and its signature, times, payload, principals (exactly the user's name),
+ * critical options (`source-address` is the only known one) and the payload's `sourceIp`. Locks and roles are the
+ * caller's. Takes about 0.2 ms for Ed25519; cache by fingerprint of the blob where that is too much.
+ * @throws CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID, CERTIFICATE_REFUSED, IDENTITY_INVALID, SOURCE_ADDRESS, each
+ * with a {@link RefusalReason}
+ */
 export function verifySshUserCertificate(blob: Buffer, check: SshUserCheck): VerifiedSshUser {
-  return pending();
+  const certificate = verifyCertificate(blob, 'user', check);
+  const json = certificate.extensions.get(identityExtension);
+  if (json === undefined) throw identityFailure('is missing');
+  const identity = parseIdentity(json);
+  if (certificate.principals.length !== 1 || certificate.principals[0] !== identity.user) {
+    throw refuse('its principal is not its user', 'principal');
+  }
+  refuseUnknownOptions(certificate, ['source-address']);
+  checkAddress(readRanges(certificate, identity), check.clientAddress);
+  return { certificate, identity, validBeforeMs: certificate.validBeforeMs };
 }
 
-export interface SshHostCheck {
-  readonly authorities: readonly Buffer[];
-  readonly nowMs: number;
-  readonly toleranceMs?: number;
-  /** The name the client meant; must be among the principals. */
+export interface SshHostCheck extends SshCheck {
+  /** The name that the client meant; must be among the principals. */
   readonly principal: string;
 }
 
+/** Verifies a host's certificate. @throws as {@link verifySshUserCertificate}; reason `principal` for another host's */
 export function verifySshHostCertificate(blob: Buffer, check: SshHostCheck): SshCertificate {
-  return pending();
+  const certificate = verifyCertificate(blob, 'host', check);
+  if (!certificate.principals.includes(check.principal))
+    throw refuse('it is for another host', 'principal');
+  refuseUnknownOptions(certificate, []);
+  return certificate;
+}
+
+function verifyCertificate(blob: Buffer, type: 'user' | 'host', check: SshCheck): SshCertificate {
+  const certificate = parseSshCertificate(blob);
+  if (certificate.type !== type)
+    throw refuse(`it is a ${certificate.type} certificate`, 'wrong_kind');
+  const authority = check.authorities.find((key) => key.equals(certificate.signatureKey));
+  if (!authority) throw refuse('its CA is not trusted', 'unknown_ca');
+  if (isCertificateBlob(authority)) throw refuseCertificateAsCa();
+  if (!verifySshSignature(authority, certificate.signedBytes, certificate.signature)) {
+    throw refuse('its CA has not signed it', 'unknown_ca');
+  }
+  readCertifiedKey(certificate.publicKey);
+  checkValidity({ fromMs: certificate.validAfterMs, untilMs: certificate.validBeforeMs }, check);
+  return certificate;
+}
+
+/** A CA certifies bytes; that they are an acceptable key (RSA from 2048 bits, a point on the curve) is for us to see. */
+function readCertifiedKey(blob: Buffer): void {
+  try {
+    readSshPublicKey(blob);
+  } catch {
+    throw malformed('its key is not acceptable');
+  }
+}
+
+function isCertificateBlob(blob: Buffer): boolean {
+  return blob.subarray(0, 64).includes('-cert-v0');
+}
+
+function refuseUnknownOptions(certificate: SshCertificate, known: readonly string[]): void {
+  for (const name of certificate.criticalOptions.keys()) {
+    if (!known.includes(name))
+      throw refuse('it has a critical option that is not known', 'critical_option');
+  }
+}
+
+/** One list for each restriction; the client must be in all of them. */
+function readRanges(certificate: SshCertificate, identity: Identity): string[][] {
+  const option = certificate.criticalOptions.get('source-address');
+  return [
+    ...(option === undefined ? [] : [option.split(',')]),
+    ...(identity.sourceIp === undefined ? [] : [[identity.sourceIp]]),
+  ];
+}
+
+/** @throws SOURCE_ADDRESS when there is a list that the client is not in */
+function checkAddress(restrictions: readonly string[][], clientAddress: string | undefined): void {
+  if (restrictions.length === 0 || clientAddress === 'checked_elsewhere') return;
+  const ip = clientAddress === undefined ? undefined : parseClientIp(clientAddress);
+  if (ip === undefined || !restrictions.every((ranges) => isAddressAllowed(ip, ranges))) {
+    throw identityError('SOURCE_ADDRESS', {
+      details: { address: ip ?? 'an unknown address' },
+      reason: 'source_ip',
+    });
+  }
 }
