@@ -134,6 +134,11 @@ export interface Session<Spec = unknown> {
    * @throws TARGET_OFFLINE, TARGET_UNREACHABLE, DIAL_REFUSED_BY_AGENT
    */
   dial(): Promise<Duplex>;
+  /**
+   * The target is reached and has let the person in: the host writes `session.started`. What `serve` throws before is
+   * `session.connect_failed` with the error's reason. Events and recordings call it by themselves.
+   */
+  established(): void;
   /** May this session do `action`? Answers from the role options of the decision that opened it. */
   decide(action: Action): ActionDecision;
   /**
@@ -156,6 +161,10 @@ export interface ProxyProtocol<Spec = unknown, State = unknown> {
   readonly scope: 'connection' | 'request';
   /** Relayed protocols carry bytes that the proxy does not open (`session.started.data.mode`). */
   readonly mode: 'inspected' | 'relayed';
+  /** The ALPN name under which clients ask the one port for it (D18); several protocols may share one. */
+  readonly alpn: string;
+  /** What a client sends first in clear, where the protocol needs no TLS around it: `SSH-2.0-`. */
+  readonly clearGreeting?: string;
   /** Greets and authenticates; who, which target, as whom. Takes no longer than `offer.signal` allows. */
   open(client: Duplex, offer: Offer): Promise<Opening<State> | typeof served>;
   /** Carries the session to its end. The host destroys both sockets after it. */

@@ -1,0 +1,7 @@
+// Written by tools/generate-registry.ts from the folders under packages/protocols.
+import type { EventTable } from '@gatehouse/protocol-api';
+import { events as ssh } from '@gatehouse/protocol-ssh/events';
+import { events as tcp } from '@gatehouse/protocol-tcp/events';
+
+/** The registry: the audit events of each protocol. */
+export const protocolEvents: Readonly<Record<string, EventTable>> = { ssh, tcp };

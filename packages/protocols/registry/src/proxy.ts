@@ -1,0 +1,6 @@
+// Written by tools/generate-registry.ts from the folders under packages/protocols.
+import type { ProxyProtocol, ProxyServices } from '@gatehouse/protocol-api';
+import { createProxy as tcp } from '@gatehouse/protocol-tcp/proxy';
+
+/** The registry: how the proxy speaks each protocol. */
+export const proxyProtocols: Readonly<Record<string, (services: ProxyServices) => ProxyProtocol>> = { tcp };

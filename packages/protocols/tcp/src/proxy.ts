@@ -1,0 +1,46 @@
+/** Relays raw TCP: who and where come from the client certificate and the preface; the bytes are counted, never parsed. */
+import type { Duplex } from 'node:stream';
+
+import { hostError, type Offer, type Opening, type ProxyProtocol, type ProxyServices, type Session } from '@gatehouse/protocol-api';
+import { joinStreams } from '@gatehouse/kit/net';
+
+import type { TcpSpec } from './target.js';
+
+interface TcpState {
+  readonly client: Duplex;
+}
+
+export function createProxy(_services: ProxyServices): ProxyProtocol<TcpSpec, TcpState> {
+  return {
+    name: 'tcp',
+    scope: 'connection',
+    mode: 'relayed',
+    alpn: 'gatehouse-tcp',
+    open,
+    serve,
+    async refuse(client) {
+      client.destroy();
+    },
+  };
+}
+
+async function open(client: Duplex, offer: Offer): Promise<Opening<TcpState>> {
+  if (offer.identity === undefined || offer.route === undefined) throw hostError('CERTIFICATE_MISSING');
+  return { identity: offer.identity, target: offer.route.target, principal: '', state: { client } };
+}
+
+async function serve(session: Session<TcpSpec>, opening: Opening<TcpState>): Promise<string> {
+  const { client } = opening.state;
+  const target = await session.dial();
+  session.established();
+  client.on('data', session.activity);
+  target.on('data', session.activity);
+  const stop = () => {
+    client.destroy();
+    target.destroy();
+  };
+  session.signal.addEventListener('abort', stop, { once: true });
+  const { outcome, side } = await joinStreams(client, target);
+  if (outcome === 'broken' && side === 'b') return 'agent_lost';
+  return side === 'a' ? 'client_left' : 'target_closed';
+}
