@@ -130,17 +130,21 @@ export function derTime(ms: number): Buffer {
     : der(tags.generalizedTime, Buffer.from(digits, 'latin1'));
 }
 
+const timeForm = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
+
 /** ms since the epoch of a Time to the second in UTC; other forms throw. */
 export function readDerTime(element: DerElement, fail: Failure): number {
   const text = element.content.toString('latin1');
-  const full =
-    element.tag === tags.utcTime ? `${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}` : text;
-  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(full)?.slice(1);
-  const isTime = element.tag === tags.utcTime || element.tag === tags.generalizedTime;
-  if (!isTime || !parts) throw fail('a time is not one');
-  const [year = '', month = '', day = '', hour = '', minute = '', second = ''] = parts;
-  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
-  const ms = Date.parse(iso);
-  if (Number.isNaN(ms) || new Date(ms).toISOString() !== iso) throw fail('a time is not one');
-  return ms;
+  if (element.tag === tags.utcTime)
+    return parseTime(`${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}`, fail);
+  if (element.tag === tags.generalizedTime) return parseTime(text, fail);
+  throw fail('a time is not one');
+}
+
+function parseTime(digits: string, fail: Failure): number {
+  const iso = digits.replace(timeForm, '$1-$2-$3T$4:$5:$6.000Z');
+  const date = new Date(iso);
+  // The way back catches dates like 31 February and every text that the form did not match.
+  if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) throw fail('a time is not one');
+  return date.getTime();
 }

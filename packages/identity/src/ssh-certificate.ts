@@ -10,7 +10,6 @@ import { encodeIdentity, type Identity } from './identity.js';
 import { readSpki, type Signer } from './keys.js';
 import { malformed, refuseCertificateAsCa } from './refusals.js';
 import {
-  encodeKeyFields,
   encodeKeyObject,
   parseKeyAlgorithm,
   readKeyFields,
@@ -149,7 +148,12 @@ export function parseSshCertificate(blob: Buffer): SshCertificate {
   const reader = createSshReader(blob, malformed);
   const { algorithm, keyAlgorithm } = readAlgorithm(reader);
   reader.string(maxNonceBytes);
-  const publicKey = encodeKeyFields(readKeyFields(reader, keyAlgorithm, malformed));
+  const start = reader.offset();
+  readKeyFields(reader, keyAlgorithm, malformed);
+  const publicKey = Buffer.concat([
+    encodeSshString(keyAlgorithm),
+    blob.subarray(start, reader.offset()),
+  ]);
   const fields = readFields(reader);
   const signatureKey = readSignatureKey(reader);
   const signedBytes = blob.subarray(0, reader.offset());

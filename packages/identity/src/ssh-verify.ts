@@ -4,7 +4,7 @@ import { identityFailure, parseIdentity, type Identity } from './identity.js';
 import { checkValidity, malformed, refuse, refuseCertificateAsCa } from './refusals.js';
 import { isAddressAllowed, parseClientIp } from './source-address.js';
 import { identityExtension, parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
-import { readSshPublicKey } from './ssh-keys.js';
+import { checkSshPublicKey } from './ssh-keys.js';
 import { verifySshSignature } from './ssh-signature.js';
 
 interface SshCheck {
@@ -81,7 +81,7 @@ function verifyCertificate(blob: Buffer, type: 'user' | 'host', check: SshCheck)
 /** A CA certifies bytes; that they are an acceptable key (RSA from 2048 bits, a point on the curve) is for us to see. */
 function readCertifiedKey(blob: Buffer): void {
   try {
-    readSshPublicKey(blob);
+    checkSshPublicKey(blob);
   } catch {
     throw malformed('its key is not acceptable');
   }

@@ -27,24 +27,26 @@ export interface SshReader {
 export function createSshReader(bytes: Buffer, fail: Failure): SshReader {
   let position = 0;
 
-  function take(count: number): Buffer {
+  /** Moves over `count` bytes and says where they began. */
+  function advance(count: number): number {
     if (count > bytes.length - position) throw fail('it is cut short');
     position += count;
-    return bytes.subarray(position - count, position);
+    return position - count;
   }
 
   function readString(maxBytes: number): Buffer {
-    const length = take(4).readUInt32BE(0);
+    const length = bytes.readUInt32BE(advance(4));
     if (length > maxBytes) throw fail('a field is too long');
-    return take(length);
+    const start = advance(length);
+    return bytes.subarray(start, start + length);
   }
 
   return {
     offset: () => position,
     isAtEnd: () => position === bytes.length,
-    byte: () => take(1).readUInt8(0),
-    uint32: () => take(4).readUInt32BE(0),
-    uint64: () => take(8).readBigUInt64BE(0),
+    byte: () => bytes.readUInt8(advance(1)),
+    uint32: () => bytes.readUInt32BE(advance(4)),
+    uint64: () => bytes.readBigUInt64BE(advance(8)),
     string: readString,
     text: (maxBytes) => decodeText(readString(maxBytes), fail),
     mpint: (maxBytes) => stripMpint(readString(maxBytes + 1), fail),
