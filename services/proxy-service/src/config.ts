@@ -1,0 +1,64 @@
+/** Configuration of proxy-service; docs/config/proxy-service.example.yaml is the manual. */
+import { byteSize, duration } from '@gatehouse/kit/config';
+import { z } from 'zod';
+
+const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
+
+export const proxyConfigSchema = z.strictObject({
+  cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  /** The one TLS port. */
+  listen: address.default('127.0.0.1:8443'),
+  /** What people and agents dial; its host goes into certificates. */
+  public_addr: address.default('localhost:8443'),
+  /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
+  metrics_listen: address.default('127.0.0.1:9443'),
+  auth: z.strictObject({
+    /** Internal listener, for the proxy itself. */
+    address,
+    /** Public-side listener, for what clients say to auth-service through this port. */
+    public_address: address,
+    join_secret_file: z.string(),
+  }),
+  audit: z.strictObject({ public_address: address }),
+  tunnel: z.strictObject({
+    /** Internal listeners of all tunnel replicas. */
+    addresses: z.array(address).min(1),
+    /** Where agents' tunnels are passed on to, in the same order. */
+    public_addresses: z.array(address).min(1),
+  }),
+  /** Certificate of this replica, between starts. */
+  state_dir: z.string(),
+  spool: z.strictObject({
+    dir: z.string(),
+    events: byteSize('256MiB'),
+    recordings: byteSize('1GiB'),
+  }),
+  limits: z
+    .strictObject({
+      /** Connections of one address that have not yet proven who they are. */
+      unauthenticated_per_address: z.int().min(1).default(100),
+      /** The same for all addresses together. */
+      unauthenticated_total: z.int().min(1).default(2_000),
+      /** New connections of one address a second, on average; bursts of ten times as many pass. */
+      connections_per_second: z.int().min(1).default(200),
+      /** How long a connection may take to say what it wants. */
+      greeting_timeout: duration('10s'),
+      /** How long it may take to prove who it is. */
+      login_timeout: duration('30s'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
+});
+
+export type ProxyConfig = z.output<typeof proxyConfigSchema>;
+
+/** `host:port` apart; IPv6 without its brackets. */
+export function splitAddress(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
+}

@@ -1,0 +1,15 @@
+/** Errors of proxy-service beyond those of the host's contract (`hostErrors` of protocols/api). */
+import { createErrorFactory } from '@gatehouse/kit/errors';
+
+export const proxyErrors = {
+  SESSION_ENDED: { kind: 'failed_precondition', message: '{message}' },
+  ACCESS_CHANGED: { kind: 'permission_denied', message: 'access changed' },
+  IDENTITIES_DIFFER: {
+    kind: 'unauthenticated',
+    message:
+      'certificate is not accepted: the connection and the login inside it are of different people',
+  },
+  PROXY_STOPPING: { kind: 'unavailable', message: 'this proxy is stopping; connect again' },
+} as const;
+
+export const proxyError = createErrorFactory(proxyErrors);

@@ -1,0 +1,225 @@
+/** Ties the port to what is behind it: TLS endpoints, the other services, the host of sessions, the web. */
+import type { TLSSocket } from 'node:tls';
+
+import { derToPem, verifyPartCertificate, type Identity } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
+import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type { Membership } from '@gatehouse/membership';
+import { hostError, type ProxyProtocol } from '@gatehouse/protocol-api';
+import type { FastifyInstance } from 'fastify';
+
+import type { ProxyConfig } from '../config.js';
+import type { Credentials } from '../credentials/credentials.js';
+import type { Host } from '../sessions/host.js';
+import type { ClientHello } from './client-hello.js';
+import { passThrough } from './pass-through.js';
+import type { Arrival, PortRoutes } from './port.js';
+import { encodeAccepted, encodeRefused, readPreface } from './preface.js';
+import { createTlsEndpoint, type TlsEndpoint } from './tls-endpoint.js';
+
+export interface RoutingDeps {
+  readonly config: ProxyConfig;
+  readonly membership: Membership;
+  readonly credentials: Credentials;
+  readonly protocols: readonly ProxyProtocol[];
+  readonly host: Host;
+  readonly web: FastifyInstance;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The public-side address of a tunnel replica, by its id; undefined: any. */
+  tunnelAddress(replicaId: string | undefined): string;
+}
+
+export interface Routing {
+  readonly routes: PortRoutes;
+  /** Uses new certificates for new connections. */
+  reload(): void;
+}
+
+const tunnelAlpn = 'gatehouse-tunnel';
+const handshakeTimeoutMs = 10_000;
+
+export function createRouting(deps: RoutingDeps): Routing {
+  const endpoints = createEndpoints(deps);
+  return {
+    routes: {
+      tls: (arrival, hello) => routeTls(deps, endpoints, { arrival, hello }),
+      clear: (arrival, greeting) => routeClear(deps, arrival, greeting),
+      http: (arrival, head) => redirectToHttps(arrival, head, deps.config.public_addr),
+      refused: (clientAddress, reason) => deps.host.connectionRefused({ clientAddress, reason }),
+    },
+    reload() {
+      endpoints.sessions.reload();
+      endpoints.browsers.reload();
+    },
+  };
+}
+
+interface Endpoints {
+  /** `gatehouse-*`, with a client certificate. */
+  readonly sessions: TlsEndpoint;
+  readonly browsers: TlsEndpoint;
+}
+
+function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): Endpoints {
+  const material = () => {
+    const { key, certificate } = membership.tls();
+    const { hostTlsCa, userTlsCa } = membership.trust();
+    const toPem = (ders: Buffer[]) => ders.map((der) => derToPem(der, 'CERTIFICATE')).join('');
+    // The CA goes along, so that a client with only its pin can check the chain.
+    return { key, certificate: certificate + toPem(hostTlsCa), clientCa: toPem(userTlsCa) };
+  };
+  return {
+    sessions: createTlsEndpoint({
+      protocols: [...new Set(protocols.map(({ alpn }) => alpn))],
+      askForCertificate: true,
+      handshakeTimeoutMs,
+      material,
+      onSecure: (socket, arrival) =>
+        enterSession({ membership, protocols, web, ...deps }, socket, arrival),
+    }),
+    browsers: createTlsEndpoint({
+      protocols: ['http/1.1'],
+      askForCertificate: false,
+      handshakeTimeoutMs,
+      material,
+      onSecure(socket, arrival) {
+        arrival.release();
+        web.server.emit('connection', socket);
+      },
+    }),
+  };
+}
+
+function routeTls(
+  deps: RoutingDeps,
+  endpoints: Endpoints,
+  { arrival, hello }: { arrival: Arrival; hello: ClientHello },
+): void {
+  const { config, membership, logger } = deps;
+  const { serverName = '', protocols: asked } = hello;
+  const inner = `.${config.cluster_name}.gatehouse.internal`;
+  const passOn = (address: string) =>
+    passThrough(arrival, { address, proxyId: membership.replicaId, logger });
+  if (asked.includes(tunnelAlpn)) return passOn(deps.tunnelAddress(replicaOf(serverName, inner)));
+  if (serverName === `auth${inner}`) return passOn(config.auth.public_address);
+  if (serverName === `audit${inner}`) return passOn(config.audit.public_address);
+  const isSession = asked.some((name) => name.startsWith('gatehouse-'));
+  return (isSession ? endpoints.sessions : endpoints.browsers).take(arrival);
+}
+
+function routeClear(deps: RoutingDeps, arrival: Arrival, greeting: string): void {
+  const protocol = deps.protocols.find(({ clearGreeting }) => clearGreeting === greeting);
+  if (protocol === undefined) arrival.socket.destroy();
+  else deps.host.accept({ ...hostArrival(arrival, protocol), transport: 'clear' });
+}
+
+function replicaOf(serverName: string, inner: string): string | undefined {
+  const end = `.tunnel${inner}`;
+  return serverName.endsWith(end) ? serverName.slice(0, -end.length) : undefined;
+}
+
+function hostArrival(arrival: Arrival, protocol: ProxyProtocol) {
+  return {
+    protocol,
+    client: arrival.socket,
+    clientAddress: arrival.clientAddress,
+    onProven: arrival.release,
+  };
+}
+
+function redirectToHttps(arrival: Arrival, head: string, publicAddress: string): void {
+  const path = /^[A-Z]+ (\/[^\s]*) HTTP\/1\.[01]\r\n/.exec(head)?.[1] ?? '/';
+  const safePath = /^\/(?!\/)[\w./~%?&=+-]*$/.test(path) ? path : '/';
+  arrival.socket.end(
+    `HTTP/1.1 308 Permanent Redirect\r\nLocation: https://${publicAddress}${safePath}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+  );
+  arrival.socket.resume();
+  setTimeout(() => arrival.socket.destroy(), 2_000).unref();
+}
+
+/** A `gatehouse-*` connection: certificate, preface, then the protocol. */
+function enterSession(deps: RoutingDeps, socket: TLSSocket, arrival: Arrival): void {
+  runInBackground(
+    async () => {
+      const refuse = (error: GatehouseError) => {
+        socket.end(encodeRefused(error));
+        setTimeout(() => socket.destroy(), 2_000).unref();
+      };
+      try {
+        await startSession(deps, socket, { arrival, refuse });
+      } catch (thrown) {
+        const error = toGatehouseError(thrown);
+        deps.host.connectionRefused({
+          clientAddress: arrival.clientAddress,
+          reason: error.reason ?? 'protocol',
+          error,
+        });
+        refuse(error);
+      }
+    },
+    deps.logger,
+    'session could not begin',
+  );
+}
+
+async function startSession(
+  deps: RoutingDeps,
+  socket: TLSSocket,
+  { arrival, refuse }: { arrival: Arrival; refuse: (error: GatehouseError) => void },
+): Promise<void> {
+  const protocol = deps.protocols.find(({ alpn }) => alpn === socket.alpnProtocol);
+  if (protocol === undefined) {
+    socket.destroy();
+    return;
+  }
+  const preface = await readPreface(
+    socket,
+    AbortSignal.timeout(deps.config.limits.greeting_timeout),
+  );
+  const identity = identifyPerson(deps, socket, arrival.clientAddress);
+  const target = preface.target.replace(
+    new RegExp(`\\.${RegExp.escape(deps.config.cluster_name)}$`),
+    '',
+  );
+  deps.host.accept({
+    ...hostArrival(arrival, protocol),
+    client: socket,
+    transport: 'tls',
+    identity,
+    route: { target, ...(preface.login === undefined ? {} : { login: preface.login }) },
+    onAdmitted: (sessionId) => socket.write(encodeAccepted(sessionId)),
+    onRefused: refuse,
+  });
+}
+
+/** The person in the client certificate. @throws CERTIFICATE_MISSING, and what verifyPartCertificate throws */
+function identifyPerson(deps: RoutingDeps, socket: TLSSocket, clientAddress: string): Identity {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined)
+    throw hostError('CERTIFICATE_MISSING', { reason: 'no_certificate' });
+  const { userTlsCa, hostTlsCa } = deps.membership.trust();
+  const issuer = certificate.issuerCertificate?.raw;
+  const verified = verifyPartCertificate(certificate.raw, {
+    userAuthorities: userTlsCa,
+    hostAuthorities: hostTlsCa,
+    nowMs: deps.clock.now(),
+    usage: 'client',
+    ...(issuer === undefined ? {} : { chain: [issuer] }),
+  });
+  if (verified.identity === undefined) {
+    throw hostError('CERTIFICATE_REFUSED', {
+      reason: 'wrong_kind',
+      details: { why: "it is not a person's" },
+    });
+  }
+  const { sourceIp } = verified.identity;
+  const address = clientAddress.slice(0, clientAddress.lastIndexOf(':'));
+  if (sourceIp !== undefined && sourceIp !== address) {
+    throw hostError('SOURCE_ADDRESS', { reason: 'source_ip', details: { address } });
+  }
+  deps.credentials.noteIdentity(verified.identity, verified.notAfterMs);
+  return verified.identity;
+}

@@ -1,0 +1,305 @@
+/** Composition root of proxy-service: builds everything from its configuration, in the order in which it is needed. */
+import { join } from 'node:path';
+
+import { systemClock, type Clock } from '@gatehouse/kit/clock';
+import { readSecretFile } from '@gatehouse/kit/config';
+import type { EventLog } from '@gatehouse/kit/event-log';
+import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { openSpool, type Spool } from '@gatehouse/kit/spool';
+import { createMetrics, type MetricRegistry } from '@gatehouse/kit/telemetry';
+import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+import type { ProxyProtocol } from '@gatehouse/protocol-api';
+import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
+import { targetTypes } from '@gatehouse/protocol-registry/targets';
+import { createAgentDirectory } from '@gatehouse/tunnel';
+
+import { splitAddress, type ProxyConfig } from './config.js';
+import { createCredentials } from './credentials/credentials.js';
+import { createDialer } from './dial/dialer.js';
+import { createWeb } from './http/routes.js';
+import { createConnectionLimits } from './port/connection-limits.js';
+import { openPort, type PortRoutes } from './port/port.js';
+import { createRouting } from './port/routing.js';
+import { createHost } from './sessions/host.js';
+import { trackSessions } from './sessions/live-sessions.js';
+
+export { proxyConfigSchema, type ProxyConfig } from './config.js';
+
+/** What a caller may put in place of the real thing. */
+export interface ProxyDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly eventLog: EventLog;
+  readonly protocols: Readonly<Record<string, (typeof proxyProtocols)[string]>>;
+  /** Called with the port's address as soon as it listens. */
+  onListening?(address: { host: string; port: number }): void;
+}
+
+export interface ProxyService extends AsyncDisposable {
+  readonly replicaId: string;
+  readonly address: { readonly host: string; readonly port: number };
+  readonly metricsUrl: string;
+  readonly sessions: number;
+}
+
+const watchedKinds = [
+  'user',
+  'role',
+  'lock',
+  'cluster_auth_preference',
+  'node',
+  'kube_cluster',
+  'database',
+  'app',
+  'desktop',
+  'trust',
+  'session_end',
+  'login_end',
+];
+const webDir = join(import.meta.dirname, '../../../apps/web/public');
+
+/** Joins the cluster, waits for a first view of its policy, then opens the port. */
+export async function createProxyService(
+  config: ProxyConfig,
+  overrides: Partial<ProxyDeps> & Pick<ProxyDeps, 'eventLog'>,
+): Promise<ProxyService> {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger({ name: 'proxy', ...config.log });
+  await using stack = new AsyncDisposableStack();
+  const publicHost = splitAddress(config.public_addr).host;
+  const membership = stack.use(
+    await joinCluster({
+      kind: 'proxy',
+      clusterName: config.cluster_name,
+      authAddress: config.auth.address,
+      joinSecret: readSecretFile(config.auth.join_secret_file),
+      stateDir: config.state_dir,
+      dnsNames: [
+        ...new Set([
+          publicHost,
+          'localhost',
+          '127.0.0.1',
+          '::1',
+          `proxy.${config.cluster_name}.gatehouse.internal`,
+        ]),
+      ],
+      clock,
+      logger,
+    }),
+  );
+  const policy = stack.use(
+    watchPolicy({
+      auth: membership.auth,
+      kinds: watchedKinds,
+      clock,
+      logger,
+      onTrust: (trust) => membership.setTrust(trust),
+    }),
+  );
+  const spool = stack.use(
+    await openSpool({
+      dir: config.spool.dir,
+      eventLog: overrides.eventLog,
+      clock,
+      logger,
+      cluster: config.cluster_name,
+      replicaId: membership.replicaId,
+      limits: { eventsBytes: config.spool.events, recordingsBytes: config.spool.recordings },
+    }),
+  );
+  await policy.ready;
+  return await startServing({
+    config,
+    clock,
+    logger,
+    membership,
+    policy,
+    spool,
+    overrides,
+    stack: stack.move(),
+  });
+}
+
+interface Parts {
+  readonly config: ProxyConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly membership: Membership;
+  readonly policy: PolicyView;
+  readonly spool: Spool;
+  readonly overrides: Partial<ProxyDeps>;
+  readonly stack: AsyncDisposableStack;
+}
+
+async function startServing(parts: Parts): Promise<ProxyService> {
+  const { membership } = parts;
+  await using stack = parts.stack;
+  const { live, protocols, routing } = await createHandling(parts, stack);
+  const state = { isDraining: false };
+  const privatePort = stack.use(await openHealth(parts, state, () => live.size));
+  const port = stack.use(await listen(parts, protocols, routing.routes));
+  stack.defer(async () => {
+    state.isDraining = true;
+    port.stopAccepting();
+    live.endAll({ reason: 'proxy_stopping', message: 'this proxy is stopping; connect again' });
+    await live.drained(2_000);
+  });
+  const resources = stack.move();
+  return {
+    replicaId: membership.replicaId,
+    address: { host: port.address.address, port: port.address.port },
+    metricsUrl: privatePort.url,
+    get sessions() {
+      return live.size;
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** All that stands behind the port. */
+async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
+  const { config, clock, logger, membership, policy, spool } = parts;
+  const credentials = createCredentials({ membership, policy, clock, logger });
+  const connections = config.tunnel.addresses.map((address) =>
+    membership.connect({ address, kind: 'tunnel' }),
+  );
+  const directory = stack.use(
+    createAgentDirectory({ connections, proxyId: membership.replicaId, clock, logger }),
+  );
+  const { replicaId } = membership;
+  const live = stack.use(
+    trackSessions({ auth: membership.auth, policy, clock, logger, replicaId }),
+  );
+  const protocols = createProtocols(parts, credentials);
+  const host = createHost({
+    policy,
+    clock,
+    logger,
+    spool,
+    live,
+    replicaId,
+    dialer: createDialer({ membership, directory, clock }),
+    kindsOf: (protocol) =>
+      Object.values(targetTypes)
+        .filter((type) => type.protocol === protocol)
+        .map((type) => type.kind),
+    identityEndsAt: (identity) => credentials.identityEndsAt(identity),
+    openTimeoutMs: config.limits.login_timeout,
+  });
+  const trust = () => membership.trust();
+  const web = await createWeb({
+    auth: membership.auth,
+    publicAddress: config.public_addr,
+    trust,
+    logger,
+    webDir,
+  });
+  stack.defer(() => web.close());
+  const addresses = config.tunnel.public_addresses;
+  const tunnelAddress = (id: string | undefined) =>
+    addresses[directory.replicaIndex(id)] ?? addresses[0] ?? '';
+  const routing = createRouting({
+    config,
+    membership,
+    credentials,
+    protocols,
+    host,
+    web,
+    clock,
+    logger,
+    tunnelAddress,
+  });
+  membership.onChange(() => routing.reload());
+  return { live, protocols, routing };
+}
+
+async function openHealth(
+  parts: Parts,
+  state: { isDraining: boolean },
+  liveSessions: () => number,
+) {
+  const metrics = createProxyMetrics(parts, liveSessions);
+  return openPrivatePort({
+    ...splitAddress(parts.config.metrics_listen),
+    logger: parts.logger,
+    readiness: () => readiness(parts, state),
+    metrics: async () => metrics.render(),
+  });
+}
+
+function createProtocols(
+  parts: Parts,
+  credentials: ReturnType<typeof createCredentials>,
+): ProxyProtocol[] {
+  const { config, clock, logger, overrides } = parts;
+  const services = {
+    clock,
+    logger,
+    clusterName: config.cluster_name,
+    publicNames: [splitAddress(config.public_addr).host],
+    credentials,
+  };
+  return Object.values(overrides.protocols ?? proxyProtocols).map((create) => create(services));
+}
+
+async function listen(parts: Parts, protocols: readonly ProxyProtocol[], routes: PortRoutes) {
+  const { config, clock, logger } = parts;
+  const { limits } = config;
+  return openPort({
+    ...splitAddress(config.listen),
+    greetings: protocols
+      .map(({ clearGreeting }) => clearGreeting)
+      .filter((greeting) => greeting !== undefined),
+    greetingTimeoutMs: limits.greeting_timeout,
+    limits: createConnectionLimits({
+      perAddress: limits.unauthenticated_per_address,
+      total: limits.unauthenticated_total,
+      perSecond: limits.connections_per_second,
+      clock,
+    }),
+    routes,
+    logger,
+  });
+}
+
+/** D29: 503 only where another replica would do better. */
+function readiness(parts: Parts, state: { isDraining: boolean }): Readiness {
+  const { policy, spool } = parts;
+  const { full, degraded } = spool.state();
+  const reasons = [
+    ...(state.isDraining ? ['draining'] : []),
+    ...(policy.isReady() ? [] : ['no_policy']),
+    ...(full ? ['spool_full'] : []),
+    ...(Math.abs(policy.clockSkewMs()) > 120_000 ? ['clock'] : []),
+  ];
+  return {
+    status: reasons.length === 0 ? 'ready' : 'not_ready',
+    reasons,
+    degraded: [...(policy.isStale() ? ['auth'] : []), ...(degraded ? ['kafka'] : [])],
+  };
+}
+
+function createProxyMetrics({ spool, policy }: Parts, liveSessions: () => number): MetricRegistry {
+  const metrics = createMetrics();
+  metrics.gauge('gatehouse.session.active', 'sessions that are open', liveSessions);
+  metrics.gauge(
+    'gatehouse.spool.events.bytes',
+    'audit events not yet acknowledged',
+    () => spool.state().events.bytes,
+  );
+  metrics.gauge(
+    'gatehouse.spool.recordings.bytes',
+    'recording chunks not yet acknowledged',
+    () => spool.state().recordings.bytes,
+  );
+  metrics.gauge(
+    'gatehouse.spool.lost',
+    'audit events dropped since the start',
+    () => spool.state().lost,
+  );
+  metrics.gauge('gatehouse.policy.stale', '1 while auth-service is silent', () =>
+    policy.isStale() ? 1 : 0,
+  );
+  return metrics;
+}

@@ -1,0 +1,134 @@
+/** May this person open this target? One decision for every protocol and every way in. */
+import type { Identity } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
+import type { GatehouseError } from '@gatehouse/kit/errors';
+import type { PolicyView, TargetRecord } from '@gatehouse/membership';
+import {
+  decideAccess,
+  principalsFor,
+  type AccessRequest,
+  type Denial,
+  type RoleOptions,
+  type TargetKind,
+} from '@gatehouse/policy';
+import { hostError } from '@gatehouse/protocol-api';
+
+/** What is asked for. */
+export interface AdmissionRequest {
+  readonly identity: Identity;
+  readonly target: string;
+  readonly principal: string;
+  /** Kinds of targets that the way in can lead to. */
+  readonly kinds: readonly TargetKind[];
+}
+
+export interface Admitted {
+  readonly allowed: true;
+  readonly target: TargetRecord;
+  readonly roles: readonly string[];
+  readonly options: RoleOptions;
+}
+
+export interface Refused {
+  readonly allowed: false;
+  /** For the event; the person may be told less. */
+  readonly reason: string;
+  readonly error: GatehouseError;
+  readonly target?: TargetRecord;
+  /** With `denied_by`: whose deny block. */
+  readonly role?: string;
+}
+
+export interface AdmissionDeps {
+  readonly policy: PolicyView;
+  readonly clock: Clock;
+  readonly replicaId: string;
+}
+
+/** Decides. Missing and denied cost the same work and look the same to the person (RBC-01). */
+export function admit(deps: AdmissionDeps, request: AdmissionRequest): Admitted | Refused {
+  const gone = deps.policy.refusalOf(request.identity);
+  if (gone !== undefined) return refuseLogin(gone);
+  const found = deps.policy.target(request.kinds, request.target);
+  const question = toQuestion(deps, request, found);
+  const decision = decideAccess(question);
+  if (found === undefined) {
+    if (!decision.allowed && decision.reason === 'locked')
+      return refuseDecision(request, decision, {});
+    return { allowed: false, reason: 'no_target', error: hidden(request, 'no_target') };
+  }
+  if (!decision.allowed)
+    return refuseDecision(request, decision, {
+      target: found,
+      principals: principalsFor(question),
+    });
+  return { allowed: true, target: found, roles: decision.roles, options: decision.options };
+}
+
+/** A target that is not there is asked about all the same, so that the answer takes as long. */
+function toQuestion(
+  deps: AdmissionDeps,
+  request: AdmissionRequest,
+  found: TargetRecord | undefined,
+): AccessRequest {
+  const { policy, clock, replicaId } = deps;
+  const { identity, principal, kinds } = request;
+  return {
+    user: identity.user,
+    roles: policy.rolesOf(identity),
+    traits: policy.user(identity.user)?.traits ?? identity.traits,
+    target: found ?? { kind: kinds[0] ?? 'node', name: request.target, labels: {} },
+    principal,
+    locks: policy.locks(),
+    lockSubject: {
+      agent: found?.agent ?? '',
+      replica: replicaId,
+      loginId: identity.loginId,
+      requests: identity.requests ?? [],
+    },
+    nowMs: clock.now(),
+  };
+}
+
+function hidden(request: AdmissionRequest, reason: string): GatehouseError {
+  return hostError('TARGET_HIDDEN', { details: { target: request.target }, reason });
+}
+
+function refuseDecision(
+  request: AdmissionRequest,
+  denial: Denial,
+  known: { target?: TargetRecord; principals?: readonly string[] },
+): Refused {
+  const { reason, role, lock } = denial;
+  const base = {
+    allowed: false as const,
+    reason,
+    ...(known.target === undefined ? {} : { target: known.target }),
+    ...(role === undefined ? {} : { role }),
+  };
+  if (lock !== undefined)
+    return { ...base, error: hostError('LOCKED', { reason, details: { message: lock.message } }) };
+  if (reason !== 'login_not_allowed_here' || !denial.visible)
+    return { ...base, error: hidden(request, reason) };
+  const have = known.principals ?? [];
+  const error = hostError('LOGIN_NOT_ALLOWED', {
+    reason,
+    details: { user: request.identity.user, login: request.principal, target: request.target },
+    ...(have.length === 0 ? {} : { remedy: `you have: ${have.join(', ')}` }),
+  });
+  return { ...base, error };
+}
+
+const loginRefusals = {
+  no_such_user: 'its user is gone',
+  logged_out: 'its login has ended',
+  reset: 'it was issued before the last reset',
+} as const;
+
+function refuseLogin(reason: keyof typeof loginRefusals): Refused {
+  return {
+    allowed: false,
+    reason,
+    error: hostError('CERTIFICATE_REFUSED', { reason, details: { why: loginRefusals[reason] } }),
+  };
+}

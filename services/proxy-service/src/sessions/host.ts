@@ -1,0 +1,305 @@
+/**
+ * The host of every protocol (D19). One connection's way, all of it here:
+ *   accept → open → find target → decide → open journal → dial → serve → close → emit.
+ * A protocol greets, serves and refuses; everything that must not be forgotten happens in this file.
+ */
+import type { Duplex } from 'node:stream';
+
+import { encodeIdentity, type Identity } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
+import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
+import { createId, type Id } from '@gatehouse/kit/ids';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type { Spool } from '@gatehouse/kit/spool';
+import type { TargetKind } from '@gatehouse/policy';
+import { served, type Offer, type Opening, type ProxyProtocol } from '@gatehouse/protocol-api';
+
+import type { Dialer } from '../dial/dialer.js';
+import { proxyError } from '../errors.js';
+import { admit, type AdmissionDeps, type Admitted, type Refused } from './admission.js';
+import { LiveSession } from './live-session.js';
+import type { LiveSessions } from './live-sessions.js';
+
+/** A connection that arrived, with what its way in already proved. */
+export interface Arriving {
+  readonly protocol: ProxyProtocol;
+  readonly client: Duplex;
+  readonly clientAddress: string;
+  readonly transport: Offer['transport'];
+  /** From the client certificate of the TLS layer around it. */
+  readonly identity?: Identity;
+  readonly route?: { readonly target: string; readonly login?: string };
+  /** Called once the person is known and the target may be opened, before the protocol speaks. */
+  readonly onAdmitted?: (sessionId: string) => void;
+  /** Says no before the protocol has spoken; without it the protocol says it. */
+  readonly onRefused?: (error: GatehouseError) => void;
+  /** Who it is has been proven. */
+  readonly onProven?: () => void;
+}
+
+export interface HostDeps extends AdmissionDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly spool: Spool;
+  readonly dialer: Dialer;
+  readonly live: LiveSessions;
+  /** Kinds of targets that a protocol serves. */
+  kindsOf(protocol: string): readonly TargetKind[];
+  /** When the certificate that gave this identity ends, ms since the epoch. */
+  identityEndsAt(identity: Identity): number;
+  readonly openTimeoutMs: number;
+}
+
+export interface Host {
+  /** Takes ownership of `arriving.client`. Never throws. */
+  accept(arriving: Arriving): void;
+  /** An event about a connection that never got as far as a session. */
+  connectionRefused(refusal: {
+    clientAddress: string;
+    reason: string;
+    error?: GatehouseError;
+    identity?: Identity;
+    protocol?: string;
+  }): void;
+}
+
+export function createHost(deps: HostDeps): Host {
+  const host: Host = {
+    accept: (arriving) =>
+      runInBackground(
+        () => serveConnection(deps, host, arriving),
+        deps.logger,
+        'connection failed',
+      ),
+    connectionRefused({ clientAddress, reason, error, identity, protocol }) {
+      if (error !== undefined)
+        deps.logger.info({ err: error, reason, address: clientAddress }, 'connection refused');
+      deps.spool.emit({
+        type: 'connection.refused',
+        outcome: 'denied',
+        reason,
+        actor: {
+          kind: identity === undefined ? 'unknown' : 'user',
+          name: identity?.user ?? '',
+          address: clientAddress,
+          ...(identity === undefined ? {} : { loginId: identity.loginId }),
+        },
+        data: {
+          ...(protocol === undefined ? {} : { protocol }),
+          ...(error === undefined ? {} : { message: error.publicMessage, errorId: error.id }),
+        },
+      });
+    },
+  };
+  return host;
+}
+
+async function serveConnection(deps: HostDeps, host: Host, arriving: Arriving): Promise<void> {
+  const { client } = arriving;
+  const connection = new Connection(deps, host, arriving);
+  client.on('error', () => client.destroy());
+  try {
+    await connection.run();
+  } finally {
+    closeGently(client);
+  }
+}
+
+/** Lets what was written go out, then closes. */
+function closeGently(client: Duplex): void {
+  if (client.destroyed) return;
+  client.end();
+  setTimeout(() => client.destroy(), 1_000).unref();
+}
+
+class Connection {
+  readonly #deps: HostDeps;
+  readonly #host: Host;
+  readonly #arriving: Arriving;
+  readonly #sessionId: Id<'ses'> = createId('ses');
+  #opening: Opening | undefined;
+
+  constructor(deps: HostDeps, host: Host, arriving: Arriving) {
+    this.#deps = deps;
+    this.#host = host;
+    this.#arriving = arriving;
+  }
+
+  async run(): Promise<void> {
+    const { identity, route, onAdmitted } = this.#arriving;
+    if (identity !== undefined && route?.login !== undefined) {
+      const early = this.#admit({ identity, target: route.target, principal: route.login });
+      if (!early.allowed)
+        return this.#deny(early, { identity, target: route.target, principal: route.login });
+    }
+    onAdmitted?.(this.#sessionId);
+    const opening = await this.#open();
+    if (opening === undefined) return;
+    this.#opening = opening;
+    this.#arriving.onProven?.();
+    const admitted = this.#admit(opening);
+    if (!admitted.allowed) return this.#deny(admitted, opening);
+    await this.#serve(opening, admitted);
+  }
+
+  /** The protocol's greeting; undefined where it served the connection by itself or refused it. */
+  async #open(): Promise<Opening | undefined> {
+    const { protocol, client, clientAddress, transport, identity, route } = this.#arriving;
+    const timeout = AbortSignal.timeout(this.#deps.openTimeoutMs);
+    const gone = new AbortController();
+    const onClose = () => gone.abort(new Error('the client left'));
+    client.once('close', onClose);
+    const offer: Offer = {
+      sessionId: this.#sessionId,
+      clientAddress,
+      transport,
+      signal: AbortSignal.any([timeout, gone.signal]),
+      ...(identity === undefined ? {} : { identity }),
+      ...(route === undefined ? {} : { route }),
+      accept: (nested, inside) => {
+        this.#arriving.onProven?.();
+        this.#host.accept({
+          protocol,
+          client: nested,
+          clientAddress,
+          transport: 'nested',
+          identity: inside.identity,
+          route: { target: inside.target },
+        });
+      },
+    };
+    try {
+      const opening = await protocol.open(client, offer);
+      if (opening === served) return undefined;
+      if (identity !== undefined && encodeIdentity(identity) !== encodeIdentity(opening.identity)) {
+        this.#opening = opening;
+        throw proxyError('IDENTITIES_DIFFER', { reason: 'identity' });
+      }
+      return opening;
+    } catch (thrown) {
+      await this.#refuseConnection(toGatehouseError(thrown));
+      return undefined;
+    } finally {
+      client.off('close', onClose);
+    }
+  }
+
+  #admit(request: { identity: Identity; target: string; principal: string }): Admitted | Refused {
+    return admit(this.#deps, {
+      ...request,
+      kinds: this.#deps.kindsOf(this.#arriving.protocol.name),
+    });
+  }
+
+  async #refuseConnection(error: GatehouseError): Promise<void> {
+    const { protocol, client, clientAddress } = this.#arriving;
+    // A client that never tried to log in is a probe, not a failure (SSH-19).
+    if (error.reason === 'never_tried') return;
+    const identity = this.#opening?.identity ?? this.#arriving.identity;
+    this.#host.connectionRefused({
+      clientAddress,
+      reason: error.reason ?? 'protocol',
+      error,
+      protocol: protocol.name,
+      ...(identity === undefined ? {} : { identity }),
+    });
+    await protocol.refuse(client, this.#opening, error).catch(() => undefined);
+  }
+
+  async #deny(
+    refused: Refused,
+    asked: { identity: Identity; target: string; principal: string },
+  ): Promise<void> {
+    const { protocol, client, clientAddress, onRefused } = this.#arriving;
+    const { error, reason, role, target } = refused;
+    const kind = this.#deps.kindsOf(protocol.name)[0] ?? 'node';
+    this.#deps.logger.info(
+      {
+        err: error,
+        reason,
+        sessionId: this.#sessionId,
+        userId: asked.identity.user,
+        target: asked.target,
+      },
+      'session denied',
+    );
+    this.#deps.spool.emit({
+      type: 'session.denied',
+      outcome: 'denied',
+      reason,
+      sessionId: this.#sessionId,
+      actor: actorOf(asked.identity, clientAddress),
+      target: {
+        kind,
+        name: asked.target,
+        ...(target === undefined ? {} : { labels: target.labels, agent: target.agent }),
+      },
+      data: {
+        message: error.publicMessage,
+        errorId: error.id,
+        protocol: protocol.name,
+        principal: asked.principal,
+        ...(role === undefined ? {} : { role }),
+      },
+    });
+    if (this.#opening === undefined && onRefused !== undefined) onRefused(error);
+    else await protocol.refuse(client, this.#opening, error).catch(() => undefined);
+  }
+
+  async #serve(opening: Opening, admitted: Admitted): Promise<void> {
+    const { protocol, client, clientAddress, transport } = this.#arriving;
+    const { clock, logger, spool, dialer, live } = this.#deps;
+    const session = new LiveSession({
+      id: this.#sessionId,
+      opening,
+      admitted,
+      protocol,
+      clientAddress,
+      transport,
+      clock,
+      dialer,
+      endsAtMs: this.#deps.identityEndsAt(opening.identity),
+      journal: spool.session({
+        sessionId: this.#sessionId,
+        actor: actorOf(opening.identity, clientAddress),
+        target: {
+          kind: admitted.target.kind,
+          name: admitted.target.name,
+          labels: admitted.target.labels,
+          agent: admitted.target.agent,
+        },
+        protocol: protocol.name,
+        strict: admitted.options.audit === 'strict',
+      }),
+      logger: logger.child({
+        sessionId: this.#sessionId,
+        userId: opening.identity.user,
+        target: admitted.target.name,
+      }),
+      client,
+    });
+    try {
+      await live.add(session);
+      const reason = await protocol.serve(session, opening);
+      session.finish(reason);
+    } catch (thrown) {
+      const error = toGatehouseError(thrown);
+      session.fail(error);
+      await protocol.refuse(client, opening, error).catch(() => undefined);
+    } finally {
+      live.remove(session);
+      await session.close();
+    }
+  }
+}
+
+function actorOf(identity: Identity, address: string) {
+  return {
+    kind: 'user',
+    name: identity.user,
+    roles: [...identity.roles],
+    loginId: identity.loginId,
+    address,
+  };
+}

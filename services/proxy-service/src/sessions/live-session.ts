@@ -1,0 +1,345 @@
+/** A session from the decision to its last event: what a protocol's facet holds in its hands. */
+import type { Duplex } from 'node:stream';
+
+import type { Identity } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
+import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
+import { createId, type Id } from '@gatehouse/kit/ids';
+import type { Logger } from '@gatehouse/kit/log';
+import type { SessionJournal } from '@gatehouse/kit/spool';
+import { currentTraceId } from '@gatehouse/kit/telemetry';
+import type { RoleOptions } from '@gatehouse/policy';
+import {
+  hostError,
+  type Action,
+  type ActionDecision,
+  type EndReason,
+  type Offer,
+  type Opening,
+  type ProxyProtocol,
+  type Recorder,
+  type Session,
+  type SessionEnd,
+  type SessionEvent,
+  type Target,
+} from '@gatehouse/protocol-api';
+import { createRecordingWriter } from '@gatehouse/recording';
+
+import type { Dialer } from '../dial/dialer.js';
+import { decideAction } from './actions.js';
+import type { Admitted } from './admission.js';
+
+export interface LiveSessionInit {
+  readonly id: Id<'ses'>;
+  readonly opening: Opening;
+  readonly admitted: Admitted;
+  readonly protocol: ProxyProtocol;
+  readonly clientAddress: string;
+  readonly transport: Offer['transport'];
+  readonly clock: Clock;
+  readonly dialer: Dialer;
+  readonly endsAtMs: number;
+  readonly journal: SessionJournal;
+  readonly logger: Logger;
+  readonly client: Duplex;
+}
+
+/** How long a facet has, once told, to say why the session ends (D19). */
+const farewellMs = 1_000;
+const strictAckMs = 10_000;
+
+export class LiveSession implements Session {
+  readonly id: Id<'ses'>;
+  readonly identity: Identity;
+  readonly principal: string;
+  readonly clientAddress: string;
+  readonly logger: Logger;
+  readonly target: Target;
+  readonly protocol: ProxyProtocol;
+  readonly startedAtMs: number;
+  readonly endsAtMs: number;
+  readonly #init: LiveSessionInit;
+  readonly #abort = new AbortController();
+  readonly #recorders = new Set<Recorder>();
+  #admitted: Admitted;
+  #activeAt: number;
+  #timer: NodeJS.Timeout | undefined;
+  #stream: (Duplex & { readonly tunnelReplica?: string }) | undefined;
+  #isEstablished = false;
+  #isClosed = false;
+  #intents = 0;
+
+  constructor(init: LiveSessionInit) {
+    const { id, opening, admitted, clock } = init;
+    this.#init = init;
+    this.#admitted = admitted;
+    this.id = id;
+    this.identity = opening.identity;
+    this.principal = opening.principal;
+    this.clientAddress = init.clientAddress;
+    this.logger = init.logger;
+    this.target = admitted.target;
+    this.protocol = init.protocol;
+    this.startedAtMs = clock.now();
+    this.endsAtMs = Math.min(init.endsAtMs, this.startedAtMs + admitted.options.maxSessionTtlMs);
+    this.#activeAt = clock.monotonic();
+    this.#watchTime();
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get options(): RoleOptions {
+    return this.#admitted.options;
+  }
+
+  async dial(): Promise<Duplex> {
+    const { dialer, protocol } = this.#init;
+    const stream = await dialer.dial({
+      sessionId: this.id,
+      target: this.#admitted.target,
+      principal: this.principal,
+      user: this.identity.user,
+      mode: protocol.mode,
+      protocol: protocol.name,
+      signal: this.#abort.signal,
+    });
+    this.#stream = stream;
+    stream.on('error', (error: Error) => this.logger.debug({ err: error }, 'target stream failed'));
+    return stream;
+  }
+
+  established(): void {
+    if (this.#isEstablished) return;
+    this.#isEstablished = true;
+    const { protocol, transport } = this.#init;
+    this.#append({
+      type: 'session.started',
+      outcome: 'success',
+      data: {
+        protocol: protocol.name,
+        principal: this.principal,
+        mode: protocol.mode,
+        transport,
+        tunnel: this.#stream?.tunnelReplica ?? '',
+        roles: this.#admitted.roles,
+        expires: new Date(this.endsAtMs).toISOString(),
+      },
+    });
+    this.logger.info({ protocol: protocol.name, principal: this.principal }, 'session.started');
+  }
+
+  decide(action: Action): ActionDecision {
+    return decideAction(this.options, action);
+  }
+
+  async perform<T>(
+    intent: SessionEvent,
+    effect: () => Promise<{ value: T; event: SessionEvent }>,
+  ): Promise<T> {
+    this.established();
+    const name = `${intent.type}#${(this.#intents += 1)}`;
+    const opening = { ...intent, opens: name };
+    if (this.options.audit === 'strict') await this.#appendStrict(opening);
+    else this.#append(opening);
+    this.activity();
+    try {
+      const { value, event } = await effect();
+      this.#append({ ...event, closes: name });
+      return value;
+    } catch (thrown) {
+      const { reason = 'internal' } = toGatehouseError(thrown);
+      const type = intent.type.replace(/_started$/, '_ended');
+      this.#append({ type, outcome: 'failure', reason, data: intent.data, closes: name });
+      throw thrown;
+    }
+  }
+
+  emit(event: SessionEvent): void {
+    this.established();
+    this.#append(event);
+  }
+
+  record(channel: { columns: number; rows: number; command?: string }): Recorder {
+    const { clock, journal } = this.#init;
+    const recordingId = createId('rec');
+    const writer = createRecordingWriter({
+      recordingId,
+      clock,
+      header: channel,
+      sink: (chunk) => journal.chunk(recordingId, chunk),
+      onFailure: (thrown) => this.#recordingFailed(recordingId, thrown),
+    });
+    const recorder: Recorder = {
+      recordingId,
+      output: (bytes) => writer.output(bytes),
+      input: (bytes) => writer.input(bytes),
+      resize: (columns, rows) => writer.resize(columns, rows),
+      get overloaded() {
+        return writer.overloaded;
+      },
+      drained: () => writer.drained(),
+      end: async () => {
+        if (!this.#recorders.delete(recorder)) return;
+        await writer.end();
+        if (!writer.failed)
+          this.emit({
+            type: 'recording.completed',
+            outcome: 'success',
+            data: { ...writer.summary() },
+          });
+      },
+    };
+    this.#recorders.add(recorder);
+    return recorder;
+  }
+
+  activity(): void {
+    this.#activeAt = this.#init.clock.monotonic();
+  }
+
+  /** Uses the options of a new decision; called when policy changed and the session may go on. */
+  readmit(admitted: Admitted): void {
+    this.#admitted = admitted;
+  }
+
+  /** Tells the facet to say why and end; destroys both sides a second later. */
+  end(end: SessionEnd): void {
+    if (this.#abort.signal.aborted || this.#isClosed) return;
+    this.logger.info({ reason: end.reason }, 'session is ended');
+    this.#abort.abort(end);
+    setTimeout(() => this.#destroy(), farewellMs).unref();
+  }
+
+  /** The facet came to its end. */
+  finish(reason: EndReason): void {
+    const end: unknown = this.#abort.signal.reason;
+    this.established();
+    this.#pendingEnd = isSessionEnd(end) ? end : { reason, message: '' };
+  }
+
+  /** The facet threw: before `established` the target was not reached, after it the session broke. */
+  fail(error: GatehouseError): void {
+    const end: unknown = this.#abort.signal.reason;
+    if (this.#isEstablished || isSessionEnd(end)) {
+      this.established();
+      this.#pendingEnd = isSessionEnd(end)
+        ? end
+        : { reason: endReasonOf(error), message: error.publicMessage };
+      return;
+    }
+    this.logger.info({ err: error, reason: error.reason }, 'session.connect_failed');
+    this.#append({
+      type: error.code === 'SESSION_LIMIT' ? 'limit.reached' : 'session.connect_failed',
+      outcome: 'failure',
+      reason: error.reason ?? 'internal',
+      data: {
+        message: error.publicMessage,
+        errorId: error.id,
+        protocol: this.protocol.name,
+        principal: this.principal,
+        ...(this.#stream?.tunnelReplica === undefined
+          ? {}
+          : { tunnel: this.#stream.tunnelReplica }),
+      },
+    });
+  }
+
+  #pendingEnd: SessionEnd | undefined;
+
+  /** Ends recordings, writes the last event, frees everything. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    clearTimeout(this.#timer);
+    for (const recorder of this.#recorders) await recorder.end();
+    this.#isClosed = true;
+    const { journal, clock } = this.#init;
+    try {
+      if (this.#pendingEnd === undefined) journal.close();
+      else {
+        const { reason, message } = this.#pendingEnd;
+        journal.end(reason, {
+          durationMs: clock.now() - this.startedAtMs,
+          ...(message === '' ? {} : { message }),
+        });
+        this.logger.info({ reason }, 'session.ended');
+      }
+    } catch (thrown) {
+      this.logger.error({ err: thrown }, 'the last event could not be written');
+    }
+    this.#stream?.destroy();
+  }
+
+  #destroy(): void {
+    this.#stream?.destroy();
+    this.#init.client.destroy();
+  }
+
+  #append(event: SessionEvent & { opens?: string; closes?: string }): void {
+    const traceId = currentTraceId();
+    try {
+      this.#init.journal.append(traceId === undefined ? event : { ...event, traceId });
+    } catch (thrown) {
+      this.logger.error({ err: thrown, type: event.type }, 'event could not be written');
+      if (this.options.audit === 'strict')
+        this.end({ reason: 'audit_unavailable', message: 'audit is not available' });
+    }
+  }
+
+  async #appendStrict(event: SessionEvent & { opens: string }): Promise<void> {
+    try {
+      await this.#init.journal.appendAcknowledged(event, strictAckMs);
+    } catch (thrown) {
+      throw hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause: thrown });
+    }
+  }
+
+  #recordingFailed(recordingId: string, thrown: unknown): void {
+    this.logger.error({ err: thrown, recordingId }, 'recording.failed');
+    this.emit({
+      type: 'recording.failed',
+      outcome: 'failure',
+      data: { recordingId, message: toGatehouseError(thrown).publicMessage },
+    });
+    if (this.options.audit === 'strict')
+      this.end({ reason: 'recorder_failed', message: 'recording is not available' });
+  }
+
+  /** One timer for the end of the session's life and for idleness. */
+  #watchTime(): void {
+    const { clock } = this.#init;
+    const idleMs = this.options.idleTimeoutMs;
+    const leftMs = this.endsAtMs - clock.now();
+    const idleLeftMs =
+      idleMs === undefined ? Infinity : idleMs - (clock.monotonic() - this.#activeAt);
+    if (leftMs <= 0) return this.end(this.#endOfLife());
+    if (idleLeftMs <= 0)
+      return this.end({ reason: 'idle', message: 'the session was idle for too long' });
+    this.#timer = setTimeout(() => this.#watchTime(), Math.min(leftMs, idleLeftMs, 2 ** 31 - 1));
+    this.#timer.unref();
+  }
+
+  #endOfLife(): SessionEnd {
+    const at = new Date(this.endsAtMs).toISOString();
+    const message =
+      this.endsAtMs === this.#init.endsAtMs
+        ? `certificate expired at ${at}; run gate login`
+        : 'the session has reached its longest time';
+    return { reason: 'ttl', message };
+  }
+}
+
+function endReasonOf(error: GatehouseError): EndReason {
+  return error.reason ?? (error.kind === 'internal' ? 'protocol' : error.code.toLowerCase());
+}
+
+function isSessionEnd(value: unknown): value is SessionEnd {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'reason' in value &&
+    'message' in value &&
+    !(value instanceof Error)
+  );
+}

@@ -1,0 +1,213 @@
+/**
+ * The sessions of this replica: reported to auth-service (D30), decided again when policy changes (D10), ended by a lock in
+ * under a second.
+ */
+import { backoffMs, sleep } from '@gatehouse/kit/clock';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type { RpcConnection } from '@gatehouse/kit/rpc';
+import type { PolicyChange } from '@gatehouse/membership';
+import {
+  ClusterServiceDefinition,
+  type ReportSessionsResponse,
+} from '@gatehouse/proto/auth/v1/cluster_service';
+import { hostError, type SessionEnd } from '@gatehouse/protocol-api';
+
+import { admit, type AdmissionDeps, type Refused } from './admission.js';
+import type { LiveSession } from './live-session.js';
+
+export interface LiveSessionsDeps extends AdmissionDeps {
+  readonly auth: RpcConnection;
+  readonly logger: Logger;
+}
+
+export interface LiveSessions extends AsyncDisposable {
+  readonly size: number;
+  /** @throws SESSION_LIMIT */
+  add(session: LiveSession): Promise<void>;
+  remove(session: LiveSession): void;
+  /** Ends all, for an orderly stop. */
+  endAll(end: SessionEnd): void;
+  /** Resolves when no session is left, or after `ms`. */
+  drained(ms: number): Promise<void>;
+}
+
+const reportEveryMs = 500;
+const renewEveryMs = 5_000;
+
+export function trackSessions(deps: LiveSessionsDeps): LiveSessions {
+  return new TrackedSessions(deps);
+}
+
+class TrackedSessions implements LiveSessions {
+  readonly #deps: LiveSessionsDeps;
+  readonly #sessions = new Map<string, LiveSession>();
+  #started = new Set<string>();
+  #ended = new Set<string>();
+  readonly #stop = new AbortController();
+  #isComplete = false;
+
+  constructor(deps: LiveSessionsDeps) {
+    this.#deps = deps;
+    deps.policy.onChange((change) => this.#onChange(change));
+    runInBackground(() => this.#reportForEver(), deps.logger, 'session reports stopped');
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  async add(session: LiveSession): Promise<void> {
+    this.#sessions.set(session.id, session);
+    this.#started.add(session.id);
+    // Something may have changed between the decision and now.
+    this.#decideAgain(session);
+    const limit = session.options.maxSessions;
+    if (limit === undefined) return;
+    const { refused } = await this.#report({
+      started: [session],
+      ended: [],
+      complete: false,
+      maxSessions: limit,
+    });
+    this.#started.delete(session.id);
+    if (!refused.includes(session.id)) return;
+    throw hostError('SESSION_LIMIT', { reason: 'max_sessions', details: { limit: String(limit) } });
+  }
+
+  remove(session: LiveSession): void {
+    if (!this.#sessions.delete(session.id)) return;
+    if (!this.#started.delete(session.id)) this.#ended.add(session.id);
+  }
+
+  endAll(end: SessionEnd): void {
+    for (const session of this.#sessions.values()) session.end(end);
+  }
+
+  async drained(ms: number): Promise<void> {
+    const deadline = performance.now() + ms;
+    while (this.#sessions.size > 0 && performance.now() < deadline) await sleep(50);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#report({
+      started: [],
+      ended: [...this.#ended],
+      complete: this.#sessions.size === 0,
+      maxSessions: 0,
+    }).catch(() => undefined);
+  }
+
+  #onChange({ kind, name, document }: PolicyChange): void {
+    if (kind === 'session_end') {
+      if (document !== undefined)
+        this.#sessions.get(name)?.end({ reason: 'ended_by', message: 'ended by an administrator' });
+      return;
+    }
+    for (const session of this.#sessions.values()) this.#decideAgain(session);
+  }
+
+  #decideAgain(session: LiveSession): void {
+    const decision = admit(this.#deps, {
+      identity: session.identity,
+      target: session.target.name,
+      principal: session.principal,
+      kinds: [session.target.kind],
+    });
+    if (decision.allowed) session.readmit(decision);
+    else session.end(endOf(decision));
+  }
+
+  async #reportForEver(): Promise<void> {
+    let lastAt = -Infinity;
+    for (let failures = 0; !this.#stop.signal.aborted;) {
+      await sleep(
+        reportEveryMs + backoffMs(failures, { baseMs: failures === 0 ? 0 : 200, capMs: 3_000 }),
+        this.#stop.signal,
+      ).catch(() => undefined);
+      const isDue = this.#deps.clock.monotonic() - lastAt >= renewEveryMs;
+      if (!isDue && this.#started.size === 0 && this.#ended.size === 0) continue;
+      try {
+        await this.#reportBatch();
+        failures = 0;
+        lastAt = this.#deps.clock.monotonic();
+      } catch (thrown) {
+        this.#isComplete = false;
+        failures += 1;
+        if (failures === 3) this.#deps.logger.warn({ err: thrown }, 'sessions are not reported');
+      }
+    }
+  }
+
+  async #reportBatch(): Promise<void> {
+    const complete = !this.#isComplete;
+    const started = complete ? [...this.#sessions.values()] : this.#present(this.#started);
+    const ended = [...this.#ended];
+    const sent = this.#started;
+    this.#started = new Set();
+    this.#ended = new Set();
+    try {
+      await this.#report({ started, ended, complete, maxSessions: 0 });
+      this.#isComplete = true;
+    } catch (thrown) {
+      for (const id of sent) this.#started.add(id);
+      for (const id of ended) this.#ended.add(id);
+      throw thrown;
+    }
+  }
+
+  #present(ids: Set<string>): LiveSession[] {
+    return [...ids].map((id) => this.#sessions.get(id)).filter((session) => session !== undefined);
+  }
+
+  async #report(batch: {
+    started: LiveSession[];
+    ended: string[];
+    complete: boolean;
+    maxSessions: number;
+  }): Promise<ReportSessionsResponse> {
+    const client = this.#deps.auth.client(ClusterServiceDefinition);
+    const replicaId = this.#deps.replicaId;
+    const answer = await client.reportSessions({
+      ...batch,
+      replicaId,
+      started: batch.started.map(describe(replicaId)),
+    });
+    for (const id of answer.end) {
+      this.#sessions.get(id)?.end({ reason: 'ended_by', message: 'ended by an administrator' });
+    }
+    return answer;
+  }
+}
+
+function describe(replica: string) {
+  return (session: LiveSession) => ({
+    id: session.id,
+    protocol: session.protocol.name,
+    user: session.identity.user,
+    target: session.target.name,
+    targetKind: session.target.kind,
+    principal: session.principal,
+    startedAt: new Date(session.startedAtMs),
+    replica,
+    loginId: session.identity.loginId,
+    clientAddress: session.clientAddress,
+  });
+}
+
+function endOf({ reason, error }: Refused): SessionEnd {
+  switch (reason) {
+    case 'locked':
+      return { reason: 'lock', message: error.publicMessage };
+    case 'no_such_user':
+      return { reason: 'user_deleted', message: 'access changed: the user is gone' };
+    case 'no_target':
+      return { reason: 'target_deleted', message: 'access changed: the target is gone' };
+    case 'logged_out':
+    case 'reset':
+      return { reason: 'logout', message: 'logged out' };
+    default:
+      return { reason: 'policy', message: 'access changed' };
+  }
+}
