@@ -30,12 +30,19 @@ function readManifest(dir: string): Manifest {
 }
 
 const protocols = readdirSync(protocolsDir)
-  .filter((name) => name !== 'api' && name !== 'registry' && existsSync(join(protocolsDir, name, 'src/target.ts')))
+  .filter(
+    (name) =>
+      name !== 'api' &&
+      name !== 'registry' &&
+      existsSync(join(protocolsDir, name, 'src/target.ts')),
+  )
   .sort();
 
-const withFacet = (facet: string) => protocols.filter((name) => existsSync(join(protocolsDir, name, `src/${facet}.ts`)));
+const withFacet = (facet: string) =>
+  protocols.filter((name) => existsSync(join(protocolsDir, name, `src/${facet}.ts`)));
 
-const camel = (name: string) => name.replace(/-(\w)/g, (_all, letter: string) => letter.toUpperCase());
+const camel = (name: string) =>
+  name.replace(/-(\w)/g, (_all, letter: string) => letter.toUpperCase());
 
 interface Facet {
   readonly file: string;
@@ -83,7 +90,10 @@ const facets: readonly Facet[] = [
 
 for (const facet of facets) {
   const names = withFacet(facet.file);
-  const imports = names.map((name) => `import { ${facet.imported} as ${camel(name)} } from '@gatehouse/protocol-${name}/${facet.file}';\n`);
+  const imports = names.map(
+    (name) =>
+      `import { ${facet.imported} as ${camel(name)} } from '@gatehouse/protocol-${name}/${facet.file}';\n`,
+  );
   const fileName = facet.file === 'target' ? 'targets' : facet.file;
   write(
     join(protocolsDir, 'registry/src', `${fileName}.ts`),
@@ -96,12 +106,19 @@ for (const facet of facets) {
 
 const registryDir = join(protocolsDir, 'registry');
 const registry = readManifest(registryDir);
-const dependencies = ['@gatehouse/protocol-api', ...protocols.map((name) => `@gatehouse/protocol-${name}`)].sort();
+const dependencies = [
+  '@gatehouse/protocol-api',
+  ...protocols.map((name) => `@gatehouse/protocol-${name}`),
+].sort();
 registry.dependencies = Object.fromEntries(dependencies.map((name) => [name, 'workspace:*']));
 write(join(registryDir, 'package.json'), `${JSON.stringify(registry, undefined, 2)}\n`);
 
-const manifests = globSync('{packages,packages/protocols,services,apps}/*/package.json', { cwd: root }).concat('e2e/package.json');
-const dirs = new Map(manifests.map((file) => [readManifest(join(root, dirname(file))).name, dirname(file)]));
+const manifests = globSync('{packages,packages/protocols,services,apps}/*/package.json', {
+  cwd: root,
+}).concat('e2e/package.json');
+const dirs = new Map(
+  manifests.map((file) => [readManifest(join(root, dirname(file))).name, dirname(file)]),
+);
 for (const dir of dirs.values()) {
   const manifest = readManifest(join(root, dir));
   const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
@@ -111,10 +128,16 @@ for (const dir of dirs.values()) {
     .map((path) => ({ path: relative(dir, path) }))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   const base = relative(dir, 'tsconfig.base.json');
-  write(join(root, dir, 'tsconfig.json'), `${JSON.stringify({ extends: base, references }, undefined, 2)}\n`);
+  write(
+    join(root, dir, 'tsconfig.json'),
+    `${JSON.stringify({ extends: base, references }, undefined, 2)}\n`,
+  );
 }
 const all = [...dirs.values()].sort().map((path) => ({ path }));
-write(join(root, 'tsconfig.json'), `${JSON.stringify({ files: [], references: all }, undefined, 2)}\n`);
+write(
+  join(root, 'tsconfig.json'),
+  `${JSON.stringify({ files: [], references: all }, undefined, 2)}\n`,
+);
 
 if (isCheck && stale.length > 0) {
   console.error(`stale, run "pnpm generate": ${stale.join(', ')}`);

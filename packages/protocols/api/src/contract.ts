@@ -96,7 +96,9 @@ export interface Action {
 }
 
 /** A decision inside a session: allowed, or why not in the person's words. */
-export type ActionDecision = { readonly allowed: true } | { readonly allowed: false; readonly message: string };
+export type ActionDecision =
+  | { readonly allowed: true }
+  | { readonly allowed: false; readonly message: string };
 
 /** An audit event of a protocol, before the host adds id, time, session, sequence, actor and target. */
 export interface SessionEvent {
@@ -146,11 +148,18 @@ export interface Session<Spec = unknown> {
    * `effect`, then writes the event that it returns.
    * @throws AUDIT_UNAVAILABLE when strict and not acknowledged within 10 s; `effect` has not run then
    */
-  perform<T>(intent: SessionEvent, effect: () => Promise<{ value: T; event: SessionEvent }>): Promise<T>;
+  perform<T>(
+    intent: SessionEvent,
+    effect: () => Promise<{ value: T; event: SessionEvent }>,
+  ): Promise<T>;
   /** Writes an event that has no effect of its own to wait for. */
   emit(event: SessionEvent): void;
   /** Opens a recording of one channel. `columns` and `rows` are its first size. */
-  record(channel: { readonly columns: number; readonly rows: number; readonly command?: string }): Recorder;
+  record(channel: {
+    readonly columns: number;
+    readonly rows: number;
+    readonly command?: string;
+  }): Recorder;
   /** Something happened that a person or the target did; resets the idle timer. Cheap. */
   activity(): void;
 }
@@ -189,11 +198,18 @@ export interface ProxyCredentials {
    * Verifies an SSH user certificate: CA, type, times, identity payload, principals, source address, locks.
    * @throws the refusals of CRT-01, CRT-02 and CRT-10 with their `reason`
    */
-  verifySshUserCertificate(blob: Buffer, clientAddress: string): Promise<{ identity: Identity; validBeforeMs: number }>;
+  verifySshUserCertificate(
+    blob: Buffer,
+    clientAddress: string,
+  ): Promise<{ identity: Identity; validBeforeMs: number }>;
   /** The host key and its certificate for one name: the port's own (`undefined`) or a target's. At most 24 h old. */
   hostCertificate(name: string | undefined): Promise<HostCertificate>;
   /** A certificate for logging in upstream as `login`, issued on the person's own proof (D21). */
-  targetCertificate(proof: SshUserProof, login: string): Promise<TargetCertificate>;
+  targetCertificate(
+    proof: SshUserProof,
+    login: string,
+    clientAddress?: string,
+  ): Promise<TargetCertificate>;
   /** `host_ssh` public keys, as wire blobs, that targets' host certificates may be signed by. */
   hostAuthorities(): readonly Buffer[];
 }

@@ -34,7 +34,10 @@ export const hostErrors = {
   LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
   TARGET_OFFLINE: { kind: 'unavailable', message: 'agent for {target} is offline' },
   TARGET_UNREACHABLE: { kind: 'unavailable', message: 'could not reach {target}: {why}' },
-  DIAL_REFUSED_BY_AGENT: { kind: 'permission_denied', message: 'the agent of {target} refused: {why}' },
+  DIAL_REFUSED_BY_AGENT: {
+    kind: 'permission_denied',
+    message: 'the agent of {target} refused: {why}',
+  },
   AUTH_UNAVAILABLE: {
     kind: 'unavailable',
     message: 'cannot be reached without auth-service just now; try again shortly',
@@ -42,7 +45,10 @@ export const hostErrors = {
   AUDIT_UNAVAILABLE: { kind: 'unavailable', message: 'audit is not available' },
   RECORDING_UNAVAILABLE: { kind: 'unavailable', message: 'recording is not available' },
   SESSION_LIMIT: { kind: 'resource_exhausted', message: 'limit of {limit} sessions' },
-  SOURCE_ADDRESS: { kind: 'unauthenticated', message: 'this certificate is not for use from {address}' },
+  SOURCE_ADDRESS: {
+    kind: 'unauthenticated',
+    message: 'this certificate is not for use from {address}',
+  },
   PROTOCOL_ERROR: { kind: 'invalid_argument', message: 'not understood: {why}' },
 } as const;
 

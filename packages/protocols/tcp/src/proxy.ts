@@ -1,8 +1,15 @@
 /** Relays raw TCP: who and where come from the client certificate and the preface; the bytes are counted, never parsed. */
 import type { Duplex } from 'node:stream';
 
-import { hostError, type Offer, type Opening, type ProxyProtocol, type ProxyServices, type Session } from '@gatehouse/protocol-api';
 import { joinStreams } from '@gatehouse/kit/net';
+import {
+  hostError,
+  type Offer,
+  type Opening,
+  type ProxyProtocol,
+  type ProxyServices,
+  type Session,
+} from '@gatehouse/protocol-api';
 
 import type { TcpSpec } from './target.js';
 
@@ -25,7 +32,8 @@ export function createProxy(_services: ProxyServices): ProxyProtocol<TcpSpec, Tc
 }
 
 async function open(client: Duplex, offer: Offer): Promise<Opening<TcpState>> {
-  if (offer.identity === undefined || offer.route === undefined) throw hostError('CERTIFICATE_MISSING');
+  if (offer.identity === undefined || offer.route === undefined)
+    throw hostError('CERTIFICATE_MISSING');
   return { identity: offer.identity, target: offer.route.target, principal: '', state: { client } };
 }
 

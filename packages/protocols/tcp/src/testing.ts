@@ -1,7 +1,9 @@
 /** A target for tests: a TCP server on loopback that echoes. */
 import { createServer, type AddressInfo } from 'node:net';
 
-export async function startEchoTarget(): Promise<{ address: string; connections(): number } & AsyncDisposable> {
+export async function startEchoTarget(): Promise<
+  { address: string; connections(): number } & AsyncDisposable
+> {
   let count = 0;
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     count += 1;
