@@ -1,0 +1,93 @@
+/**
+ * Failures that come in floods are counted rather than written one by one (AUD-10, API-08): the first few of an actor in
+ * a window are events, the rest become one `audit.events_counted` {type, count, first, last} when the window ends.
+ * Different actors are never merged, as long as there are not more than the table holds; then those of one address are.
+ */
+import type { Clock } from '@gatehouse/kit/clock';
+
+import { systemActor, type EventDraft } from '../events.js';
+
+export interface FloodGate {
+  /** True: write the event. False: it was counted. */
+  admit(draft: EventDraft): boolean;
+  /** What windows that have ended counted; with `all` also those still open. */
+  collect(all?: boolean): EventDraft[];
+}
+
+const windowMs = 60_000;
+const eventsPerWindow = 10;
+const maxActors = 5_000;
+
+interface Window {
+  readonly draft: EventDraft;
+  readonly opensAtMs: number;
+  seen: number;
+  counted: number;
+  firstMs: number;
+  lastMs: number;
+}
+
+export function createFloodGate(clock: Clock): FloodGate {
+  const windows = new Map<string, Window>();
+  return {
+    admit(draft) {
+      const nowMs = clock.now();
+      const known = findWindow(windows, draft) ?? openWindow(windows, draft, nowMs);
+      known.seen += 1;
+      if (known.seen <= eventsPerWindow) return true;
+      if (known.counted === 0) known.firstMs = nowMs;
+      known.counted += 1;
+      known.lastMs = nowMs;
+      return false;
+    },
+    collect(all = false) {
+      const nowMs = clock.now();
+      const drafts: EventDraft[] = [];
+      for (const [key, entry] of windows) {
+        if (!all && nowMs - entry.opensAtMs < windowMs) continue;
+        windows.delete(key);
+        if (entry.counted > 0) drafts.push(summarize(entry));
+      }
+      return drafts;
+    },
+  };
+}
+
+function findWindow(windows: Map<string, Window>, draft: EventDraft): Window | undefined {
+  return windows.get(fullKey(draft)) ?? windows.get(addressKey(draft));
+}
+
+function openWindow(windows: Map<string, Window>, draft: EventDraft, nowMs: number): Window {
+  const isFull = windows.size >= maxActors;
+  const merged: EventDraft = { ...draft, actor: { kind: 'unknown', name: '', ...addressOf(draft) } };
+  const entry = { draft: isFull ? merged : draft, opensAtMs: nowMs, seen: 0, counted: 0, firstMs: nowMs, lastMs: nowMs };
+  windows.set(isFull ? addressKey(draft) : fullKey(draft), entry);
+  return entry;
+}
+
+function addressOf({ actor }: EventDraft): { address?: string } {
+  return actor.address === undefined ? {} : { address: actor.address.replace(/:\d+$/, '') };
+}
+
+function fullKey(draft: EventDraft): string {
+  return JSON.stringify([draft.type, draft.actor.kind, draft.actor.name, addressOf(draft).address, draft.reason]);
+}
+
+function addressKey(draft: EventDraft): string {
+  return JSON.stringify([draft.type, addressOf(draft).address]);
+}
+
+function summarize({ draft, counted, firstMs, lastMs }: Window): EventDraft {
+  return {
+    type: 'audit.events_counted',
+    actor: draft.actor.name === '' && draft.actor.address === undefined ? systemActor : draft.actor,
+    outcome: draft.outcome,
+    reason: draft.reason,
+    data: {
+      type: draft.type,
+      count: counted,
+      first: new Date(firstMs).toISOString(),
+      last: new Date(lastMs).toISOString(),
+    },
+  };
+}

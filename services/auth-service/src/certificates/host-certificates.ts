@@ -1,0 +1,46 @@
+/** SSH host certificates: only for names of the inventory and for the port itself, 24 h (D21). */
+import { issueSshCertificate } from '@gatehouse/identity';
+
+import type { Deps } from '../deps.js';
+import { checkSshKey, createSerial } from './keys.js';
+import { backdateMs, floorToSecond } from './person-certificates.js';
+
+type Needs = Pick<Deps, 'authorities' | 'clock' | 'clusterName' | 'config'>;
+
+export interface HostCertificateRequest {
+  /** For the key id. */
+  readonly subject: string;
+  readonly principals: readonly string[];
+  readonly publicKey: Buffer;
+}
+
+export async function issueHostCertificate(
+  deps: Needs,
+  request: HostCertificateRequest,
+): Promise<{ certificate: Buffer; validUntil: Date }> {
+  const { authorities, clock, config } = deps;
+  const validBeforeMs = floorToSecond(clock.now() + config.ttl.host_certificate);
+  const certificate = await issueSshCertificate({
+    type: 'host',
+    publicKey: checkSshKey(authorities, request.publicKey),
+    serial: createSerial(),
+    keyId: request.subject,
+    principals: request.principals,
+    validAfterMs: floorToSecond(clock.now() - backdateMs),
+    validBeforeMs,
+    signer: authorities.sshSigner('host_ssh'),
+  });
+  return { certificate, validUntil: new Date(validBeforeMs) };
+}
+
+/** Both names reach the same node: its own and the one below the cluster's. OpenSSH compares lower-cased names. */
+export function nodePrincipals(deps: Pick<Deps, 'clusterName'>, name: string): string[] {
+  const names = [name, name.toLowerCase()].flatMap((one) => [one, `${one}.${deps.clusterName}`]);
+  return [...new Set(names)];
+}
+
+/** Names of the port: the public one, with and without brackets or port, and those of the configuration. */
+export function portPrincipals(deps: Pick<Deps, 'config'>): string[] {
+  const host = deps.config.public_addr.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return [...new Set([host, ...deps.config.public_names])];
+}

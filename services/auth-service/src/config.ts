@@ -1,0 +1,86 @@
+/** What an operator may set. `docs/config/auth-service.example.yaml` is the manual. */
+import { duration } from '@gatehouse/kit/config';
+import { z } from 'zod';
+
+const endpoint = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'expected host:port');
+
+const databaseSchema = z
+  .strictObject({
+    /** `postgres://user@host:5432/name`, without a password. */
+    url: z.string().startsWith('postgres').optional(),
+    /** File with the password for `url`. */
+    password_file: z.string().optional(),
+    /** Socket of an embedded database, `…/.s.PGSQL.<port>`. */
+    socket: z.string().optional(),
+  })
+  .superRefine((database, context) => {
+    if (database.url !== undefined && database.socket !== undefined)
+      context.addIssue({ code: 'custom', message: 'url and socket exclude each other' });
+    if (database.url !== undefined && hasPassword(database.url)) {
+      const message = 'holds a password; write it to a file (password_file) or set AUTH_DATABASE_URL';
+      context.addIssue({ code: 'custom', path: ['url'], message });
+    }
+  });
+
+function hasPassword(url: string): boolean {
+  try {
+    const { password, searchParams } = new URL(url);
+    return password !== '' || searchParams.has('password');
+  } catch {
+    return false;
+  }
+}
+
+/** auth-service's configuration as it stands in YAML. */
+export const authConfigSchema = z.strictObject({
+  /** In certificates and internal server names; never changes. */
+  cluster_name: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'letters, digits and dashes'),
+  /** gRPC for the other services, mutual TLS. */
+  listen: endpoint.default('127.0.0.1:3025'),
+  /** gRPC for people and agents, behind the proxies: each connection starts with a PROXY v2 header. */
+  public_listen: endpoint.default('127.0.0.1:3026'),
+  /** /healthz, /readyz, /metrics. */
+  metrics_listen: endpoint.default('127.0.0.1:9440'),
+  /** What people and agents dial: the proxies' port. In links and host certificates. */
+  public_addr: endpoint,
+  /** More names of the port, for its SSH host certificate. */
+  public_names: z.array(z.string().max(253)).max(50).default([]),
+  /** Names and addresses under which the other services reach `listen`. */
+  dns_names: z.array(z.string().max(253)).max(50).default(['localhost', '127.0.0.1']),
+  database: databaseSchema.default({}),
+  /** Key-encryption keys, one a line, 32 bytes as base64 or hex; the first seals, all open. */
+  kek_file: z.string(),
+  /** The secret of each kind of service, 32 random bytes as text. */
+  join_secret_files: z.strictObject({ proxy: z.string(), tunnel: z.string(), audit: z.string() }),
+  /** Where audit events go. */
+  event_log: z
+    .discriminatedUnion('type', [z.strictObject({ type: z.literal('embedded') })])
+    .default({ type: 'embedded' }),
+  ttl: z
+    .strictObject({
+      /** Longest login, where no role says less. */
+      login: duration('12h'),
+      /** SSH certificates with which proxies log in upstream. */
+      target_certificate: duration('1h'),
+      host_certificate: duration('24h'),
+      service_certificate: duration('24h'),
+      agent_certificate: duration('30d'),
+      /** Invitations and links to reset. */
+      invite: duration('24h'),
+      join_token: duration('30m'),
+    })
+    .prefault({}),
+  lockout: z
+    .strictObject({
+      /** Wrong tries in a row until a person's account waits. */
+      attempts: z.int().min(1).max(100).default(5),
+      wait: duration('15m'),
+      /** Failures of one address until it is slowed to one try a second. */
+      address_attempts: z.int().min(1).max(100_000).default(20),
+    })
+    .prefault({}),
+});
+
+export type AuthConfig = z.output<typeof authConfigSchema>;
+/** The same before defaults. */
+export type AuthConfigInput = z.input<typeof authConfigSchema>;

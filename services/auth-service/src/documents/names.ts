@@ -1,0 +1,32 @@
+/** Names of documents, people and targets (SSH-17): what is one, and which two are the same. */
+
+/** Letters, digits and marks of any script, then also `. _ -` (people: `+ @` too). At most 63 characters. */
+const namePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]{0,62}$/u;
+const userPattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._@+-]{0,62}$/u;
+
+/** The form in which names are compared: two names with the same form are the same name. */
+export function foldName(name: string): string {
+  return name.normalize('NFKC').toLowerCase().normalize('NFKC');
+}
+
+/** Why a name can't be used, or undefined. */
+export function findNameProblem(name: string, kind: 'user' | 'other' = 'other'): string | undefined {
+  if (name !== name.normalize('NFC')) return 'must be in composed form (Unicode NFC)';
+  if (!(kind === 'user' ? userPattern : namePattern).test(name)) {
+    const more = kind === 'user' ? '. _ - + @' : '. _ -';
+    return `has 1 to 63 letters, digits and ${more}, and begins with a letter or digit`;
+  }
+  if (name.includes('..') || name.endsWith('.')) return 'has no two dots in a row and none at its end';
+  return undefined;
+}
+
+/** True where `name` matches one of the globs (`*` and `?`), without regard to case; also where there is no glob. */
+export function matchesGlobs(globs: readonly string[], name: string): boolean {
+  return globs.length === 0 || globs.some((glob) => createGlob(glob).test(foldName(name)));
+}
+
+function createGlob(glob: string): RegExp {
+  const escaped = foldName(glob).replace(/[\\^$.|+()[\]{}]/g, '\\$&');
+  // A star next to a star says no more than one, and would cost time squared.
+  return new RegExp(`^${escaped.replace(/\*+/g, '.*').replaceAll('?', '.')}$`, 'su');
+}

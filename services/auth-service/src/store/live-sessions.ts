@@ -1,0 +1,112 @@
+/** Live sessions and the leases of the replicas that carry them (D30). */
+import type { Db } from './store.js';
+
+export interface StoredSession {
+  readonly id: string;
+  readonly replicaId: string;
+  readonly protocol: string;
+  readonly user: string;
+  readonly targetKind: string;
+  readonly target: string;
+  readonly principal: string;
+  readonly loginId: string;
+  readonly clientAddress: string;
+  readonly startedAt: Date;
+}
+
+interface Row {
+  readonly id: string;
+  readonly replica_id: string;
+  readonly protocol: string;
+  readonly user_name: string;
+  readonly target_kind: string;
+  readonly target: string;
+  readonly principal: string;
+  readonly login_id: string;
+  readonly client_address: string;
+  readonly started_at: Date;
+}
+
+function decode(row: Row): StoredSession {
+  return {
+    id: row.id,
+    replicaId: row.replica_id,
+    protocol: row.protocol,
+    user: row.user_name,
+    targetKind: row.target_kind,
+    target: row.target,
+    principal: row.principal,
+    loginId: row.login_id,
+    clientAddress: row.client_address,
+    startedAt: row.started_at,
+  };
+}
+
+export async function findSession(db: Db, id: string): Promise<StoredSession | undefined> {
+  const row = await db.selectFrom('live_session').selectAll().where('id', '=', id).executeTakeFirst();
+  return row === undefined ? undefined : decode(row);
+}
+
+/** By start; of one person, or all. */
+export async function listSessions(db: Db, user?: string): Promise<StoredSession[]> {
+  let query = db.selectFrom('live_session').selectAll();
+  if (user !== undefined) query = query.where('user_name', '=', user);
+  return (await query.orderBy('started_at').orderBy('id').execute()).map(decode);
+}
+
+export async function countUserSessions(db: Db, user: string): Promise<number> {
+  const query = db.selectFrom('live_session').select(({ fn }) => fn.countAll<number>().as('count'));
+  const row = await query.where('user_name', '=', user).executeTakeFirstOrThrow();
+  return Number(row.count);
+}
+
+export async function insertSessions(db: Db, sessions: readonly StoredSession[]): Promise<void> {
+  if (sessions.length === 0) return;
+  const values = sessions.map((session) => ({
+    id: session.id,
+    replica_id: session.replicaId,
+    protocol: session.protocol,
+    user_name: session.user,
+    target_kind: session.targetKind,
+    target: session.target,
+    principal: session.principal,
+    login_id: session.loginId,
+    client_address: session.clientAddress,
+    started_at: session.startedAt,
+  }));
+  await db.insertInto('live_session').values(values).onConflict((conflict) => conflict.doNothing()).execute();
+}
+
+export async function removeSessions(db: Db, replicaId: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  await db.deleteFrom('live_session').where('replica_id', '=', replicaId).where('id', 'in', ids).execute();
+}
+
+/** What a replica does not name is gone. */
+export async function keepSessions(db: Db, replicaId: string, ids: readonly string[]): Promise<void> {
+  let query = db.deleteFrom('live_session').where('replica_id', '=', replicaId);
+  if (ids.length > 0) query = query.where('id', 'not in', ids);
+  await query.execute();
+}
+
+export async function putLease(db: Db, lease: { replicaId: string; kind: string; until: Date }): Promise<void> {
+  const values = { id: lease.replicaId, kind: lease.kind, lease_until: lease.until };
+  await db
+    .insertInto('replica')
+    .values(values)
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ lease_until: lease.until }))
+    .execute();
+}
+
+/** After an outage of ours nobody could renew: all get a full term (D30). */
+export async function extendLeases(db: Db, until: Date): Promise<void> {
+  await db.updateTable('replica').set({ lease_until: until }).where('lease_until', '<', until).execute();
+}
+
+/** Ends leases that ran out, with their sessions; gives the replicas. */
+export async function removeLapsedReplicas(db: Db, now: Date): Promise<string[]> {
+  const rows = await db.deleteFrom('replica').where('lease_until', '<', now).returning('id').execute();
+  const ids = rows.map((row) => row.id);
+  if (ids.length > 0) await db.deleteFrom('live_session').where('replica_id', 'in', ids).execute();
+  return ids;
+}
