@@ -142,9 +142,10 @@ export function readDerTime(element: DerElement, fail: Failure): number {
 }
 
 function parseTime(digits: string, fail: Failure): number {
+  if (!timeForm.test(digits)) throw fail('a time is not one');
   const iso = digits.replace(timeForm, '$1-$2-$3T$4:$5:$6.000Z');
   const date = new Date(iso);
-  // The way back catches dates like 31 February and every text that the form did not match.
+  // The way back catches dates like 31 February.
   if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) throw fail('a time is not one');
   return date.getTime();
 }

@@ -1,13 +1,21 @@
 /** What tests of other packages need: all seven authorities in memory, people, services, agents and hosts. */
 import { createId } from '@gatehouse/kit/ids';
 
-import type { Identity } from './identity.js';
-import { createSigner, generateKeyPair, type Signer } from './keys.js';
+import { encodeIdentity, type Identity } from './identity.js';
+import { createSigner, generateKeyPair, readSpki, type Signer } from './keys.js';
 import type { PartName, ServiceKind } from './part-name.js';
-import { issueSshCertificate } from './ssh-certificate.js';
+import {
+  identityExtension,
+  issueSshCertificate,
+  parseSshCertificate,
+  type SshCertificateRequest,
+} from './ssh-certificate.js';
 import { sshPublicKeyFromSpki } from './ssh-keys.js';
-import { createTlsAuthority, issueTlsCertificate } from './x509-issue.js';
+import { encodeSshSignature } from './ssh-signature.js';
+import { encodeSshString } from './ssh-wire.js';
+import { createTlsAuthority, issueTlsCertificate, issueUnchecked } from './x509-issue.js';
 
+export { issueUnchecked as issueUncheckedTlsCertificate } from './x509-issue.js';
 export { fuzzTargets, type FuzzTarget } from './fuzz-targets.js';
 
 export interface TestSshAuthority {
@@ -94,46 +102,62 @@ export interface TestUser {
   readonly tlsCertificate: Buffer;
 }
 
+export interface TestUserOptions extends Partial<Identity>, TestValidity {
+  /** Default p256. */
+  readonly keyType?: 'ed25519' | 'p256';
+  /** Puts this text where the payload belongs, however broken; null leaves it out. */
+  readonly payload?: string | null;
+  /** SSH principals. Default: the user. */
+  readonly principals?: readonly string[];
+}
+
 /** A person with an SSH and an X.509 certificate on one key. Fields of the identity may be given (default alice, access). */
 export async function issueTestUser(
   authorities: TestAuthorities,
-  options: Partial<Identity> & TestValidity & { readonly keyType?: 'ed25519' | 'p256' } = {},
+  options: TestUserOptions = {},
 ): Promise<TestUser> {
-  const { keyType, validAfterMs: _from, validBeforeMs: _until, ...given } = options;
-  const identity: Identity = {
-    v: 1,
-    user: 'alice',
-    roles: ['access'],
-    traits: { logins: ['alice'] },
-    loginId: createId('lgn'),
-    ...given,
-  };
+  const {
+    keyType,
+    payload,
+    principals,
+    validAfterMs: _from,
+    validBeforeMs: _until,
+    ...given
+  } = options;
+  const identity: Identity = { ...defaultIdentity, loginId: createId('lgn'), ...given };
   const { privateKeyPem, spki } = generateKeyPair(keyType ?? 'p256');
   const publicKey = sshPublicKeyFromSpki(spki);
   const { validAfterMs, validBeforeMs } = validityOf(options);
+  const json = payload === undefined ? encodeIdentity(identity) : payload;
   const sshCertificate = await issueSshCertificate({
     type: 'user',
     publicKey,
     serial: 1n,
     keyId: identity.user,
-    principals: [identity.user],
+    principals: principals ?? [identity.user],
     validAfterMs,
     validBeforeMs,
-    identity,
-    extensions: userExtensions,
+    extensions: json === null ? userExtensions : { ...userExtensions, [identityExtension]: json },
     signer: authorities.userSsh.signer,
   });
-  const tlsCertificate = await issueTlsCertificate({
+  const tlsCertificate = await issueUnchecked({
     authority: authorities.userTls,
     publicKeySpki: spki,
     part: { cluster: authorities.cluster, type: 'user', name: identity.user },
-    identity,
+    ...(json === null ? {} : { identityJson: json }),
     notBeforeMs: validAfterMs,
     notAfterMs: validBeforeMs,
     usage: 'client',
   });
   return { identity, privateKeyPem, spki, sshPublicKey: publicKey, sshCertificate, tlsCertificate };
 }
+
+const defaultIdentity = {
+  v: 1,
+  user: 'alice',
+  roles: ['access'],
+  traits: { logins: ['alice'] },
+} as const;
 
 const userExtensions = {
   'permit-agent-forwarding': '',
@@ -242,6 +266,27 @@ export async function issueTestLogin(
     signer: authorities.targetSsh.signer,
   });
   return { privateKeyPem, publicKey, certificate };
+}
+
+/**
+ * A certificate whose signature key is `signatureKey`, signed by the request's signer: what someone makes who puts a
+ * certificate of their own where a CA's key belongs (CRT-02).
+ */
+export async function forgeSshCertificate(
+  request: SshCertificateRequest,
+  signatureKey: Buffer,
+): Promise<Buffer> {
+  const honest = parseSshCertificate(await issueSshCertificate(request));
+  const body = honest.signedBytes.subarray(
+    0,
+    honest.signedBytes.length - 4 - honest.signatureKey.length,
+  );
+  const toSign = Buffer.concat([body, encodeSshString(signatureKey)]);
+  const signature = await request.signer.sign(toSign);
+  return Buffer.concat([
+    toSign,
+    encodeSshString(encodeSshSignature(readSpki(request.signer.publicKeySpki), signature)),
+  ]);
 }
 
 function validityOf(options: TestValidity): { validAfterMs: number; validBeforeMs: number } {

@@ -87,12 +87,23 @@ export interface TlsCertificateRequest {
 
 /** A leaf certificate (DER). @throws KEY_INVALID, PART_NAME_INVALID, IDENTITY_INVALID, CERTIFICATE_REFUSED for names that are none */
 export async function issueTlsCertificate(request: TlsCertificateRequest): Promise<Buffer> {
+  const { identity } = request;
+  checkIdentity(request);
+  return issueUnchecked(
+    identity ? { ...request, identityJson: encodeIdentity(identity) } : request,
+  );
+}
+
+/** As {@link issueTlsCertificate} with any payload at all, so that tests can make what must be refused. */
+export async function issueUnchecked(
+  request: Omit<TlsCertificateRequest, 'identity'> & { readonly identityJson?: string },
+): Promise<Buffer> {
   const authority = parseTlsCertificate(request.authority.certificate);
   const { signer } = request.authority;
-  if (!authority.isAuthority) throw malformed('its issuer is no authority');
   if (!authority.spki.equals(signer.publicKeySpki)) throw malformed('its issuer has another key');
   keyTypeOf(readSpki(request.publicKeySpki));
-  checkIdentity(request);
+  const keyId = keyIdentifier(signer.publicKeySpki);
+  const payload = request.identityJson;
   return signCertificate(signer, {
     issuer: authority.subject,
     subject: derName(subjectOf(request)),
@@ -100,11 +111,16 @@ export async function issueTlsCertificate(request: TlsCertificateRequest): Promi
     notBeforeMs: request.notBeforeMs,
     notAfterMs: request.notAfterMs,
     random: request.random ?? randomBytes,
-    extensions: leafExtensions(request, keyIdentifier(signer.publicKeySpki)),
+    extensions: [
+      ...leafExtensions(request, keyId),
+      ...(payload === undefined ? [] : [extension(oids.identity, {}, derText(payload))]),
+    ],
   });
 }
 
-function checkIdentity({ part, identity }: TlsCertificateRequest): void {
+function checkIdentity({ authority, part, identity }: TlsCertificateRequest): void {
+  if (!parseTlsCertificate(authority.certificate).isAuthority)
+    throw malformed('its issuer is no authority');
   const user = part?.type === 'user' ? part.name : undefined;
   if (user !== identity?.user) throw malformed('name and identity payload differ');
 }
