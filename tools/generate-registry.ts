@@ -19,9 +19,15 @@ interface Manifest {
 }
 
 function write(file: string, content: string): void {
-  if (existsSync(file) && readFileSync(file, 'utf8') === content) return;
+  if (existsSync(file) && normalise(file, readFileSync(file, 'utf8')) === normalise(file, content))
+    return;
   stale.push(relative(root, file));
   if (!isCheck) writeFileSync(file, content);
+}
+
+/** Formatting is the formatter's business: what counts is what is said. */
+function normalise(file: string, text: string): string {
+  return file.endsWith('.json') ? JSON.stringify(JSON.parse(text)) : text.replaceAll(/[\s,]/g, '');
 }
 
 function readManifest(dir: string): Manifest {

@@ -1,0 +1,65 @@
+/**
+ * The embedded database, in a worker thread so that a query never holds up the port: PGlite with fsync, behind a Unix
+ * socket that the services reach as they would a PostgreSQL.
+ */
+import { fsyncSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { PGlite } from '@electric-sql/pglite';
+import { NodeFS } from '@electric-sql/pglite/nodefs';
+import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
+import { z } from 'zod';
+
+const { dataDir, socketPath } = z.object({ dataDir: z.string(), socketPath: z.string() }).parse(workerData);
+
+interface Module {
+  FS: { filesystems: { NODEFS: NodeFsBackend } };
+}
+interface NodeFsBackend {
+  stream_ops: { fsync?: (stream: { nfd: number }) => number };
+}
+type InitResult = Awaited<ReturnType<NodeFS['init']>>;
+
+/** PGlite's file system never calls fsync as shipped; a test counts that this one does. */
+class DurableNodeFs extends NodeFS {
+  override async init(...given: Parameters<NodeFS['init']>): Promise<InitResult> {
+    const result = await super.init(...given);
+    result.emscriptenOpts.preRun ??= [];
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the hooks take the Emscripten module, whose type is not exported
+    const hooks = result.emscriptenOpts.preRun as unknown as ((module: Module) => void)[];
+    hooks.push((module) => {
+      module.FS.filesystems.NODEFS.stream_ops.fsync = (stream) => {
+        fsyncSync(stream.nfd);
+        return 0;
+      };
+    });
+    return result;
+  }
+}
+
+const startParams = [
+  ...PGlite.defaultStartParams.filter((param) => param !== '-F'),
+  '-c',
+  'wal_sync_method=fsync',
+  '-c',
+  'shared_buffers=16MB',
+  '-c',
+  'statement_timeout=30s',
+];
+
+const engine = await PGlite.create({ fs: new DurableNodeFs(dataDir), startParams });
+const server = new PGLiteSocketServer({ db: engine, path: socketPath, maxConnections: 100 });
+await server.start();
+parentPort?.postMessage({ type: 'ready' });
+
+parentPort?.once('message', () => {
+  const stop = async () => {
+    await server.stop();
+    await engine.close();
+    parentPort?.postMessage({ type: 'stopped' });
+    parentPort?.close();
+  };
+  stop().catch((thrown: unknown) => {
+    parentPort?.postMessage({ type: 'failed', message: String(thrown) });
+  });
+});
