@@ -14,6 +14,8 @@ export interface JoinResult {
 export interface JoinOptions {
   /** How long bytes already taken from a side that is gone may still drain into the other. Default 10 s. */
   readonly lingerMs?: number;
+  /** Destroys `other` because `broken` broke. Default: a reset for a TCP socket, an error for any other stream. */
+  readonly breakStream?: (other: Duplex, broken: Duplex, error: Error | undefined) => void;
 }
 
 /**
@@ -29,7 +31,7 @@ export async function joinStreams(
 ): Promise<JoinResult> {
   return new Promise((resolve) => {
     const state: JoinState = { open: 2, first: undefined, error: undefined, isBroken: false };
-    const lingerMs = options.lingerMs ?? 10_000;
+    const { lingerMs = 10_000, breakStream = breakPlainly } = options;
     const onClosed = () => {
       state.open -= 1;
       if (state.open > 0) return;
@@ -40,8 +42,8 @@ export async function joinStreams(
         ...(state.error ? { error: state.error } : {}),
       });
     };
-    watchSide({ name: 'a', stream: a, other: b, state, lingerMs, onClosed });
-    watchSide({ name: 'b', stream: b, other: a, state, lingerMs, onClosed });
+    watchSide({ name: 'a', stream: a, other: b, state, lingerMs, breakStream, onClosed });
+    watchSide({ name: 'b', stream: b, other: a, state, lingerMs, breakStream, onClosed });
     if (!a.destroyed && !b.destroyed) {
       a.pipe(b);
       b.pipe(a);
@@ -62,6 +64,7 @@ interface Side {
   readonly other: Duplex;
   readonly state: JoinState;
   readonly lingerMs: number;
+  readonly breakStream: NonNullable<JoinOptions['breakStream']>;
   readonly onClosed: () => void;
 }
 
@@ -90,22 +93,30 @@ function watchSide(side: Side): void {
   else if (stream.destroyed || other.destroyed) stream.destroy(new Error('the other side is gone'));
 }
 
-function breakOther({ stream, other, lingerMs }: Side): void {
-  const wasReadToItsEnd = stream.readableEnded;
-  const destroy = () => {
-    // A destroyed TCP socket says FIN, as after an orderly end; only a reset tells its peer that bytes are missing.
-    if (other instanceof Socket && !wasReadToItsEnd) other.resetAndDestroy();
-    else other.destroy(new Error('the other side is gone'));
-  };
-  if (!wasReadToItsEnd || other.writableFinished || other.destroyed) {
-    destroy();
+function breakOther({ stream, other, state, lingerMs, breakStream }: Side): void {
+  if (other.destroyed) return;
+  if (!stream.readableEnded) {
+    breakStream(other, stream, state.error);
     return;
   }
-  const timer = setTimeout(destroy, lingerMs);
-  other.once('finish', destroy);
+  const finish = () => {
+    other.destroy();
+  };
+  if (other.writableFinished) {
+    finish();
+    return;
+  }
+  const timer = setTimeout(finish, lingerMs);
+  other.once('finish', finish);
   other.once('close', () => {
     clearTimeout(timer);
   });
   // What the other side still says has no reader any more, but must not block its end.
   other.resume();
+}
+
+function breakPlainly(other: Duplex): void {
+  // A destroyed TCP socket says FIN, as after an orderly end; only a reset tells its peer that bytes are missing.
+  if (other instanceof Socket) other.resetAndDestroy();
+  else other.destroy(new Error('the other side is gone'));
 }
