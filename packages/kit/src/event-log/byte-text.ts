@@ -77,7 +77,9 @@ function sequenceLength(bytes: Buffer, at: number): number {
   if (length < 2 || at + length > bytes.length) return length < 2 ? length : 0;
   const [low, high] = secondByteRange(first);
   const rest = bytes.subarray(at + 1, at + length);
-  const isWellFormed = rest.every((byte, index) => (index === 0 ? byte >= low && byte <= high : (byte & 0xc0) === 0x80));
+  const isWellFormed = rest.every((byte, index) =>
+    index === 0 ? byte >= low && byte <= high : (byte & 0xc0) === 0x80,
+  );
   return isWellFormed ? length : 0;
 }
 

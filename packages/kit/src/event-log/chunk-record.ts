@@ -17,6 +17,8 @@ export interface RecordingChunk {
   /** Time of its first and last record, ms since the recording began. */
   readonly fromMs: number;
   readonly toMs: number;
+  /** Bytes that were recorded in it, before encoding and compression. */
+  readonly recordedBytes: number;
   /** gzip of its records, at most {@link maxChunkBytes}. */
   readonly content: Buffer;
   /** SHA-256 of `content`, hex. */
@@ -47,18 +49,28 @@ const metadataSchema = z.looseObject({
   index: z.int().min(0).max(0x7fff_ffff),
   fromMs: z.int().min(0),
   toMs: z.int().min(0),
+  recordedBytes: z.int().min(0),
   sha256: hash,
   previousSha256: hash,
 });
 
 /** The record of a chunk: metadata as one JSON header, content as the value, key = session. */
 export function encodeChunkRecord(chunk: ChunkRecord): LogRecord {
-  const { content, ...metadata } = chunk;
   return {
     key: chunk.sessionId,
-    headers: { 'content-type': 'application/gzip', [header]: JSON.stringify(metadata) },
-    value: content,
+    headers: chunkHeaders(encodeChunkMetadata(chunk)),
+    value: chunk.content,
   };
+}
+
+/** Everything of a chunk but its content, as JSON. */
+export function encodeChunkMetadata(chunk: ChunkRecord): string {
+  return JSON.stringify({ ...chunk, content: undefined });
+}
+
+/** Headers of the record of a chunk whose metadata is encoded already. */
+export function chunkHeaders(metadata: string): Record<string, string> {
+  return { 'content-type': 'application/gzip', [header]: metadata };
 }
 
 /** @throws CHUNK_UNDECODABLE with the reason; also where the content is not what its hash says */

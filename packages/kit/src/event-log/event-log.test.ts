@@ -197,6 +197,7 @@ describe('record of a chunk', () => {
     index: 0,
     fromMs: 0,
     toMs: 5,
+    recordedBytes: 7,
     content,
     sha256: sha256(content),
     previousSha256: '0'.repeat(64),

@@ -48,7 +48,8 @@ export interface JournalEvent {
   readonly outcome: AuditEvent['outcome'];
   readonly reason?: string;
   readonly data: Readonly<Record<string, unknown>>;
-  /** Instead of the session's. */
+  /** Instead of the session's, for example somebody who joins. */
+  readonly actor?: AuditActor;
   readonly target?: AuditTarget;
   readonly traceId?: string;
   /**

@@ -1,0 +1,264 @@
+/** The spool as one object: both lanes, what is open, and what happens when a lane is full. */
+import { encodeChunkMetadata, type RecordingChunk } from '../event-log/chunk-record.js';
+import { withDeadline } from '../lifecycle/lifecycle.js';
+import { Acknowledgements } from './acknowledgements.js';
+import { spoolError } from './errors.js';
+import { reserveBytes, trimmedEvent, type EventWriter, type WrittenEvent } from './event-writer.js';
+import { encodeJsonFrame, encodeTwoPartFrame, frameKinds } from './frame.js';
+import { Journal, type JournalWriter } from './journal.js';
+import type { Lane } from './lane.js';
+import { Losses } from './losses.js';
+import type { OpenRecordings } from './recordings.js';
+import type { OpenSessions, SessionState } from './sessions.js';
+import type { Shipper } from './shipper.js';
+import type {
+  JournalEvent,
+  LaneState,
+  LooseEvent,
+  SessionHeader,
+  SessionJournal,
+  Spool,
+  SpoolOptions,
+  SpoolState,
+} from './types.js';
+
+/** A lane that was full takes best_effort events again below this share of its limit. */
+const resumeShare = 0.9;
+/** How often a full spool looks whether it is still full. */
+const probeMs = 1000;
+
+export interface SpoolParts {
+  readonly options: SpoolOptions;
+  readonly events: Lane;
+  readonly recordings: Lane;
+  readonly sessions: OpenSessions;
+  readonly openRecordings: OpenRecordings;
+  readonly writer: EventWriter;
+  readonly lock: Disposable;
+}
+
+export class EventSpool implements Spool, JournalWriter {
+  readonly #parts: SpoolParts;
+  readonly #losses = new Losses();
+  readonly #eventAcknowledgements: Acknowledgements;
+  readonly #recordingAcknowledgements: Acknowledgements;
+  #shippers: readonly Shipper[] = [];
+  #areEventsFull = false;
+  #areRecordingsFull = false;
+  #probe: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(parts: SpoolParts) {
+    this.#parts = parts;
+    this.#eventAcknowledgements = new Acknowledgements(parts.events);
+    this.#recordingAcknowledgements = new Acknowledgements(parts.recordings);
+  }
+
+  /** Begins to publish. */
+  start(shippers: readonly Shipper[]): void {
+    this.#shippers = shippers;
+    for (const shipper of shippers) shipper.start();
+  }
+
+  session(header: SessionHeader): SessionJournal {
+    if (this.#closed) throw spoolError('SPOOL_CLOSED');
+    const { sessions, events, writer } = this.#parts;
+    if (sessions.get(header.sessionId) !== undefined) throw spoolError('SPOOL_SESSION_OPEN');
+    const bounded = writer.boundHeader(header);
+    const frame = encodeJsonFrame(frameKinds.sessionOpened, this.#now(), bounded);
+    if (events.append(frame, reserveBytes) === undefined && header.strict === true)
+      throw spoolError('SPOOL_FULL');
+    return new Journal(this, sessions.open(bounded, this.#now()));
+  }
+
+  emit(event: LooseEvent): void {
+    const written =
+      this.#closed || this.#areEventsFull ? undefined : this.#parts.writer.writeLoose(event);
+    if (written === undefined) return this.#drop();
+    const trimmed = trimmedEvent(written);
+    if (trimmed !== undefined) this.emit({ ...trimmed, actor: event.actor });
+  }
+
+  state(): SpoolState {
+    const { events, recordings } = this.#parts;
+    return {
+      events: this.#laneState(events),
+      recordings: this.#laneState(recordings),
+      full: this.#areEventsFull || this.#areRecordingsFull,
+      degraded: this.#shippers.some((shipper) => shipper.failing),
+      lost: this.#losses.total,
+    };
+  }
+
+  async flushed(signal?: AbortSignal): Promise<void> {
+    const { events, recordings } = this.#parts;
+    await Promise.all([
+      this.#eventAcknowledgements.reached(events.written, signal),
+      this.#recordingAcknowledgements.reached(recordings.written, signal),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#probe);
+    const { options, events, recordings, lock } = this.#parts;
+    const late = () => spoolError('SPOOL_NOT_ACKNOWLEDGED');
+    await withDeadline(this.flushed(), options.flushMs ?? 5000, late).catch(() => undefined);
+    const stopped = Promise.all(this.#shippers.map(async (shipper) => shipper.close()));
+    await withDeadline(stopped, 2000, late).catch(() => undefined);
+    await Promise.all([events.close(), recordings.close()]);
+    lock[Symbol.dispose]();
+  }
+
+  writeEvent(
+    state: SessionState,
+    event: JournalEvent,
+    options: { isStrict: boolean; isVital: boolean },
+  ): number | undefined {
+    const mayWrite = !this.#closed && (!this.#areEventsFull || options.isVital);
+    const written = mayWrite ? this.#parts.writer.writeNumbered(state, event, options) : undefined;
+    if (written !== undefined) return this.#afterEvent(state, written);
+    if (options.isStrict) {
+      this.#becomeFull();
+      throw spoolError('SPOOL_FULL');
+    }
+    // The number is used up, so that the gap shows within the session too.
+    if (event.published !== false) state.sequence += 1;
+    this.#drop();
+    return undefined;
+  }
+
+  writeChunk(state: SessionState, recordingId: string, chunk: RecordingChunk): void {
+    const { options, recordings, openRecordings } = this.#parts;
+    const { sessionId, actor, target, protocol } = state.header;
+    this.#openRecording(state, recordingId);
+    const metadata = encodeChunkMetadata({
+      ...chunk,
+      recordingId,
+      sessionId,
+      cluster: options.cluster,
+      actor,
+      ...(target === undefined ? {} : { target }),
+      ...(protocol === undefined ? {} : { protocol }),
+    });
+    const frame = encodeTwoPartFrame(frameKinds.chunk, this.#now(), {
+      head: metadata,
+      rest: chunk.content,
+    });
+    if (recordings.append(frame) === undefined) {
+      this.#areRecordingsFull = true;
+      this.#startProbe();
+      throw spoolError('SPOOL_FULL');
+    }
+    openRecordings.noteChunk({ ...chunk, recordingId });
+  }
+
+  closeSession(state: SessionState): void {
+    const { sessions, events, openRecordings } = this.#parts;
+    const { sessionId } = state.header;
+    for (const recordingId of state.recordings) openRecordings.close(recordingId);
+    if (sessions.get(sessionId) !== state) return;
+    events.append(
+      encodeTwoPartFrame(frameKinds.sessionClosed, this.#now(), { head: '', rest: sessionId }),
+      reserveBytes,
+    );
+    sessions.close(sessionId);
+  }
+
+  async acknowledged(position: number, signal: AbortSignal): Promise<void> {
+    await this.#eventAcknowledgements.reached(position, signal);
+  }
+
+  /** The event log took a batch. */
+  onAcknowledged(): void {
+    this.#eventAcknowledgements.settle();
+    this.#recordingAcknowledgements.settle();
+    if (this.#probe !== undefined) this.#resume();
+  }
+
+  /** Something was lost in the spool itself, or in an earlier life of it; at least `count` events. */
+  noteLoss(options: { count?: number; fromMs?: number } = {}): void {
+    this.#losses.add(this.#now(), { ...options, isExact: false });
+    this.#startProbe();
+    this.#resume();
+  }
+
+  #afterEvent(state: SessionState, written: WrittenEvent): number {
+    const { type, data, sequence } = written.bounded.event;
+    if (type.startsWith('recording.') && typeof data['recordingId'] === 'string')
+      this.#closeRecording(state, data['recordingId']);
+    const trimmed = sequence === undefined ? undefined : trimmedEvent(written);
+    if (trimmed !== undefined && type !== 'session.ended')
+      this.writeEvent(state, trimmed, { isStrict: false, isVital: false });
+    return written.position;
+  }
+
+  #openRecording(state: SessionState, recordingId: string): void {
+    if (state.recordings.has(recordingId)) return;
+    const opened = encodeJsonFrame(frameKinds.recordingOpened, this.#now(), {
+      sessionId: state.header.sessionId,
+      recordingId,
+    });
+    if (this.#parts.events.append(opened, reserveBytes) === undefined)
+      throw spoolError('SPOOL_FULL');
+    state.recordings.add(recordingId);
+  }
+
+  #closeRecording(state: SessionState, recordingId: string): void {
+    if (!state.recordings.has(recordingId)) this.#parts.openRecordings.close(recordingId);
+  }
+
+  #drop(): void {
+    if (this.#losses.isEmpty) {
+      const { sessions, events } = this.#parts;
+      sessions.losingSinceMs = this.#now();
+      events.append(encodeJsonFrame(frameKinds.losing, this.#now(), {}), reserveBytes);
+    }
+    this.#losses.add(this.#now());
+    this.#becomeFull();
+  }
+
+  #becomeFull(): void {
+    if (!this.#areEventsFull)
+      this.#parts.options.logger.error({ bytes: this.#parts.events.pendingBytes }, 'spool full');
+    this.#areEventsFull = true;
+    this.#startProbe();
+  }
+
+  #startProbe(): void {
+    if (this.#closed) return;
+    this.#probe ??= setInterval(() => {
+      this.#resume();
+    }, probeMs).unref();
+  }
+
+  /** Takes events again where there is room, after saying what was lost. */
+  #resume(): void {
+    const { events, recordings, options, writer, sessions } = this.#parts;
+    if (hasRoom(recordings)) this.#areRecordingsFull = false;
+    if (!hasRoom(events)) return;
+    if (!this.#losses.isEmpty) {
+      if (writer.writeLoose(this.#losses.describe(options.replicaId), true) === undefined) return;
+      sessions.losingSinceMs = undefined;
+      this.#losses.clear();
+    }
+    this.#areEventsFull = false;
+    if (this.#areRecordingsFull) return;
+    clearInterval(this.#probe);
+    this.#probe = undefined;
+  }
+
+  #laneState(lane: Lane): LaneState {
+    const oldestMs = lane.oldestMs === undefined ? 0 : Math.max(0, this.#now() - lane.oldestMs);
+    return { bytes: lane.pendingBytes, limitBytes: lane.limitBytes, oldestMs };
+  }
+
+  #now(): number {
+    return this.#parts.options.clock.now();
+  }
+}
+
+function hasRoom(lane: Lane): boolean {
+  return lane.pendingBytes < lane.limitBytes * resumeShare;
+}

@@ -1,0 +1,82 @@
+import type { RecordingChunk } from '../event-log/chunk-record.js';
+/** The journal of one session: gives events their number and writes them down. */
+import { withDeadline } from '../lifecycle/lifecycle.js';
+import { spoolError } from './errors.js';
+import type { SessionState } from './sessions.js';
+import type { JournalEvent, SessionJournal } from './types.js';
+
+/** What a journal needs of its spool. */
+export interface JournalWriter {
+  /** Writes an event of a session; the position behind it, or undefined where it was dropped. @throws SPOOL_FULL if strict */
+  writeEvent(
+    state: SessionState,
+    event: JournalEvent,
+    options: { isStrict: boolean; isVital: boolean },
+  ): number | undefined;
+  /** @throws SPOOL_FULL */
+  writeChunk(state: SessionState, recordingId: string, chunk: RecordingChunk): void;
+  closeSession(state: SessionState): void;
+  /** Resolves when the event log has everything before `position`. */
+  acknowledged(position: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Events that are written even where the spool is full, into its reserve. */
+const vitalTypes: ReadonlySet<string> = new Set([
+  'session.ended',
+  'recording.completed',
+  'recording.failed',
+]);
+
+export class Journal implements SessionJournal {
+  readonly #writer: JournalWriter;
+  readonly #state: SessionState;
+  #ended = false;
+
+  constructor(writer: JournalWriter, state: SessionState) {
+    this.#writer = writer;
+    this.#state = state;
+  }
+
+  append(event: JournalEvent): void {
+    this.#write(event, this.#state.header.strict ?? false);
+  }
+
+  async appendAcknowledged(event: JournalEvent, ms: number): Promise<void> {
+    const position = this.#write(event, true) ?? 0;
+    const waiting = new AbortController();
+    try {
+      await withDeadline(this.#writer.acknowledged(position, waiting.signal), ms, () =>
+        spoolError('SPOOL_NOT_ACKNOWLEDGED'),
+      );
+    } finally {
+      waiting.abort();
+    }
+  }
+
+  async chunk(recordingId: string, chunk: RecordingChunk): Promise<void> {
+    await Promise.resolve();
+    if (this.#ended) throw spoolError('SPOOL_SESSION_ENDED');
+    this.#writer.writeChunk(this.#state, recordingId, chunk);
+  }
+
+  end(reason: string, data: Readonly<Record<string, unknown>> = {}): void {
+    if (this.#ended) return;
+    this.#write({ type: 'session.ended', outcome: 'success', reason, data }, false);
+    this.#ended = true;
+    this.#writer.closeSession(this.#state);
+  }
+
+  close(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#writer.closeSession(this.#state);
+  }
+
+  #write(event: JournalEvent, isStrict: boolean): number | undefined {
+    if (this.#ended) throw spoolError('SPOOL_SESSION_ENDED');
+    return this.#writer.writeEvent(this.#state, event, {
+      isStrict,
+      isVital: vitalTypes.has(event.type),
+    });
+  }
+}
