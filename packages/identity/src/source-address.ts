@@ -14,25 +14,35 @@ export function parseClientIp(address: string): string | undefined {
   return isIP(ip) === 0 ? undefined : ip;
 }
 
-/** True when `ip` (as {@link parseClientIp} gives it) is one of `ranges`: addresses or CIDR blocks. A bad range matches nothing. */
+/**
+ * True when `ip` (as {@link parseClientIp} gives it) is in one of `ranges`: addresses or CIDR blocks. One range that
+ * cannot be read makes the whole list match nothing.
+ */
 export function isAddressAllowed(ip: string, ranges: readonly string[]): boolean {
   if (ranges.length > maxRanges) return false;
   const list = new BlockList();
-  for (const range of ranges) {
-    if (!addRange(list, range.trim())) return false;
+  for (const text of ranges) {
+    const range = parseRange(text.trim());
+    if (!range) return false;
+    // A BlockList would take an IPv4 address for one of ::/0.
+    if (range.family === family(ip)) list.addSubnet(range.ip, range.bits, range.family);
   }
   return list.check(ip, family(ip));
 }
 
-function addRange(list: BlockList, range: string): boolean {
+interface Range {
+  readonly ip: string;
+  readonly bits: number;
+  readonly family: 'ipv4' | 'ipv6';
+}
+
+function parseRange(range: string): Range | undefined {
   const [text = '', prefix, ...rest] = range.split('/');
-  const ip = parseClientIp(text);
-  if (ip === undefined || rest.length > 0) return false;
-  const maxPrefix = family(ip) === 'ipv4' ? 32 : 128;
-  const bits = prefix === undefined ? maxPrefix : Number(prefix);
-  if (!/^\d{1,3}$/.test(prefix ?? '0') || bits > maxPrefix) return false;
-  list.addSubnet(ip, bits, family(ip));
-  return true;
+  if (isIP(text) === 0 || rest.length > 0) return undefined;
+  const maxBits = family(text) === 'ipv4' ? 32 : 128;
+  if (prefix !== undefined && !/^\d{1,3}$/.test(prefix)) return undefined;
+  const bits = prefix === undefined ? maxBits : Number(prefix);
+  return bits > maxBits ? undefined : { ip: text, bits, family: family(text) };
 }
 
 function family(ip: string): 'ipv4' | 'ipv6' {

@@ -49,7 +49,7 @@ export function createSshReader(bytes: Buffer, fail: Failure): SshReader {
     uint64: () => bytes.readBigUInt64BE(advance(8)),
     string: readString,
     text: (maxBytes) => decodeText(readString(maxBytes), fail),
-    mpint: (maxBytes) => stripMpint(readString(maxBytes + 1), fail),
+    mpint: (maxBytes) => readMpint(readString(maxBytes + 1), maxBytes, fail),
     end: () => {
       if (position !== bytes.length) throw fail('bytes are left over');
     },
@@ -61,12 +61,13 @@ function decodeText(bytes: Buffer, fail: Failure): string {
   return bytes.toString('utf8');
 }
 
-function stripMpint(bytes: Buffer, fail: Failure): Buffer {
+function readMpint(bytes: Buffer, maxBytes: number, fail: Failure): Buffer {
   const [first = 0, second = 0] = bytes;
   if (bytes.length === 0 || first >= 0x80) throw fail('a number is not positive');
-  if (first !== 0) return bytes;
-  if (second < 0x80) throw fail('a number is not in its shortest form');
-  return bytes.subarray(1);
+  if (first === 0 && second < 0x80) throw fail('a number is not in its shortest form');
+  const digits = first === 0 ? bytes.subarray(1) : bytes;
+  if (digits.length > maxBytes) throw fail('a number is too large');
+  return digits;
 }
 
 export function encodeSshString(value: Uint8Array | string): Buffer {

@@ -94,10 +94,13 @@ export async function issueTlsCertificate(request: TlsCertificateRequest): Promi
   );
 }
 
-/** As {@link issueTlsCertificate} with any payload at all, so that tests can make what must be refused. */
-export async function issueUnchecked(
-  request: Omit<TlsCertificateRequest, 'identity'> & { readonly identityJson?: string },
-): Promise<Buffer> {
+/** A request whose payload is a text, right or wrong. */
+export interface LeafRequest extends Omit<TlsCertificateRequest, 'identity'> {
+  readonly identityJson?: string;
+}
+
+/** As {@link issueTlsCertificate} with any payload and any issuer, so that tests can make what must be refused. */
+export async function issueUnchecked(request: LeafRequest): Promise<Buffer> {
   const authority = parseTlsCertificate(request.authority.certificate);
   const { signer } = request.authority;
   if (!authority.spki.equals(signer.publicKeySpki)) throw malformed('its issuer has another key');
@@ -125,7 +128,7 @@ function checkIdentity({ authority, part, identity }: TlsCertificateRequest): vo
   if (user !== identity?.user) throw malformed('name and identity payload differ');
 }
 
-function subjectOf(request: TlsCertificateRequest): [Buffer, string][] {
+function subjectOf(request: LeafRequest): [Buffer, string][] {
   const { part } = request;
   const commonName = request.commonName ?? (part ? labelOf(part) : request.dnsNames?.[0]);
   if (commonName === undefined || commonName === '') throw malformed('it has no name');
@@ -141,7 +144,7 @@ function labelOf(part: PartName): string {
   return part.type === 'user' ? part.name : part.id;
 }
 
-function leafExtensions(request: TlsCertificateRequest, authorityKeyId: Buffer): Buffer[] {
+function leafExtensions(request: LeafRequest, authorityKeyId: Buffer): Buffer[] {
   const usages = [
     ...(request.usage === 'server' ? [] : [oids.clientAuth]),
     ...(request.usage === 'client' ? [] : [oids.serverAuth]),
@@ -158,17 +161,10 @@ function leafExtensions(request: TlsCertificateRequest, authorityKeyId: Buffer):
     ),
     extension(oids.authorityKeyIdentifier, {}, derSequence(der(0x80, authorityKeyId))),
     ...(names.length === 0 ? [] : [extension(oids.subjectAltName, {}, derSequence(...names))]),
-    ...(request.identity
-      ? [extension(oids.identity, {}, derText(encodeIdentity(request.identity)))]
-      : []),
   ];
 }
 
-function alternativeNames({
-  part,
-  dnsNames = [],
-  ipAddresses = [],
-}: TlsCertificateRequest): Buffer[] {
+function alternativeNames({ part, dnsNames = [], ipAddresses = [] }: LeafRequest): Buffer[] {
   return [
     ...(part ? [der(0x86, Buffer.from(formatPartName(part), 'latin1'))] : []),
     ...dnsNames.map((name) => der(0x82, encodeDnsName(name))),
