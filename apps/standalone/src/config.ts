@@ -1,5 +1,5 @@
 /** What a start at home may be told: flags, and a YAML file over the same names. */
-import { hostname } from 'node:os';
+import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 
@@ -9,7 +9,10 @@ import { z } from 'zod';
 import { standaloneError } from './errors.js';
 
 export const standaloneConfigSchema = z.strictObject({
-  cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/).default('home'),
+  cluster_name: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
+    .default('home'),
   /** Everything that lasts; locked while in use. */
   data_dir: z.string().optional(),
   /** The one TLS port; 0: any free one. */
@@ -17,7 +20,10 @@ export const standaloneConfigSchema = z.strictObject({
   /** Interface. */
   listen: z.string().default('127.0.0.1'),
   /** What people and agents dial. Default `localhost:<port>`. */
-  public_addr: z.string().regex(/^[^\s:]+:\d{1,5}$/, 'write it as HOST:PORT').optional(),
+  public_addr: z
+    .string()
+    .regex(/^[^\s:]+:\d{1,5}$/, 'write it as HOST:PORT')
+    .optional(),
   /** Start the agent for this host. */
   agent: z.boolean().default(true),
   /** Labels of this host's node. */
@@ -27,11 +33,16 @@ export const standaloneConfigSchema = z.strictObject({
   kek_file: z.string().optional(),
 });
 
-export interface StandaloneConfig extends Omit<z.output<typeof standaloneConfigSchema>, 'data_dir' | 'log_format'> {
+export interface StandaloneConfig extends Omit<
+  z.output<typeof standaloneConfigSchema>,
+  'data_dir' | 'log_format'
+> {
   readonly data_dir: string;
   readonly log_format: 'text' | 'json';
   /** Name of this host's node. */
   readonly node_name: string;
+  /** The OS user who starts it: the first administrator's login. */
+  readonly login: string;
 }
 
 const options = {
@@ -67,10 +78,16 @@ Exit codes: 0 stopped in order, 1 failed, 2 wrong usage.
 `;
 
 /** @throws FLAG_INVALID, CONFIG_INVALID. Undefined: help was asked for. */
-export function readStandaloneConfig(args: readonly string[], context: { root: string; isTerminal: boolean }): StandaloneConfig | undefined {
+export function readStandaloneConfig(
+  args: readonly string[],
+  context: { root: string; isTerminal: boolean },
+): StandaloneConfig | undefined {
   const flags = parseFlags(args);
   if (flags.help === true) return undefined;
-  const file = flags.config === undefined ? {} : z.record(z.string(), z.unknown()).parse(readYamlFile(flags.config));
+  const file =
+    flags.config === undefined
+      ? {}
+      : z.record(z.string(), z.unknown()).parse(readYamlFile(flags.config));
   const fromFlags = {
     data_dir: flags['data-dir'],
     port: flags.port,
@@ -82,13 +99,19 @@ export function readStandaloneConfig(args: readonly string[], context: { root: s
     log_level: flags['log-level'],
     kek_file: flags['kek-file'],
   };
-  const given = Object.fromEntries(Object.entries(fromFlags).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(
+    Object.entries(fromFlags).filter(([, value]) => value !== undefined),
+  );
   const config = parseConfig(standaloneConfigSchema, { ...file, ...given });
   return {
     ...config,
-    data_dir: config.data_dir ?? readEnvironment()['GATEHOUSE_DATA_DIR'] ?? join(context.root, '.gatehouse'),
+    data_dir:
+      config.data_dir ??
+      readEnvironment()['GATEHOUSE_DATA_DIR'] ??
+      join(context.root, '.gatehouse'),
     log_format: config.log_format ?? (context.isTerminal ? 'text' : 'json'),
     node_name: nodeName(),
+    login: userInfo().username,
   };
 }
 
@@ -96,7 +119,7 @@ function parseFlags(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options, strict: true }).values;
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message.split('. ')[0] ?? '' : String(thrown);
+    const why = thrown instanceof Error ? (thrown.message.split('. ')[0] ?? '') : String(thrown);
     throw standaloneError('FLAG_INVALID', { details: { why } });
   }
 }
@@ -105,7 +128,10 @@ function parseLabels(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf('=');
-      if (at < 1) throw standaloneError('FLAG_INVALID', { details: { why: `--label ${pair}: write it as K=V` } });
+      if (at < 1)
+        throw standaloneError('FLAG_INVALID', {
+          details: { why: `--label ${pair}: write it as K=V` },
+        });
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );

@@ -1,6 +1,17 @@
 /** The one directory where everything at home lives: locked while in use, secrets made once, all 0700/0600. */
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
@@ -38,7 +49,8 @@ export function openDataDirectory(dir: string): DataDirectory {
   } catch (thrown) {
     const code = systemErrorCode(thrown);
     if (code === undefined) throw thrown;
-    const why = code === 'EACCES' || code === 'EROFS' || code === 'EPERM' ? 'it is not writable' : code;
+    const why =
+      code === 'EACCES' || code === 'EROFS' || code === 'EPERM' ? 'it is not writable' : code;
     throw standaloneError('DATA_DIR_UNUSABLE', { cause: thrown, details: { dir: path, why } });
   }
 }

@@ -20,7 +20,8 @@ export const standaloneErrors = {
   DATABASE_UNUSABLE: {
     kind: 'failed_precondition',
     message: "the database in {dir} can't be opened: {why}",
-    remedy: 'move that folder aside (nothing was changed) and start again, or restore a backup into it',
+    remedy:
+      'move that folder aside (nothing was changed) and start again, or restore a backup into it',
   },
   DATABASE_ENGINE_CHANGED: {
     kind: 'failed_precondition',

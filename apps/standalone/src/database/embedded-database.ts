@@ -30,7 +30,9 @@ export async function startEmbeddedDatabase(dir: string): Promise<EmbeddedDataba
     workerData: { dataDir: join(dir, 'data'), socketPath: socket.path },
   });
   try {
-    await withDeadline(waitFor(worker, 'ready'), startTimeoutMs, () => standaloneError('DATABASE_UNUSABLE', { details: { dir, why: 'it did not start in time' } }));
+    await withDeadline(waitFor(worker, 'ready'), startTimeoutMs, () =>
+      standaloneError('DATABASE_UNUSABLE', { details: { dir, why: 'it did not start in time' } }),
+    );
   } catch (thrown) {
     await worker.terminate();
     throw standaloneError('DATABASE_UNUSABLE', {
@@ -43,7 +45,11 @@ export async function startEmbeddedDatabase(dir: string): Promise<EmbeddedDataba
     async [Symbol.asyncDispose]() {
       const stopped = waitFor(worker, 'stopped');
       worker.postMessage('stop');
-      await withDeadline(stopped, stopTimeoutMs, () => new Error('the database did not stop in time')).catch(() => undefined);
+      await withDeadline(
+        stopped,
+        stopTimeoutMs,
+        () => new Error('the database did not stop in time'),
+      ).catch(() => undefined);
       await worker.terminate();
       socket.remove();
     },
@@ -73,13 +79,18 @@ function chooseSocket(dir: string): { path: string; remove: () => void } {
     return { path: near, remove: () => rmSync(near, { force: true }) };
   }
   const folder = mkdtempSync(join(tmpdir(), 'gatehouse-'));
-  return { path: join(folder, '.s.PGSQL.5432'), remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    path: join(folder, '.s.PGSQL.5432'),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
 
 async function waitFor(worker: Worker, type: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     worker.on('message', (message: unknown) => {
-      const { type: got, message: why } = z.object({ type: z.string(), message: z.string().optional() }).parse(message);
+      const { type: got, message: why } = z
+        .object({ type: z.string(), message: z.string().optional() })
+        .parse(message);
       if (got === type) resolve();
       if (got === 'failed') reject(new Error(why));
     });

@@ -6,11 +6,13 @@ import { fsyncSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { PGlite } from '@electric-sql/pglite';
-import { NodeFS } from '@electric-sql/pglite/nodefs';
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
+import { NodeFS } from '@electric-sql/pglite/nodefs';
 import { z } from 'zod';
 
-const { dataDir, socketPath } = z.object({ dataDir: z.string(), socketPath: z.string() }).parse(workerData);
+const { dataDir, socketPath } = z
+  .object({ dataDir: z.string(), socketPath: z.string() })
+  .parse(workerData);
 
 interface Module {
   FS: { filesystems: { NODEFS: NodeFsBackend } };

@@ -1,0 +1,234 @@
+/**
+ * The whole cluster in one process: the four services and one agent, built by their own `create…` functions with
+ * configurations made from one data directory, talking gRPC over loopback. Composes; owns no feature.
+ */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import { createAgent } from '@gatehouse/agent';
+import { createAuditService, auditConfigSchema } from '@gatehouse/audit-service';
+import { authConfigSchema, createAuthService, type AuthService } from '@gatehouse/auth-service';
+import { systemClock } from '@gatehouse/kit/clock';
+import { parseConfig, readEnvironment } from '@gatehouse/kit/config';
+import { systemErrorCode } from '@gatehouse/kit/errors';
+import { createEmbeddedEventLog, type EventLog } from '@gatehouse/kit/event-log';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { createDatabase } from '@gatehouse/kit/postgres';
+import { createProxyService, proxyConfigSchema, type ProxyService } from '@gatehouse/proxy-service';
+import { createTunnelService, tunnelConfigSchema } from '@gatehouse/tunnel-service';
+
+import type { StandaloneConfig } from './config.js';
+import { openDataDirectory, type DataDirectory } from './data-directory.js';
+import { startEmbeddedDatabase } from './database/embedded-database.js';
+import { standaloneError } from './errors.js';
+import type { Ready } from './ready.js';
+
+export interface Cluster extends AsyncDisposable {
+  readonly ready: Ready;
+}
+
+export interface StartOptions {
+  /** The clone. */
+  readonly root: string;
+  /** Told what begins, for a person who waits. */
+  onStep(step: string): void;
+}
+
+const anyPort = '127.0.0.1:0';
+
+/** @throws DATA_DIR_IN_USE, DATA_DIR_UNUSABLE, PORT_TAKEN, DATABASE_UNUSABLE */
+export async function startCluster(
+  config: StandaloneConfig,
+  options: StartOptions,
+): Promise<Cluster> {
+  await using stack = new AsyncDisposableStack();
+  const data = stack.use(openDataDirectory(config.data_dir));
+  data.remove('ready.json');
+  const port = await choosePort(config);
+  const publicAddress = config.public_addr ?? `localhost:${port}`;
+  const logger = (name: string) =>
+    createLogger({ name, level: config.log_level, format: config.log_format });
+  const parts: Parts = { config, data, logger, port, publicAddress, stack };
+
+  options.onStep('opening the database');
+  const { socketPath } = stack.use(await startEmbeddedDatabase(data.folder('database')));
+  const database = createDatabase<object>({ socketPath, applicationName: 'event-log' });
+  stack.defer(async () => database.destroy());
+  const eventLog = stack.use(
+    await createEmbeddedEventLog({ database, clock: systemClock, logger: logger('event-log') }),
+  );
+
+  options.onStep('starting auth, audit, tunnel and proxy');
+  const auth = await startAuth(parts, { socketPath, eventLog });
+  const { proxy } = await startOthers(parts, { socketPath, eventLog, auth });
+  if (config.agent) {
+    options.onStep('starting the agent of this host');
+    await startAgent(parts, auth);
+  }
+  return finish(parts, { auth, proxy });
+}
+
+interface Parts {
+  readonly config: StandaloneConfig;
+  readonly data: DataDirectory;
+  readonly logger: (name: string) => Logger;
+  readonly port: number;
+  readonly publicAddress: string;
+  readonly stack: AsyncDisposableStack;
+}
+
+/** The port asked for, or any free one; chosen before anything else starts, as certificates and links name it. */
+async function choosePort(config: StandaloneConfig): Promise<number> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen(config.port, config.listen, resolve);
+    });
+    const address = probe.address();
+    return typeof address === 'object' && address !== null ? address.port : config.port;
+  } catch (thrown) {
+    if (systemErrorCode(thrown) !== 'EADDRINUSE') throw thrown;
+    throw standaloneError('PORT_TAKEN', { cause: thrown, details: { port: String(config.port) } });
+  } finally {
+    if (probe.listening) await new Promise((resolve) => probe.close(resolve));
+  }
+}
+
+async function startAuth(
+  parts: Parts,
+  given: { socketPath: string; eventLog: EventLog },
+): Promise<AuthService> {
+  const { config, data, publicAddress, logger, stack } = parts;
+  const authConfig = parseConfig(authConfigSchema, {
+    cluster_name: config.cluster_name,
+    listen: anyPort,
+    public_listen: anyPort,
+    metrics_listen: anyPort,
+    public_addr: publicAddress,
+    public_names: ['localhost'],
+    database: { socket: given.socketPath },
+    kek_file: config.kek_file ?? data.secretFile('kek'),
+    join_secret_files: {
+      proxy: data.secretFile('join-proxy'),
+      tunnel: data.secretFile('join-tunnel'),
+      audit: data.secretFile('join-audit'),
+    },
+  });
+  return stack.use(
+    await createAuthService(authConfig, { logger: logger('auth'), eventLog: given.eventLog }),
+  );
+}
+
+async function startOthers(
+  parts: Parts,
+  given: { socketPath: string; eventLog: EventLog; auth: AuthService },
+) {
+  const { config, data, publicAddress, logger, stack, port } = parts;
+  const { auth, socketPath, eventLog } = given;
+  const cluster = { cluster_name: config.cluster_name };
+  const authConfig = (kind: string) => ({
+    address: auth.address,
+    join_secret_file: data.secretFile(`join-${kind}`),
+  });
+  const auditConfig = parseConfig(auditConfigSchema, {
+    ...cluster,
+    public_listen: anyPort,
+    metrics_listen: anyPort,
+    auth: authConfig('audit'),
+    state_dir: data.folder('audit'),
+    database: { socket: socketPath },
+    recordings: { dir: data.folder('recordings') },
+  });
+  const tunnelConfig = parseConfig(tunnelConfigSchema, {
+    ...cluster,
+    listen: anyPort,
+    public_listen: anyPort,
+    metrics_listen: anyPort,
+    auth: authConfig('tunnel'),
+    state_dir: data.folder('tunnel'),
+    spool: { dir: data.folder('tunnel-spool') },
+  });
+  const [audit, tunnel] = await Promise.all([
+    createAuditService(auditConfig, { logger: logger('audit'), eventLog }),
+    createTunnelService(tunnelConfig, { logger: logger('tunnel'), eventLog }),
+  ]);
+  stack.use(audit);
+  stack.use(tunnel);
+  const proxyConfig = parseConfig(proxyConfigSchema, {
+    ...cluster,
+    listen: `${config.listen}:${port}`,
+    public_addr: publicAddress,
+    metrics_listen: anyPort,
+    auth: { ...authConfig('proxy'), public_address: auth.publicAddress },
+    audit: { public_address: audit.publicAddress },
+    tunnel: { addresses: [tunnel.address], public_addresses: [tunnel.publicAddress] },
+    state_dir: data.folder('proxy'),
+    spool: { dir: data.folder('proxy-spool') },
+  });
+  return {
+    proxy: stack.use(await createProxyService(proxyConfig, { logger: logger('proxy'), eventLog })),
+  };
+}
+
+async function startAgent(parts: Parts, auth: AuthService): Promise<void> {
+  const { config, data, logger, stack, port } = parts;
+  const dataDir = data.folder('agent');
+  const isNew = !existsSync(join(dataDir, 'agent.json'));
+  const agent = await createAgent(
+    {
+      proxy: `localhost:${port}`,
+      caPin: auth.caPin,
+      dataDir,
+      ...(isNew ? { token: await auth.createAgentToken() } : {}),
+      config: {
+        name: config.node_name,
+        targets: [
+          { kind: 'node', name: config.node_name, labels: config.labels, spec: { builtin: true } },
+        ],
+        same_user: 'accepted',
+      },
+    },
+    { logger: logger('agent') },
+  );
+  stack.use(agent);
+}
+
+async function finish(
+  parts: Parts,
+  { auth, proxy }: { auth: AuthService; proxy: ProxyService },
+): Promise<Cluster> {
+  const { config, data, publicAddress, stack } = parts;
+  const invite = await auth.createFirstAdminInvite({ logins: [config.login] });
+  const ready: Ready = {
+    version: 1,
+    pid: process.pid,
+    clusterName: config.cluster_name,
+    proxyAddr: publicAddress,
+    webUrl: `https://${publicAddress}`,
+    caPin: auth.caPin,
+    adminInviteUrl: invite?.inviteUrl ?? null,
+    metricsUrl: proxy.metricsUrl,
+    startedAt: new Date().toISOString(),
+  };
+  data.write('ready.json', `${JSON.stringify(ready, undefined, 2)}\n`);
+  stack.defer(() => data.remove('ready.json'));
+  noteKnownCluster(ready);
+  const resources = stack.move();
+  return { ready, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** So that `bin/gate login` alone works for whoever started the cluster (D31). */
+function noteKnownCluster({ proxyAddr, caPin, clusterName }: Ready): void {
+  const home = readEnvironment()['GATE_HOME'] ?? join(homedir(), '.gatehouse');
+  const file = join(home, 'known-clusters.json');
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    const document = { version: 1, clusters: [{ proxyAddr, clusterName, caPin }] };
+    writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (thrown) {
+    if (systemErrorCode(thrown) === undefined) throw thrown;
+  }
+}

@@ -1,0 +1,153 @@
+/** A cluster at home for tests: `apps/standalone` as a process of its own, on a data directory of its own. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { eventually, run, type RunOptions, type RunResult } from './run.js';
+
+export const root = join(import.meta.dirname, '../..');
+
+export interface Ready {
+  readonly version: number;
+  readonly pid: number;
+  readonly clusterName: string;
+  readonly proxyAddr: string;
+  readonly webUrl: string;
+  readonly caPin: string;
+  readonly adminInviteUrl: string | null;
+  readonly metricsUrl: string;
+  readonly startedAt: string;
+}
+
+export interface HomeOptions {
+  readonly flags?: readonly string[];
+  /** Reuses a directory of an earlier start. */
+  readonly dir?: string;
+}
+
+export class Home implements AsyncDisposable {
+  readonly dir: string;
+  readonly dataDir: string;
+  readonly logFile: string;
+  ready!: Ready;
+  #child: ChildProcess | undefined;
+  readonly #flags: readonly string[];
+
+  constructor(options: HomeOptions) {
+    this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
+    this.dataDir = join(this.dir, 'data');
+    this.logFile = join(this.dir, 'cluster.log');
+    this.#flags = options.flags ?? [];
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** A folder for a person's or an agent's files. */
+  folder(name: string): string {
+    const path = join(this.dir, name);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  }
+
+  get log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
+  }
+
+  async start(extra: { port?: number } = {}): Promise<this> {
+    const port =
+      extra.port ?? (this.ready === undefined ? 0 : Number(this.ready.proxyAddr.split(':').at(-1)));
+    const args = [
+      '--disable-warning=ExperimentalWarning',
+      '--conditions=source',
+      '--import',
+      'tsx',
+      join(root, 'apps/standalone/src/main.ts'),
+    ];
+    const flags = [
+      '--data-dir',
+      this.dataDir,
+      '--port',
+      String(port),
+      '--log-format',
+      'json',
+      '--log-level',
+      'info',
+      ...this.#flags,
+    ];
+    const child = spawn(process.execPath, [...args, ...flags], {
+      cwd: root,
+      env: { ...process.env, GATE_HOME: this.folder('starter') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const log = createWriteStream(this.logFile, { flags: 'a' });
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
+    this.#child = child;
+    const file = join(this.dataDir, 'ready.json');
+    this.ready = await eventually(
+      'ready.json',
+      () => {
+        if (child.exitCode !== null)
+          throw new Error(`the cluster ended with ${child.exitCode}:\n${this.log.slice(-4000)}`);
+        if (!existsSync(file)) return undefined;
+        const ready = JSON.parse(readFileSync(file, 'utf8')) as Ready;
+        return ready.pid === child.pid ? ready : undefined;
+      },
+      90_000,
+    );
+    return this;
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    await gone;
+    clearTimeout(timer);
+    return child.exitCode;
+  }
+
+  /** `bin/gate` as somebody. */
+  async gate(home: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return run(join(root, 'bin/gate'), args, {
+      ...options,
+      env: {
+        GATE_HOME: home,
+        GATE_PROXY: this.ready.proxyAddr,
+        GATE_CA_PIN: this.ready.caPin,
+        NO_COLOR: '1',
+        ...options.env,
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    if (process.env['GATEHOUSE_KEEP'] === undefined)
+      rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+export async function startHome(options: HomeOptions = {}): Promise<Home> {
+  const home = new Home(options);
+  try {
+    return await home.start();
+  } catch (thrown) {
+    await home[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
