@@ -1,0 +1,160 @@
+/** The server's side of the connection protocol (RFC 4254) for connections that end here: the gateway and the built-in node. */
+import { openFailure, sshError } from '../errors.js';
+import type { SshTransport } from '../transport/transport.js';
+import { encodeMessage, WireReader } from '../wire/codec.js';
+import {
+  parseChannelOpen,
+  parseChannelRequest,
+  parseGlobalRequest,
+  recipientOf,
+  type ChannelOpen,
+  type ChannelRequest,
+  type GlobalRequest,
+} from '../wire/connection.js';
+import { messageType } from '../wire/message-types.js';
+import { channelPacketBytes, channelWindowBytes, ChannelStream } from './channel-stream.js';
+
+/** Channels at a time. */
+const maxChannels = 200;
+
+export interface OpenRefusal {
+  readonly code: number;
+  readonly text: string;
+}
+
+export interface EndpointHandlers {
+  /** Decides on a channel; what it returns is called with the stream once the channel is confirmed. */
+  onOpen(open: ChannelOpen): Promise<((stream: ChannelStream) => void) | OpenRefusal>;
+  /** Handles a request; `reply` does nothing where the peer wants none. Must be called before any output. */
+  onRequest(stream: ChannelStream, request: ChannelRequest, reply: (isGranted: boolean) => void): void;
+  /** The data of a success, or undefined for a failure. */
+  onGlobal(request: GlobalRequest): Buffer | undefined;
+}
+
+/** Serves one connection until it ends. */
+export class ConnectionEndpoint {
+  private readonly channels = new Map<number, ChannelStream>();
+  private nextId = 0;
+  private opening = 0;
+
+  constructor(
+    private readonly transport: SshTransport,
+    private readonly handlers: EndpointHandlers,
+  ) {}
+
+  /** Resolves when the connection has ended and every channel has been told. */
+  async run(): Promise<void> {
+    this.transport.onDrain = () => {
+      for (const channel of this.channels.values()) channel.flush();
+    };
+    this.transport.stream((message) => this.onMessage(message));
+    await this.transport.ended;
+    for (const channel of this.channels.values()) channel.abandon();
+    this.channels.clear();
+  }
+
+  private onMessage(message: Buffer): void {
+    switch (message[0]) {
+      case messageType.globalRequest:
+        return this.onGlobal(message);
+      case messageType.channelOpen:
+        return this.onOpen(parseChannelOpen(message));
+      case messageType.channelRequest:
+        return this.onRequest(message);
+      case messageType.userauthRequest:
+      case messageType.requestSuccess:
+      case messageType.requestFailure:
+      case messageType.channelSuccess:
+      case messageType.channelFailure:
+        return undefined;
+      default:
+        return this.onChannelMessage(message);
+    }
+  }
+
+  private onGlobal(message: Buffer): void {
+    const request = parseGlobalRequest(message);
+    const answer = this.handlers.onGlobal(request);
+    if (!request.wantReply) return;
+    this.transport.send(
+      answer === undefined
+        ? encodeMessage(messageType.requestFailure)
+        : Buffer.concat([Buffer.of(messageType.requestSuccess), answer]),
+    );
+  }
+
+  private onOpen(open: ChannelOpen): void {
+    if (this.channels.size + this.opening >= maxChannels) {
+      this.refuse(open, { code: openFailure.resourceShortage, text: 'too many channels' });
+      return;
+    }
+    this.opening += 1;
+    this.handlers
+      .onOpen(open)
+      .then((outcome) => {
+        if (typeof outcome === 'function') outcome(this.confirm(open));
+        else this.refuse(open, outcome);
+      })
+      .catch(() => this.refuse(open, { code: openFailure.connectFailed, text: 'failed' }))
+      .finally(() => (this.opening -= 1));
+  }
+
+  private confirm(open: ChannelOpen): ChannelStream {
+    const localId = this.nextId;
+    this.nextId += 1;
+    const stream = new ChannelStream({
+      localId,
+      remoteId: open.sender,
+      remoteWindow: open.window,
+      remoteMaxPacket: open.maxPacket,
+      send: (message) => this.transport.send(message),
+      isCongested: () => this.transport.congested,
+      onClosed: () => this.channels.delete(localId),
+    });
+    this.channels.set(localId, stream);
+    this.transport.send(
+      encodeMessage(
+        messageType.channelOpenConfirmation,
+        open.sender,
+        localId,
+        channelWindowBytes,
+        channelPacketBytes,
+      ),
+    );
+    if (this.transport.endedWith !== undefined) stream.abandon();
+    return stream;
+  }
+
+  private refuse(open: ChannelOpen, refusal: OpenRefusal): void {
+    this.transport.send(
+      encodeMessage(messageType.channelOpenFailure, open.sender, refusal.code, refusal.text, ''),
+    );
+  }
+
+  private onRequest(message: Buffer): void {
+    const request = parseChannelRequest(message);
+    const channel = this.channels.get(request.recipient);
+    if (channel === undefined) return;
+    this.handlers.onRequest(channel, request, (isGranted) => {
+      if (!request.wantReply) return;
+      const type = isGranted ? messageType.channelSuccess : messageType.channelFailure;
+      this.transport.send(encodeMessage(type, channel.remoteId));
+    });
+  }
+
+  private onChannelMessage(message: Buffer): void {
+    const channel = this.channels.get(recipientOf(message));
+    const type = message[0] ?? 0;
+    if (type < messageType.channelWindowAdjust || type > messageType.channelFailure) {
+      this.transport.sendUnimplemented();
+      return;
+    }
+    if (channel === undefined) return;
+    const reader = new WireReader(message, 5);
+    if (type === messageType.channelData) channel.receive(Buffer.from(reader.string()));
+    else if (type === messageType.channelWindowAdjust) channel.receiveWindow(reader.u32());
+    else if (type === messageType.channelEof) channel.receiveEof();
+    else if (type === messageType.channelClose) channel.receiveClose();
+    else throw sshError('SSH_PROTOCOL', { details: { why: 'stderr from a client' }, reason: 'protocol' });
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The port itself as a jump host (`ssh -J alice@port login@target`): every direct-tcpip channel is a connection of its
+ * own to the target its host name says, and goes back to the host, which decides on it. The gateway dials nothing and
+ * runs nothing.
+ */
+import type { Identity } from '@gatehouse/identity';
+import type { Logger } from '@gatehouse/kit/log';
+import type { Offer } from '@gatehouse/protocol-api';
+
+import { ConnectionEndpoint, type EndpointHandlers, type OpenRefusal } from './connection/endpoint.js';
+import type { ChannelStream } from './connection/channel-stream.js';
+import { openFailure } from './errors.js';
+import type { SshTransport } from './transport/transport.js';
+import type { ChannelOpen, ChannelRequest } from './wire/connection.js';
+
+export interface GatewayOptions {
+  readonly transport: SshTransport;
+  readonly offer: Offer;
+  readonly identity: Identity;
+  readonly clusterName: string;
+  readonly logger: Logger;
+}
+
+/** Serves a jump host's connection until it ends. */
+export async function serveGateway(options: GatewayOptions): Promise<void> {
+  const handlers: EndpointHandlers = {
+    onOpen: (open) => Promise.resolve(openChannel(options, open)),
+    onRequest: (stream, request, reply) => answerRequest(options, { stream, request }, reply),
+    onGlobal: () => undefined,
+  };
+  await new ConnectionEndpoint(options.transport, handlers).run();
+}
+
+function openChannel(
+  options: GatewayOptions,
+  open: ChannelOpen,
+): ((stream: ChannelStream) => void) | OpenRefusal {
+  if (open.type === 'session') return () => undefined;
+  if (open.type !== 'direct-tcpip' || open.address === undefined || !('host' in open.address)) {
+    note(options, open.type);
+    return { code: openFailure.administrativelyProhibited, text: 'this is a gateway: use -J' };
+  }
+  const target = targetName(open.address.host, options.clusterName);
+  return (stream) => {
+    options.offer.accept(stream, { identity: options.identity, target });
+  };
+}
+
+/** `web-1` of `web-1` and of `web-1.<cluster>`. */
+export function targetName(host: string, clusterName: string): string {
+  const suffix = `.${clusterName}`;
+  return host.endsWith(suffix) && host.length > suffix.length ? host.slice(0, -suffix.length) : host;
+}
+
+function answerRequest(
+  options: GatewayOptions,
+  asked: { readonly stream: ChannelStream; readonly request: ChannelRequest },
+  reply: (isGranted: boolean) => void,
+): void {
+  const { stream, request } = asked;
+  switch (request.detail.kind) {
+    case 'exec':
+    case 'shell':
+    case 'subsystem':
+      note(options, request.name);
+      reply(true);
+      endWithAdvice(stream);
+      return;
+    default:
+      reply(request.detail.kind === 'pty');
+  }
+}
+
+function endWithAdvice(stream: ChannelStream): void {
+  stream.stderr.write('this is a gateway: use -J\r\n', () => {
+    stream.sendRequest('exit-status', 1);
+    stream.end();
+    stream.close();
+  });
+}
+
+function note(options: GatewayOptions, name: string): void {
+  options.logger.info({ user: options.identity.user, name }, 'gateway was asked for more than a jump');
+}

@@ -1,0 +1,65 @@
+/** Which file tool a command line starts on the target, as scp, rsync and sftp clients word it. */
+
+export interface TransferCommand {
+  readonly tool: 'scp' | 'rsync' | 'sftp';
+  /** From the person's view; undefined for sftp, which does both. */
+  readonly direction: 'upload' | 'download' | undefined;
+  /** What the command names, as text. */
+  readonly path: string;
+}
+
+/** Longest command that is looked at; file tools' own are far shorter. */
+const maxCommandBytes = 16_384;
+
+/**
+ * The transfer that a command is, or undefined. Only what the tools themselves send is recognised: a shell line that
+ * calls them in another way is a shell's business and audited as a command.
+ */
+export function parseTransferCommand(command: Buffer): TransferCommand | undefined {
+  if (command.length > maxCommandBytes) return undefined;
+  const words = splitWords(command.toString('utf8'));
+  const name = words[0]?.split('/').at(-1);
+  const rest = words.slice(1);
+  if (name === 'scp') return parseScp(rest);
+  if (name === 'rsync') return parseRsync(rest);
+  if (name === 'sftp-server') return { tool: 'sftp', direction: undefined, path: '' };
+  return undefined;
+}
+
+function parseScp(words: readonly string[]): TransferCommand | undefined {
+  let direction: 'upload' | 'download' | undefined;
+  let position = 0;
+  for (; position < words.length; position += 1) {
+    const word = words[position] ?? '';
+    if (word === '--' || !word.startsWith('-')) break;
+    if (word.includes('t')) direction = 'upload';
+    if (word.includes('f')) direction = 'download';
+  }
+  if (direction === undefined) return undefined;
+  const paths = words.slice(position).filter((word) => word !== '--');
+  return { tool: 'scp', direction, path: paths.join(' ') };
+}
+
+function parseRsync(words: readonly string[]): TransferCommand | undefined {
+  if (words[0] !== '--server') return undefined;
+  const direction = words.includes('--sender') ? 'download' : 'upload';
+  const dot = words.indexOf('.');
+  const paths = dot === -1 ? words.slice(-1) : words.slice(dot + 1);
+  return { tool: 'rsync', direction, path: paths.join(' ') };
+}
+
+/** Splits as a POSIX shell does for plain words, quotes and backslashes; substitutions stay text. */
+export function splitWords(line: string): string[] {
+  const words: string[] = [];
+  let word: string | undefined;
+  for (const token of line.matchAll(/\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|(\s+)|([\s\S])/g)) {
+    if (token[4] !== undefined) {
+      if (word !== undefined) words.push(word);
+      word = undefined;
+    } else {
+      word = (word ?? '') + (token[1] ?? token[2] ?? token[3]?.replace(/\\([$`"\\])/g, '$1') ?? token[5] ?? '');
+    }
+  }
+  if (word !== undefined) words.push(word);
+  return words;
+}
