@@ -30,3 +30,4 @@ export type { PartCheck, TlsCheck, VerifiedTls } from './x509-verify.js';
 export { signGrant, verifyGrant } from './grant.js';
 export type { Grant, GrantCheck, GrantSigner, VerifiedGrant } from './grant.js';
 export { computeEnrollmentMac, isMacEqual } from './enrollment.js';
+export { checkSourceAddress } from './source-address.js';

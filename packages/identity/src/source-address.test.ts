@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { isAddressAllowed, parseClientIp } from './source-address.js';
+import { refusal } from '../test/tools.js';
+import { checkSourceAddress, isAddressAllowed, parseClientIp } from './source-address.js';
 
 describe('parseClientIp', () => {
   it.each([
@@ -38,5 +39,26 @@ describe('isAddressAllowed', () => {
     ['10.1.2.3', ['10.0.0.0/'], false],
   ])('%s in %j: %s', (ip, ranges, allowed) => {
     expect(isAddressAllowed(ip, ranges)).toBe(allowed);
+  });
+});
+
+describe('checkSourceAddress', () => {
+  const identity = { v: 1, user: 'alice', roles: [], traits: {}, loginId: 'lgn_1' } as const;
+
+  it('lets a person without a pin come from anywhere', () => {
+    expect(() => checkSourceAddress(identity, undefined)).not.toThrow();
+  });
+
+  it('compares addresses, not texts', () => {
+    const pinned = { ...identity, sourceIp: '2001:DB8:0::5' };
+    expect(() => checkSourceAddress(pinned, '[2001:db8::5]:443')).not.toThrow();
+    expect(() =>
+      checkSourceAddress({ ...identity, sourceIp: '10.0.0.1' }, '::ffff:10.0.0.1'),
+    ).not.toThrow();
+    for (const address of ['[2001:db8::6]:443', '10.0.0.1:1', '', undefined]) {
+      expect(refusal(() => checkSourceAddress(pinned, address))).toMatchObject({
+        reason: 'source_ip',
+      });
+    }
   });
 });

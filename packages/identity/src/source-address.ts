@@ -1,7 +1,33 @@
 /** Certificates bound to an address: the payload's `sourceIp` and OpenSSH's critical option `source-address`. */
 import { BlockList, isIP } from 'node:net';
 
+import { identityError } from './errors.js';
+import type { Identity } from './identity.js';
+
 const maxRanges = 64;
+
+/**
+ * For certificates other than SSH ones: does the person come from where the payload's `sourceIp` says?
+ * @param clientAddress `ip`, `ip:port` or `[ip]:port`
+ * @throws SOURCE_ADDRESS, reason source_ip, when it is pinned and the address is another one or cannot be read
+ */
+export function checkSourceAddress(identity: Identity, clientAddress: string | undefined): void {
+  if (identity.sourceIp !== undefined) checkRestrictions([[identity.sourceIp]], clientAddress);
+}
+
+/** The client must be in every list. @throws SOURCE_ADDRESS, reason source_ip */
+export function checkRestrictions(
+  restrictions: readonly (readonly string[])[],
+  clientAddress: string | undefined,
+): void {
+  if (restrictions.length === 0) return;
+  const ip = clientAddress === undefined ? undefined : parseClientIp(clientAddress);
+  if (ip !== undefined && restrictions.every((ranges) => isAddressAllowed(ip, ranges))) return;
+  throw identityError('SOURCE_ADDRESS', {
+    details: { address: ip ?? 'an unknown address' },
+    reason: 'source_ip',
+  });
+}
 
 /**
  * The IP of `ip`, `ip:port` or `[ip]:port`, without zone and without the IPv4-in-IPv6 prefix; undefined for anything

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { refusal, run, temporaryFolder } from '../test/tools.js';
+import { refusal, run, runLine, temporaryFolder } from '../test/tools.js';
 import type { Identity } from './identity.js';
 import { createSigner, generateKeyPair } from './keys.js';
 import { issueSshCertificate, parseSshCertificate } from './ssh-certificate.js';
@@ -31,19 +31,12 @@ describe('certificates made by ssh-keygen', () => {
       const folder = temporaryFolder();
       run(folder, 'ssh-keygen', '-q', '-t', caType, ...caOptions, '-N', '', '-f', 'ca');
       run(folder, 'ssh-keygen', '-q', '-t', type, ...options, '-N', '', '-f', 'key');
-      run(
+      runLine(
         folder,
-        'ssh-keygen',
-        ...['-q', '-s', 'ca', '-I', 'alice key', '-n', 'alice,root', '-z', '18446744073709551615'],
-        ...[
-          '-V',
-          '20260101000000Z:20260102000000Z',
-          '-O',
-          'source-address=127.0.0.0/8',
-          '-O',
-          'no-pty',
-        ],
-        ...['-O', 'extension:identity-v1@gatehouse={"v":1}', 'key.pub'],
+        'ssh-keygen -q -s ca -n alice,root -z 18446744073709551615 -V 20260101000000Z:20260102000000Z ' +
+          '-O source-address=127.0.0.0/8 -O no-pty -O extension:identity-v1@gatehouse={"v":1} -I',
+        'alice key',
+        'key.pub',
       );
       const blob = parseSshPublicKey(readFileSync(join(folder, 'key-cert.pub'), 'utf8'));
       const ca = parseSshPublicKey(readFileSync(join(folder, 'ca.pub'), 'utf8'));

@@ -1,8 +1,7 @@
 /** Who may pass: SSH user and host certificates against the authorities trusted for them. */
-import { identityError } from './errors.js';
 import { identityFailure, parseIdentity, type Identity } from './identity.js';
 import { checkValidity, malformed, refuse, refuseCertificateAsCa } from './refusals.js';
-import { isAddressAllowed, parseClientIp } from './source-address.js';
+import { checkRestrictions } from './source-address.js';
 import { identityExtension, parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
 import { checkSshPublicKey } from './ssh-keys.js';
 import { verifySshSignature } from './ssh-signature.js';
@@ -45,7 +44,9 @@ export function verifySshUserCertificate(blob: Buffer, check: SshUserCheck): Ver
     throw refuse('its principal is not its user', 'principal');
   }
   refuseUnknownOptions(certificate, ['source-address']);
-  checkAddress(readRanges(certificate, identity), check.clientAddress);
+  if (check.clientAddress !== 'checked_elsewhere') {
+    checkRestrictions(readRanges(certificate, identity), check.clientAddress);
+  }
   return { certificate, identity, validBeforeMs: certificate.validBeforeMs };
 }
 
@@ -105,16 +106,4 @@ function readRanges(certificate: SshCertificate, identity: Identity): string[][]
     ...(option === undefined ? [] : [option.split(',')]),
     ...(identity.sourceIp === undefined ? [] : [[identity.sourceIp]]),
   ];
-}
-
-/** @throws SOURCE_ADDRESS when there is a list that the client is not in */
-function checkAddress(restrictions: readonly string[][], clientAddress: string | undefined): void {
-  if (restrictions.length === 0 || clientAddress === 'checked_elsewhere') return;
-  const ip = clientAddress === undefined ? undefined : parseClientIp(clientAddress);
-  if (ip === undefined || !restrictions.every((ranges) => isAddressAllowed(ip, ranges))) {
-    throw identityError('SOURCE_ADDRESS', {
-      details: { address: ip ?? 'an unknown address' },
-      reason: 'source_ip',
-    });
-  }
 }

@@ -18,6 +18,7 @@ const maxCommonName = 64;
 type Random = (bytes: number) => Buffer;
 
 export interface TlsAuthorityRequest {
+  /** `<cluster> <kind>`, for example `home user_tls`, with more words after it where wanted. */
   readonly commonName: string;
   readonly privateKeyPem: string;
   readonly nowMs: number;

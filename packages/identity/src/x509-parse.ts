@@ -1,6 +1,5 @@
 /**
- * Reads X.509 certificates (RFC 5280 §4.1) strictly: version 3, DER only, no extension twice, and none that is critical
- * and unknown. Checks form only: no signature, no time, no trust.
+ * Reads X.509 certificates (RFC 5280 §4.1) strictly: DER only, no extension twice, and none that is critical and unknown. Checks form only: no signature, no time, no trust.
  */
 import { isUtf8 } from 'node:buffer';
 
@@ -53,8 +52,7 @@ export function parseTlsCertificate(bytes: Buffer): ParsedCertificate {
 
 function readBody(toSign: DerElement, algorithm: DerElement) {
   const body = children(toSign);
-  const version = children(body.next(0xa0)).next(tags.integer).content;
-  if (version.length !== 1 || version[0] !== 2) throw malformed('it is not of version 3');
+  readVersion(body);
   body.next(tags.integer);
   if (!body.next(tags.sequence).raw.equals(algorithm.raw)) throw malformed('its algorithms differ');
   const issuer = body.next(tags.sequence).raw;
@@ -64,9 +62,17 @@ function readBody(toSign: DerElement, algorithm: DerElement) {
   validity.end();
   const subject = body.next(tags.sequence).raw;
   const spki = body.next(tags.sequence).raw;
-  const extensions = readExtensions(children(body.next(0xa3)));
+  const extensions = readExtensions(body.optional(0xa3));
   body.end();
   return { issuer, subject, notBeforeMs, notAfterMs, spki, ...extensions };
+}
+
+/** Strangers still make certificates of version 1, without extensions: read, so that the refusal names the true reason. */
+function readVersion(body: DerReader): void {
+  const wrapper = body.optional(0xa0);
+  if (!wrapper) return;
+  const version = children(wrapper).next(tags.integer).content;
+  if (version.length !== 1 || version[0] !== 2) throw malformed('it is not of version 1 or 3');
 }
 
 /** Ed25519 and ECDSA have no parameters (RFC 8410 §3, RFC 5758 §3.2); what has any is not compared further. */
@@ -87,9 +93,7 @@ interface Extensions {
   identityJson: string | undefined;
 }
 
-function readExtensions(wrapper: DerReader): Extensions {
-  const list = children(wrapper.next(tags.sequence));
-  wrapper.end();
+function readExtensions(element: DerElement | undefined): Extensions {
   const found: Extensions = {
     isAuthority: false,
     usages: [],
@@ -97,6 +101,8 @@ function readExtensions(wrapper: DerReader): Extensions {
     dnsNames: [],
     identityJson: undefined,
   };
+  if (!element) return found;
+  const list = only(element.content, tags.sequence);
   const seen = new Set<string>();
   while (!list.isAtEnd()) {
     const entry = children(list.next(tags.sequence));

@@ -43,8 +43,8 @@ export interface VerifiedTls {
  */
 export function verifyTlsCertificate(bytes: Buffer, check: TlsCheck): VerifiedTls {
   const certificate = parseTlsCertificate(bytes);
-  if (certificate.isAuthority) throw refuse('it is the certificate of an authority', 'wrong_kind');
   checkSignature(certificate, check);
+  if (certificate.isAuthority) throw refuse('it is the certificate of an authority', 'wrong_kind');
   checkValidity({ fromMs: certificate.notBeforeMs, untilMs: certificate.notAfterMs }, check);
   if (check.usage && !certificate.usages.includes(check.usage)) {
     throw refuse(`it is not for a ${check.usage}`, 'wrong_kind');
@@ -137,12 +137,29 @@ function describeStranger(
   const isLeaf = (bytes: Buffer) => isNonAuthorityNamed(bytes, certificate.issuer);
   if (issuer.units.some((unit) => leafUnits.includes(unit)) || chain.some(isLeaf))
     return refuseCertificateAsCa();
-  const known = authorities.flatMap((authority) => readNameTexts(authority.subject).commonNames);
-  const isOtherKind =
-    issuer.units.includes(authorityUnit) &&
-    !issuer.commonNames.some((name) => known.includes(name));
-  if (isOtherKind) return refuse('it is signed by a CA for another kind', 'wrong_kind');
+  if (isOfAnotherKind(certificate.issuer, authorities)) {
+    return refuse('it is signed by a CA for another kind', 'wrong_kind');
+  }
   return refuse('its CA is not trusted', 'unknown_ca');
+}
+
+/** True for a CA of the same cluster as one of `authorities`, but of a kind that none of them has. */
+function isOfAnotherKind(issuer: Buffer, authorities: readonly ParsedCertificate[]): boolean {
+  const stranger = readAuthorityKind(issuer);
+  if (!stranger) return false;
+  const known = authorities.flatMap((authority) => readAuthorityKind(authority.subject) ?? []);
+  const ofCluster = known.filter(({ cluster }) => cluster === stranger.cluster);
+  return ofCluster.length > 0 && ofCluster.every(({ kind }) => kind !== stranger.kind);
+}
+
+/** Authorities are called `<cluster> <kind> …`. */
+function readAuthorityKind(name: Buffer): { cluster: string; kind: string } | undefined {
+  const { units, commonNames } = readNameTexts(name);
+  const [, cluster, kind] =
+    /^(\S+) (user_tls|host_tls|db_client)\b/.exec(commonNames[0] ?? '') ?? [];
+  if (!units.includes(authorityUnit) || cluster === undefined || kind === undefined)
+    return undefined;
+  return { cluster, kind };
 }
 
 function isNonAuthorityNamed(bytes: Buffer, subject: Buffer): boolean {

@@ -40,3 +40,9 @@ export function refusal(act: () => unknown): {
   }
   throw new Error('nothing was refused');
 }
+
+/** As {@link run}, with the first words in one text. */
+export function runLine(cwd: string, line: string, ...more: readonly string[]): string {
+  const [command = '', ...words] = line.split(' ');
+  return run(cwd, command, ...words, ...more);
+}
