@@ -19,7 +19,7 @@ export interface WriteOptions {
 }
 
 export interface EventWriterOptions {
-  readonly lane: Lane;
+  readonly lane: Pick<Lane, 'append'>;
   readonly sessions: OpenSessions;
   readonly clock: Clock;
   readonly cluster: string;

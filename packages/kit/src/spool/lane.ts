@@ -8,25 +8,20 @@
 import {
   closeSync,
   fdatasync,
+  fstatSync,
   fsync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   read,
-  readdirSync,
-  readFileSync,
-  renameSync,
   rmSync,
-  statSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { runInBackground } from '../lifecycle/lifecycle.js';
 import type { Logger } from '../log/log.js';
-import { encodeJsonFrame, fileHeader, frameKinds, readSegment, type Frame } from './frame.js';
+import { encodeJsonFrame, fileHeader, frameKinds } from './frame.js';
+import { SegmentDirectory, type LaneRecovery } from './segment-directory.js';
 
 const readAsync = promisify(read);
 const syncDataAsync = promisify(fdatasync);
@@ -59,14 +54,9 @@ interface SegmentFile {
   durable: boolean;
 }
 
-/** What an earlier owner left in the last segment. */
-export interface LaneRecovery {
-  readonly frames: readonly Frame[];
-  readonly damaged: number;
-}
-
 export class Lane {
   readonly #options: LaneOptions;
+  readonly #directory: SegmentDirectory;
   readonly #segments: SegmentFile[] = [];
   #acknowledged = 0;
   #dirty = false;
@@ -83,7 +73,7 @@ export class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+    this.#directory = new SegmentDirectory(options.dir, options.logger);
   }
 
   get limitBytes(): number {
@@ -104,35 +94,32 @@ export class Lane {
     return this.written - this.#acknowledged;
   }
 
-  /**
-   * Reads what is there, back to the newest snapshot, and cuts what an interrupted write left. Afterwards {@link start}
-   * makes the lane writable.
-   */
+  /** Reads what is there; afterwards {@link start} makes the lane writable. */
   recover(): LaneRecovery {
-    const numbers = this.#listSegments();
-    const kept: number[] = [];
-    let frames: readonly Frame[] = [];
-    let damaged = 0;
-    while (numbers.length > 0 && frames[0]?.kind !== frameKinds.snapshot) {
-      const number = numbers.pop() ?? 0;
-      const segment = readSegment(readFileSync(this.#path(number)));
-      damaged += segment?.damaged ?? 1;
-      if (segment === undefined || segment.frames.length === 0) {
-        this.#setAside(number);
-        continue;
-      }
-      if (kept.length === 0) cutFile(this.#path(number), segment.validBytes);
-      kept.unshift(number);
-      frames = [...segment.frames, ...frames];
+    const recovery = this.#directory.recover();
+    const numbers = this.#directory.list();
+    let base = 0;
+    for (const number of numbers) {
+      const fd = openSync(this.#directory.file(number), 'r+');
+      const { size } = fstatSync(fd);
+      this.#segments.push({
+        number,
+        base,
+        fd,
+        size,
+        begin: fileHeader.length,
+        synced: number !== numbers.at(-1),
+        durable: true,
+      });
+      base += size;
     }
-    this.#openAll([...numbers, ...kept]);
-    return { frames, damaged };
+    return recovery;
   }
 
   /** Begins the first segment where there is none. @throws when the disk refuses */
   start(): void {
     if (this.#segments.length === 0) this.#addSegment();
-    this.#loadAcknowledged();
+    this.#loadPosition();
   }
 
   /**
@@ -202,7 +189,7 @@ export class Lane {
     this.#removeSegments();
     this.#saveTimer ??= setTimeout(() => {
       this.#saveTimer = undefined;
-      this.#saveAcknowledged();
+      this.#savePosition();
     }, saveAcknowledgedMs).unref();
   }
 
@@ -219,7 +206,7 @@ export class Lane {
     this.#closed = true;
     clearTimeout(this.#saveTimer);
     await this.sync();
-    this.#saveAcknowledged();
+    this.#savePosition();
     for (const segment of this.#segments) closeSync(segment.fd);
   }
 
@@ -251,7 +238,7 @@ export class Lane {
 
   #addSegment(): SegmentFile {
     const number = (this.#segments.at(-1)?.number ?? 0) + 1;
-    const path = this.#path(number);
+    const path = this.#directory.file(number);
     const snapshot = encodeJsonFrame(
       frameKinds.snapshot,
       this.#options.now(),
@@ -315,85 +302,24 @@ export class Lane {
       if (first.base + first.size > this.#acknowledged || !first.synced || !second.durable) return;
       this.#segments.shift();
       closeSync(first.fd);
-      rmSync(this.#path(first.number), { force: true });
+      rmSync(this.#directory.file(first.number), { force: true });
     }
   }
 
-  #path(number: number): string {
-    return join(this.#options.dir, `${String(number).padStart(16, '0')}.seg`);
-  }
-
-  #listSegments(): number[] {
-    return readdirSync(this.#options.dir)
-      .filter((name) => /^\d{16}\.seg$/.test(name))
-      .map((name) => Number(name.slice(0, 16)))
-      .toSorted((a, b) => a - b);
-  }
-
-  /** A segment without a frame: its owner died while making it, or it is not ours. */
-  #setAside(number: number): void {
-    const path = this.#path(number);
-    this.#options.logger.warn({ segment: number }, 'spool segment without content set aside');
-    rmSync(join(this.#options.dir, 'acknowledged'), { force: true });
-    if (statSync(path).size <= fileHeader.length) rmSync(path);
-    else renameSync(path, `${path}.damaged`);
-  }
-
-  #openAll(numbers: readonly number[]): void {
-    let base = 0;
-    for (const number of numbers) {
-      const fd = openSync(this.#path(number), 'r+');
-      const size = statSync(this.#path(number)).size;
-      this.#segments.push({
-        number,
-        base,
-        fd,
-        size,
-        begin: fileHeader.length,
-        synced: number !== numbers.at(-1),
-        durable: true,
-      });
-      base += size;
-    }
-  }
-
-  #saveAcknowledged(): void {
+  #savePosition(): void {
     const segment = this.#segmentAt(this.#acknowledged) ?? this.#segments.at(-1);
-    if (segment === undefined) return;
-    const offset = String(this.#acknowledged - segment.base).padStart(16, '0');
-    try {
-      writeFileSync(
-        join(this.#options.dir, 'acknowledged'),
-        `${String(segment.number).padStart(16, '0')} ${offset}\n`,
-        { mode: 0o600 },
-      );
-    } catch (thrown) {
-      this.#options.logger.debug(
-        { err: thrown },
-        'spool position not saved; more will be sent again',
-      );
-    }
+    if (segment !== undefined)
+      this.#directory.savePosition({
+        number: segment.number,
+        offset: this.#acknowledged - segment.base,
+      });
   }
 
-  /** A position that is missing or not understood means that records are sent again, which is harmless. */
-  #loadAcknowledged(): void {
-    let text = '';
-    try {
-      text = readFileSync(join(this.#options.dir, 'acknowledged'), 'utf8');
-    } catch {
-      return;
-    }
-    const [, number, offset] = /^(\d{16}) (\d{16})\n$/.exec(text) ?? [];
-    const segment = this.#segments.find((one) => one.number === Number(number));
-    if (segment !== undefined && Number(offset) <= segment.size)
-      this.#acknowledged = segment.base + Number(offset);
+  #loadPosition(): void {
+    const saved = this.#directory.loadPosition();
+    const segment = this.#segments.find((one) => one.number === saved?.number);
+    if (saved !== undefined && segment !== undefined && saved.offset <= segment.size)
+      this.#acknowledged = segment.base + saved.offset;
     if (this.pendingBytes > 0) this.oldestMs = this.#options.now();
   }
-}
-
-function cutFile(path: string, size: number): void {
-  if (statSync(path).size === size) return;
-  const fd = openSync(path, 'r+');
-  ftruncateSync(fd, size);
-  closeSync(fd);
 }
