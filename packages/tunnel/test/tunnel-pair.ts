@@ -110,8 +110,13 @@ export async function listen(server: net.Server): Promise<number> {
 async function createRelay(targetPort: number) {
   const sockets: net.Socket[] = [];
   let isFrozen = false;
-  const server = net.createServer({ allowHalfOpen: true }, (front) => {
-    const back = net.connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (front) => {
+    const back = net.connect({
+      port: targetPort,
+      host: '127.0.0.1',
+      allowHalfOpen: true,
+      noDelay: true,
+    });
     for (const [from, to] of [
       [front, back],
       [back, front],

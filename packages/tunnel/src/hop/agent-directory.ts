@@ -1,0 +1,235 @@
+/**
+ * The proxy's view of all agents: a watch per tunnel replica, and dials by the best tunnel. What a replica said counts
+ * only while its watch stands.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { backoffMs } from '@gatehouse/kit/clock';
+import { GatehouseError } from '@gatehouse/kit/errors';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type { Channel } from '@grpc/grpc-js';
+
+import { dialError } from '../errors.js';
+import { createHop, type Hop, type TargetStream } from './hop.js';
+import { PresenceSet, type Presence } from './presence.js';
+
+/** A connection to a replica: `RpcConnection` of kit/rpc is one. */
+export interface ReplicaConnection extends Disposable {
+  channel(): Channel;
+}
+
+export interface AgentDirectoryOptions {
+  /** This proxy, srv_…: tunnels that came through it are preferred. */
+  readonly proxyId: string;
+  /** Opens a connection whose other end is proven to be a tunnel-service. */
+  connect(address: string): ReplicaConnection;
+  readonly logger: Logger;
+}
+
+export interface DirectoryDial {
+  /** The agent's id, or the group that owns the target. */
+  readonly agent: string;
+  /** The grant for the agent that was chosen. */
+  grant(agentId: string): Promise<string>;
+  readonly sessionId: string;
+  readonly traceparent?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface ReplicaState {
+  readonly address: string;
+  /** srv_…; undefined until the replica has said so. */
+  readonly replicaId: string | undefined;
+  readonly isConnected: boolean;
+}
+
+export interface AgentDirectory extends AsyncDisposable {
+  /** The replicas there are now, `host:port`. Those no longer named are left. */
+  setReplicas(addresses: readonly string[]): void;
+  replicas(): ReplicaState[];
+  isOnline(agentOrGroup: string): boolean;
+  /** All tunnels. */
+  tunnels(): Presence[];
+  /** Tunnels of an agent or group, the best first. */
+  find(agentOrGroup: string): Presence[];
+  /** Resolves true once the agent has a tunnel, false when `timeoutMs` has passed. */
+  waitFor(agentOrGroup: string, timeoutMs: number): Promise<boolean>;
+  /** Called after each change; gives a function that stops it. */
+  onChange(listener: () => void): () => void;
+  /**
+   * Connects by the best tunnel; by the next one where a tunnel turns out to be gone.
+   * @throws with a reason, see Hop.dial; offline when there is no tunnel
+   */
+  dial(dial: DirectoryDial): Promise<TargetStream>;
+}
+
+/** How long a dial waits for a replica that is being connected to before it says `offline`. */
+const settleMs = 1_500;
+
+export function createAgentDirectory(options: AgentDirectoryOptions): AgentDirectory {
+  return new WatchedDirectory(options);
+}
+
+interface Replica {
+  readonly address: string;
+  readonly connection: ReplicaConnection;
+  readonly hop: Hop;
+  readonly stop: AbortController;
+  replicaId: string | undefined;
+  isConnected: boolean;
+}
+
+class WatchedDirectory implements AgentDirectory {
+  readonly #options: AgentDirectoryOptions;
+  readonly #replicas = new Map<string, Replica>();
+  readonly #presence = new PresenceSet();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(options: AgentDirectoryOptions) {
+    this.#options = options;
+  }
+
+  setReplicas(addresses: readonly string[]): void {
+    for (const [address, replica] of this.#replicas)
+      if (!addresses.includes(address)) this.#drop(replica);
+    for (const address of addresses) if (!this.#replicas.has(address)) this.#add(address);
+  }
+
+  replicas(): ReplicaState[] {
+    return [...this.#replicas.values()].map(({ address, replicaId, isConnected }) => ({
+      address,
+      replicaId,
+      isConnected,
+    }));
+  }
+
+  isOnline(agentOrGroup: string): boolean {
+    return this.#presence.has(agentOrGroup);
+  }
+
+  tunnels(): Presence[] {
+    return this.#presence.all();
+  }
+
+  find(agentOrGroup: string): Presence[] {
+    return this.#presence.find(agentOrGroup, this.#options.proxyId);
+  }
+
+  async waitFor(agentOrGroup: string, timeoutMs: number): Promise<boolean> {
+    if (this.isOnline(agentOrGroup)) return true;
+    return new Promise((resolve) => {
+      const finish = (isOnline: boolean) => {
+        clearTimeout(timer);
+        stop();
+        resolve(isOnline);
+      };
+      const timer = setTimeout(() => {
+        finish(false);
+      }, timeoutMs);
+      const stop = this.onChange(() => {
+        if (this.isOnline(agentOrGroup)) finish(true);
+      });
+    });
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async dial(dial: DirectoryDial): Promise<TargetStream> {
+    if (!this.isOnline(dial.agent) && this.#isSettling()) await this.waitFor(dial.agent, settleMs);
+    let last: unknown = dialError('offline');
+    for (const tunnel of onePerReplica(this.find(dial.agent))) {
+      const hop = this.#replicas.get(tunnel.address)?.hop;
+      if (hop === undefined) continue;
+      try {
+        const grant = await dial.grant(tunnel.agentId);
+        return await hop.dial({ ...dial, agentId: tunnel.agentId, grant });
+      } catch (thrown) {
+        if (dial.signal.aborted || !isTunnelGone(thrown)) throw thrown;
+        last = thrown;
+      }
+    }
+    throw last;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listeners.clear();
+    for (const replica of this.#replicas.values()) this.#drop(replica);
+  }
+
+  #isSettling(): boolean {
+    return this.#replicas.values().some(({ isConnected }) => !isConnected);
+  }
+
+  #add(address: string): void {
+    const connection = this.#options.connect(address);
+    const replica: Replica = {
+      address,
+      connection,
+      hop: createHop({ channel: () => connection.channel() }),
+      stop: new AbortController(),
+      replicaId: undefined,
+      isConnected: false,
+    };
+    this.#replicas.set(address, replica);
+    runInBackground(() => this.#watch(replica), this.#options.logger, 'tunnel watch stopped');
+  }
+
+  #drop(replica: Replica): void {
+    this.#replicas.delete(replica.address);
+    replica.stop.abort();
+    this.#forget(replica);
+    replica.connection[Symbol.dispose]();
+  }
+
+  #forget(replica: Replica): void {
+    replica.isConnected = false;
+    this.#presence.forget(replica.address);
+    this.#notify();
+  }
+
+  async #watch(replica: Replica): Promise<void> {
+    const { hop, stop, address } = replica;
+    for (let attempt = 0; !stop.signal.aborted; attempt += 1) {
+      try {
+        await hop.watch((change) => {
+          attempt = 0;
+          replica.replicaId = change.replicaId;
+          replica.isConnected = true;
+          this.#presence.apply(address, change);
+          this.#notify();
+        }, stop.signal);
+      } catch (thrown) {
+        if (stop.signal.aborted) return;
+        const level = replica.isConnected ? 'warn' : 'debug';
+        this.#options.logger[level]({ err: thrown, address }, 'tunnel watch broken');
+        this.#forget(replica);
+      }
+      await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), stop.signal);
+    }
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function onePerReplica(tunnels: readonly Presence[]): Presence[] {
+  const seen = new Set<string>();
+  return tunnels.filter(({ address, agentId }) => {
+    const key = `${address} ${agentId}`;
+    return seen.has(key) ? false : seen.add(key);
+  });
+}
+
+function isTunnelGone(thrown: unknown): boolean {
+  const reason = thrown instanceof GatehouseError ? thrown.reason : undefined;
+  return reason === 'offline' || reason === 'agent_lost' || reason === 'tunnel_lost';
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+}

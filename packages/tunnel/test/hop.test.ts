@@ -1,0 +1,238 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { createLogger } from '@gatehouse/kit/log';
+import { joinStreams } from '@gatehouse/kit/net';
+import { createRpcConnection, createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import {
+  breakConnection,
+  createAgentDirectory,
+  createHop,
+  createTunnelRpc,
+  dialError,
+  tunnelServiceDefinition,
+  type Hop,
+  type TunnelRpc,
+} from '@gatehouse/tunnel';
+import { expect, it, onTestFinished } from 'vitest';
+
+import { createTarget, createTestTls, createTunnelPair, type TestTls } from './tunnel-pair.js';
+
+const logger = createLogger({ name: 'test', level: 'silent' });
+const dial = { agentId: 'agt_1', grant: 'a.b.c', sessionId: 'ses_1' };
+
+interface Replica {
+  readonly rpc: TunnelRpc;
+  readonly server: RpcServer;
+  readonly address: string;
+  readonly tls: TestTls;
+}
+
+async function startReplica(
+  open: (signal: AbortSignal) => Promise<Duplex>,
+  present: readonly { agentId: string; nonce: bigint }[] = [],
+  isProxy = true,
+): Promise<Replica> {
+  const tls = await createTestTls();
+  const rpc = createTunnelRpc({
+    replicaId: () => 'srv_t',
+    isProxy: (certificate) => isProxy && certificate !== undefined,
+    open: async (_dial, signal) => open(signal),
+    watch(onChange) {
+      const all = present.map((agent) => ({ ...agent, group: 'web', viaProxy: '' }));
+      onChange({ replicaId: 'srv_t', full: true, present: all, gone: [] });
+      return () => undefined;
+    },
+  });
+  const server = await createRpcServer({
+    host: '127.0.0.1',
+    port: 0,
+    tls: { key: tls.key, certificate: tls.cert, clientCa: tls.ca },
+    services: [],
+    rawServices: [{ definition: tunnelServiceDefinition, implementation: rpc.implementation }],
+    identify: () => ({ type: 'anonymous' as const }),
+    logger,
+  });
+  onTestFinished(async () => server[Symbol.asyncDispose]());
+  return { rpc, server, tls, address: `127.0.0.1:${server.address.port}` };
+}
+
+function connectTo({ tls }: { tls: TestTls }, address: string) {
+  return createRpcConnection({
+    address,
+    tls: { serverCa: tls.ca, key: tls.key, certificate: tls.cert },
+    serverName: 'localhost',
+    verifyServer: () => undefined,
+    channelOptions: { 'grpc-node.flow_control_window': 1 << 20 },
+  });
+}
+
+function hopTo(replica: Replica): Hop {
+  const connection = connectTo(replica, replica.address);
+  onTestFinished(() => connection[Symbol.dispose]());
+  return createHop({ channel: () => connection.channel() });
+}
+
+async function tcp(port: number): Promise<net.Socket> {
+  const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
+
+const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+
+it('carries 32 MiB each way through hop, tunnel and agent, with half-close both ways', async () => {
+  const payload = randomBytes(32 << 20);
+  let heard: Promise<string> | undefined;
+  const port = await createTarget((socket) => {
+    heard = socket.toArray().then((chunks) => digest(Buffer.concat(chunks as Buffer[])));
+    socket.end(payload);
+  });
+  const pair = await createTunnelPair((incoming) => {
+    tcp(port)
+      .then(async (target) =>
+        joinStreams(incoming.accept(), target, { breakStream: breakConnection }),
+      )
+      .catch(() => undefined);
+  });
+  const replica = await startReplica(async (signal) =>
+    pair.service.open({ grant: 'g', sessionId: 's', signal }),
+  );
+  const stream = await hopTo(replica).dial(dial);
+  expect(stream.tunnelReplica).toBe('srv_t');
+  stream.end(payload);
+  expect(digest(Buffer.concat((await stream.toArray()) as Buffer[]))).toBe(digest(payload));
+  expect(await heard).toBe(digest(payload));
+  await expect.poll(() => replica.rpc.dialCount()).toBe(0);
+  await expect.poll(() => pair.agent.streamCount).toBe(0);
+});
+
+it('says why the agent could not or would not, and that it is not there', async () => {
+  const reasons = ['refused', 'not_found', 'timed_out', 'not_allowed_by_agent', 'offline'] as const;
+  for (const reason of reasons) {
+    const replica = await startReplica(async () => Promise.reject(dialError(reason)));
+    await expect(hopTo(replica).dial(dial)).rejects.toMatchObject({ reason });
+    await expect.poll(() => replica.rpc.dialCount()).toBe(0);
+  }
+});
+
+it('refuses callers that are no proxy', async () => {
+  const replica = await startReplica(async () => tcp(1), [], false);
+  await expect(hopTo(replica).dial(dial)).rejects.toMatchObject({ reason: 'tunnel_lost' });
+  await expect(
+    hopTo(replica).watch(() => undefined, AbortSignal.timeout(5000)),
+  ).rejects.toMatchObject({ reason: 'tunnel_lost' });
+});
+
+it('keeps other dials alive through 5,000 opened and aborted ones', async () => {
+  const port = await createTarget((socket) => socket.pipe(socket));
+  const replica = await startReplica(async () => tcp(port));
+  const hop = hopTo(replica);
+  const bystander = await hop.dial(dial);
+  for (let round = 0; round < 50; round += 1) {
+    await Promise.all(
+      Array.from({ length: 100 }, async (_, index) => {
+        const abort = new AbortController();
+        const opening = hop.dial({ ...dial, signal: abort.signal });
+        opening.catch(() => undefined);
+        if (index % 2 === 0) abort.abort(new Error('changed my mind'));
+        const stream = await opening.catch(() => undefined);
+        stream?.write(Buffer.alloc(4096));
+        stream?.destroy();
+      }),
+    );
+  }
+  bystander.end('still here');
+  expect((await bystander.toArray()).join('')).toBe('still here');
+  await expect.poll(() => replica.rpc.dialCount(), { timeout: 10_000 }).toBe(0);
+});
+
+it('gives a dial up at both ends although its target has stopped reading', async () => {
+  const port = await createTarget((socket) => socket.pause());
+  let target: net.Socket | undefined;
+  const replica = await startReplica(async () => {
+    target = await tcp(port);
+    return target;
+  });
+  const stream = await hopTo(replica).dial(dial);
+  const chunk = Buffer.alloc(1 << 20);
+  for (let sent = 0; sent < 64; sent += 1) stream.write(chunk);
+  await sleep(300);
+  expect(stream.writableLength).toBeGreaterThan(16 << 20);
+  stream.destroy();
+  await expect.poll(() => target?.destroyed, { timeout: 8_000 }).toBe(true);
+  await expect.poll(() => replica.rpc.dialCount()).toBe(0);
+});
+
+it('hands on resets and losses with their reason, and never as an end', async () => {
+  const port = await createTarget((socket) => {
+    socket.write('part');
+    socket.on('data', () => socket.resetAndDestroy());
+  });
+  const pair = await createTunnelPair((incoming) => {
+    tcp(port)
+      .then(async (target) =>
+        joinStreams(incoming.accept(), target, { breakStream: breakConnection }),
+      )
+      .catch(() => undefined);
+  });
+  const replica = await startReplica(async (signal) =>
+    pair.service.open({ grant: 'g', sessionId: 's', signal }),
+  );
+  const hop = hopTo(replica);
+  const lose = async (how: (stream: Duplex) => void) => {
+    const stream = await hop.dial(dial);
+    await once(stream, 'data');
+    stream.resume();
+    how(stream);
+    const [error] = (await once(stream, 'error')) as [unknown];
+    expect(stream.readableEnded).toBe(false);
+    return error;
+  };
+  expect(await lose((stream) => stream.write('x'))).toMatchObject({ reason: 'closed' });
+  expect(await lose(() => pair.cut())).toMatchObject({ reason: 'agent_lost' });
+});
+
+it('ends dials with tunnel_lost when the replica dies', async () => {
+  const port = await createTarget((socket) => socket.write('part'));
+  const replica = await startReplica(async () => tcp(port));
+  const stream = await hopTo(replica).dial(dial);
+  await once(stream, 'data');
+  await replica.server[Symbol.asyncDispose]();
+  const [error] = (await once(stream, 'error')) as [unknown];
+  expect(error).toMatchObject({ reason: 'tunnel_lost' });
+});
+
+it('finds an agent through whichever replica has it, and forgets it with the replica', async () => {
+  const port = await createTarget((socket) => socket.end('hello'));
+  const gone = await startReplica(
+    async () => Promise.reject(dialError('offline')),
+    [{ agentId: 'agt_1', nonce: 9n }],
+  );
+  const here = await startReplica(async () => tcp(port), [{ agentId: 'agt_1', nonce: 5n }]);
+  await using directory = createAgentDirectory({
+    proxyId: 'srv_p',
+    logger,
+    connect: (address) => connectTo(address === gone.address ? gone : here, address),
+  });
+  directory.setReplicas([gone.address, here.address]);
+  expect(await directory.waitFor('web', 5000)).toBe(true);
+  await expect.poll(() => directory.find('web').length).toBe(2);
+  const request = {
+    agent: 'web',
+    sessionId: 'ses_1',
+    grant: async (agentId: string) => `for.${agentId}.x`,
+    signal: AbortSignal.timeout(5000),
+  };
+  const stream = await directory.dial(request);
+  expect((await stream.toArray()).join('')).toBe('hello');
+  stream.end();
+  directory.setReplicas([gone.address]);
+  await expect(directory.dial(request)).rejects.toMatchObject({ reason: 'offline' });
+  await gone.server[Symbol.asyncDispose]();
+  await expect.poll(() => directory.isOnline('web')).toBe(false);
+});
