@@ -7,6 +7,11 @@ import { messageType } from '../wire/message-types.js';
 import { ReplyQueue } from './reply-queue.js';
 import { WindowReserve } from './reserve.js';
 
+/** Of the user's window, for texts and answers of ours. */
+const userReserveBytes = 64 * 1024;
+/** Of the node's window, for questions of ours. */
+const nodeReserveBytes = 16 * 1024;
+
 /** Looks into the bytes of a channel, and may take out or put in some. */
 export interface StreamInspector {
   /** Bytes from the user. True: pass the message on as it is; false: the inspector has sent what is to be sent. */
@@ -43,9 +48,9 @@ export class RelayChannel {
   readonly openedMs: number;
   readonly requests: ReplyQueue;
   /** For messages of ours to the user, out of the user's window. */
-  readonly userReserve = new WindowReserve();
+  readonly userReserve = new WindowReserve(userReserveBytes);
   /** For messages of ours to the node, out of the node's window. */
-  readonly nodeReserve = new WindowReserve();
+  readonly nodeReserve = new WindowReserve(nodeReserveBytes);
   /** The user's first window. */
   userWindow = 0;
   userMaxPacket = 0;

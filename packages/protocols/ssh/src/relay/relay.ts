@@ -28,10 +28,6 @@ import { Valve } from './valve.js';
 
 /** Channels at a time; OpenSSH opens ten sessions and one per forwarded connection. */
 const maxChannels = 1000;
-/** Of the user's window, for texts and answers of ours. */
-const userReserveBytes = 64 * 1024;
-/** Of the node's window, for questions of ours. */
-const nodeReserveBytes = 16 * 1024;
 /** Bytes that may wait for decisions before the user's socket is paused. */
 const maxHeldBytes = 1024 * 1024;
 /** Audit events for things denied; more of one session are only counted. */
@@ -193,7 +189,7 @@ export class Relay {
   /** Passes an open on, with a part of the window set aside for messages of ours. */
   forwardOpen(channel: RelayChannel, open: ChannelOpen, message: Buffer): void {
     if (open.type === 'session') {
-      message.writeUInt32BE(channel.userReserve.setAside(open.window, userReserveBytes), open.windowOffset);
+      message.writeUInt32BE(channel.userReserve.setAside(open.window), open.windowOffset);
     }
     this.node.send(message);
   }
@@ -369,7 +365,7 @@ export class Relay {
     channel.nodeMaxPacket = confirmation.maxPacket;
     this.byNode.set(confirmation.sender, channel);
     if (channel.type === 'session') {
-      const window = channel.nodeReserve.setAside(confirmation.window, nodeReserveBytes);
+      const window = channel.nodeReserve.setAside(confirmation.window);
       message.writeUInt32BE(window, confirmation.windowOffset);
     }
     this.user.send(message);

@@ -6,9 +6,12 @@ export class WindowReserve {
   private left = 0;
   private size = 0;
 
+  /** @param mostBytes the reserve; a quarter of the window where that is smaller */
+  constructor(private readonly mostBytes: number) {}
+
   /** Takes a share of a first window. Returns what the other side may be told. */
-  setAside(window: number, mostBytes: number): number {
-    this.size = Math.min(mostBytes, window >>> 2);
+  setAside(window: number): number {
+    this.size = Math.min(this.mostBytes, window >>> 2);
     this.left = this.size;
     return window - this.size;
   }
@@ -20,8 +23,9 @@ export class WindowReserve {
     return true;
   }
 
-  /** A window adjustment came. Returns what of it to pass on. */
+  /** A window adjustment came; OpenSSH's server gives all of its window in the first one. Returns what to pass on. */
   refill(bytes: number): number {
+    this.size = Math.max(this.size, Math.min(this.mostBytes, bytes >>> 2));
     const kept = Math.min(bytes, this.size - this.left);
     this.left += kept;
     return bytes - kept;
