@@ -34,10 +34,12 @@ const echo = (socket: net.Socket) => {
 async function hashOf(stream: Readable): Promise<{ bytes: number; digest: string }> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  // Not by iteration, which destroys both directions at the end of one.
+  stream.on('data', (chunk: Buffer) => {
     hash.update(chunk);
     bytes += chunk.length;
-  }
+  });
+  await once(stream, 'end');
   return { bytes, digest: hash.digest('hex') };
 }
 
