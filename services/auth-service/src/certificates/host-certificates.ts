@@ -2,6 +2,8 @@
 import { issueSshCertificate } from '@gatehouse/identity';
 
 import type { Deps } from '../deps.js';
+import { foldName } from '../documents/names.js';
+import { findDocuments } from '../store/documents.js';
 import { checkSshKey, createSerial } from './keys.js';
 import { backdateMs, floorToSecond } from './person-certificates.js';
 
@@ -43,4 +45,36 @@ export function nodePrincipals(deps: Pick<Deps, 'clusterName'>, name: string): s
 export function portPrincipals(deps: Pick<Deps, 'config'>): string[] {
   const host = deps.config.public_addr.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   return [...new Set([host, ...deps.config.public_names])];
+}
+
+export interface NamedHostCertificate {
+  /** Empty: the port's own. */
+  readonly name: string;
+  readonly certificate: Buffer;
+  readonly validUntil: Date;
+}
+
+const maxNames = 1_000;
+
+/** One certificate per name of the inventory; unknown names are left out. `port`: one more for the port's own names. */
+export async function issueHostCertificates(
+  deps: Needs & Pick<Deps, 'store'>,
+  request: { readonly names: readonly string[]; readonly port: boolean; readonly publicKey: Buffer },
+): Promise<NamedHostCertificate[]> {
+  const { publicKey } = request;
+  const names = request.names.slice(0, maxNames);
+  const nodes = await findDocuments(deps.store.database, 'node', names.map(foldName));
+  const byName = new Map(nodes.map((node) => [node.folded, node.name]));
+  const certificates: NamedHostCertificate[] = [];
+  for (const asked of names) {
+    const name = byName.get(foldName(asked));
+    if (name === undefined) continue;
+    const issued = await issueHostCertificate(deps, { subject: name, principals: nodePrincipals(deps, name), publicKey });
+    certificates.push({ name: asked, ...issued });
+  }
+  if (request.port) {
+    const issued = await issueHostCertificate(deps, { subject: deps.clusterName, principals: portPrincipals(deps), publicKey });
+    certificates.push({ name: '', ...issued });
+  }
+  return certificates;
 }

@@ -157,10 +157,6 @@ export async function noteAgentSeen(
   await db.updateTable('agent').set(values).where('id', '=', id).execute();
 }
 
-export async function markGenerationSeen(db: Db, id: string): Promise<void> {
-  await db.updateTable('agent').set({ generation_seen: true }).where('id', '=', id).execute();
-}
-
 export async function removeAgent(db: Db, id: string): Promise<void> {
   await db.deleteFrom('agent_presence').where('agent_id', '=', id).execute();
   await db.deleteFrom('agent').where('id', '=', id).execute();

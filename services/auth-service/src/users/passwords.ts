@@ -16,10 +16,13 @@ const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 const maxAtOnce = 2;
 const maxWaiting = 200;
 
-/** @throws from its functions LOGIN_BUSY when too many wait */
-export async function createPasswordHasher(): Promise<PasswordHasher> {
+/**
+ * @param decoySecret any unguessable text: what unknown names are compared with
+ * @throws from its functions LOGIN_BUSY when too many wait
+ */
+export async function createPasswordHasher(decoySecret: string): Promise<PasswordHasher> {
   const limit = createLimiter();
-  const decoy = await hash(`nobody's password ${Math.random()}`, cost);
+  const decoy = await hash(decoySecret, cost);
   return {
     hash: async (password) => limit(async () => hash(normalize(password), cost)),
     async verify(stored, password) {

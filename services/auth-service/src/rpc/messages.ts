@@ -1,0 +1,60 @@
+/** Messages and domain types: what several handlers decode and encode. */
+import { loginsAnywhere } from '@gatehouse/policy';
+import type { DeepPartial, IssuedIdentity, SelfIdentity } from '@gatehouse/proto/auth/v1/login_service';
+
+import type { PersonCertificates } from '../certificates/person-certificates.js';
+import type { Deps } from '../deps.js';
+import { authError } from '../errors.js';
+import type { InviteLink } from '../users/invites.js';
+import { loadRoles } from '../users/person.js';
+import type { StoredLogin } from '../store/logins.js';
+
+const minTtlMs = 1_000;
+
+/** Milliseconds of a Duration; undefined where there is none. @throws ENROLLMENT_INVALID for less than a second */
+export function decodeTtl(ttl: { seconds: bigint; nanos: number } | undefined): number | undefined {
+  if (ttl === undefined) return undefined;
+  const ms = Number(ttl.seconds) * 1000 + Math.floor(ttl.nanos / 1_000_000);
+  if (ms < minTtlMs) throw authError('ENROLLMENT_INVALID', { details: { why: 'ttl: less than a second' } });
+  return ms;
+}
+
+/** What a person gets after a login or a reissue. */
+export async function encodeIssued(
+  deps: Deps,
+  login: StoredLogin,
+  certificates: PersonCertificates,
+): Promise<DeepPartial<IssuedIdentity>> {
+  const { ssh, tls, identity, validBeforeMs } = certificates;
+  return {
+    sshCertificate: ssh,
+    tlsCertificate: tls,
+    validUntil: new Date(validBeforeMs),
+    trust: deps.authorities.trust().bundle,
+    self: await encodeSelf(deps, login, identity.roles),
+  };
+}
+
+/** A person as the cluster knows them. `roles`: the effective ones. */
+export async function encodeSelf(
+  deps: Deps,
+  login: StoredLogin,
+  roles: readonly string[],
+): Promise<DeepPartial<SelfIdentity>> {
+  const compiled = await loadRoles(deps, deps.store.database, roles);
+  const traits = Object.entries(login.traits).map(([name, values]) => [name, { values: [...values] }]);
+  return {
+    user: login.user,
+    roles: [...roles],
+    traits: Object.fromEntries(traits),
+    logins: loginsAnywhere(compiled, login.traits),
+    mfaVerified: login.mfaAtMs !== undefined,
+    activeRequests: [...login.requests],
+    loginId: login.id,
+    loginUntil: new Date(login.expiresAtMs),
+  };
+}
+
+export function encodeLink(user: string, link: InviteLink) {
+  return { user, token: link.token, expiresAt: link.expiresAt, inviteUrl: link.url };
+}

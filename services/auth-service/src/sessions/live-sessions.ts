@@ -1,0 +1,122 @@
+/** Live sessions as proxies report them, their limits, and their ends (D30). */
+import { isId } from '@gatehouse/kit/ids';
+import { mayAdminister } from '@gatehouse/policy';
+
+import type { Deps } from '../deps.js';
+import { authError } from '../errors.js';
+import {
+  countUserSessions,
+  extendLeases,
+  findSession,
+  insertSessions,
+  keepSessions,
+  listSessions,
+  putLease,
+  removeLapsedReplicas,
+  removeSessions,
+  type StoredSession,
+} from '../store/live-sessions.js';
+import type { RecordScope } from '../store/store.js';
+import { requireRule, type Person } from '../users/person.js';
+
+export const leaseMs = 20_000;
+const maxBatch = 10_000;
+
+export interface SessionReport {
+  readonly replicaId: string;
+  readonly started: readonly StoredSession[];
+  readonly ended: readonly string[];
+  /** `started` is everything that is live. */
+  readonly complete: boolean;
+  /** 0: no limit. */
+  readonly maxSessions: number;
+}
+
+export interface SessionReportResult {
+  readonly refused: readonly string[];
+  readonly leaseUntil: Date;
+}
+
+/** @throws ENROLLMENT_INVALID for a report that is no report */
+export async function reportSessions(deps: Deps, report: SessionReport): Promise<SessionReportResult> {
+  const { replicaId, started, ended, complete, maxSessions } = report;
+  if (started.length > maxBatch || ended.length > maxBatch) {
+    throw authError('ENROLLMENT_INVALID', { details: { why: 'too many sessions at once' } });
+  }
+  const sessions = started.filter((session) => isId('ses', session.id));
+  const work = async (scope: RecordScope): Promise<SessionReportResult> => {
+    const leaseUntil = new Date(scope.now.getTime() + leaseMs);
+    await putLease(scope.tx, { replicaId, kind: 'proxy', until: leaseUntil });
+    await removeSessions(scope.tx, replicaId, ended);
+    if (complete) await keepSessions(scope.tx, replicaId, sessions.map((session) => session.id));
+    const refused = maxSessions > 0 ? await refuseOverLimit(deps, scope, { sessions, maxSessions }) : [];
+    await insertSessions(scope.tx, sessions.filter((session) => !refused.includes(session.id)));
+    return { refused, leaseUntil };
+  };
+  // Counting and taking a place is one step over all replicas (RBC-10).
+  if (maxSessions > 0) return deps.store.change(work);
+  return deps.store.record(work);
+}
+
+async function refuseOverLimit(
+  deps: Deps,
+  scope: RecordScope,
+  { sessions, maxSessions }: { sessions: readonly StoredSession[]; maxSessions: number },
+): Promise<string[]> {
+  const refused: string[] = [];
+  const counts = new Map<string, number>();
+  for (const session of sessions) {
+    const count = counts.get(session.user) ?? (await countUserSessions(scope.tx, session.user));
+    if (count < maxSessions) {
+      counts.set(session.user, count + 1);
+      continue;
+    }
+    counts.set(session.user, count);
+    refused.push(session.id);
+    const actor = { kind: 'user', name: session.user, loginId: session.loginId, address: session.clientAddress };
+    const target = { kind: session.targetKind === '' ? 'node' : session.targetKind, name: session.target };
+    const draft = { type: 'limit.reached' as const, actor, target, outcome: 'denied' as const, reason: 'max_sessions' };
+    scope.audit(deps.event({ ...draft, data: { limit: maxSessions, session: session.id } }, scope.now));
+  }
+  return refused;
+}
+
+/** One's own sessions; all for those whom a rule lets read them. */
+export async function listVisibleSessions(deps: Deps, person: Person): Promise<StoredSession[]> {
+  const all = mayAdminister(person.roles, 'session', 'read');
+  return listSessions(deps.store.database, all ? undefined : person.name);
+}
+
+/** Ends one's own session, or any where a rule says so; others' are as if they were not (API-10). @throws SESSION_MISSING, NOT_ALLOWED */
+export async function endSession(deps: Deps, person: Person, id: string): Promise<void> {
+  const session = isId('ses', id) ? await findSession(deps.store.database, id) : undefined;
+  const missing = () => authError('SESSION_MISSING', { details: { id: id.slice(0, 64) } });
+  if (session === undefined) throw missing();
+  if (session.user !== person.name && !mayAdminister(person.roles, 'session', 'end')) {
+    if (mayAdminister(person.roles, 'session', 'read')) requireRule(person, 'session', 'end');
+    throw missing();
+  }
+  await deps.store.change(async (scope) => {
+    scope.publish({ kind: 'session_end', name: id, body: { reason: 'ended_by', by: person.name } });
+  });
+}
+
+/**
+ * Ends leases that ran out. After a time in which nobody could have renewed (our own start, or our database away), all
+ * get a full term instead: a lease ends by our word, never by our silence.
+ */
+export function createLeaseSweep(deps: Deps): () => Promise<void> {
+  let sweptAt: number | undefined;
+  const gapMs = leaseMs / 2;
+  return async () => {
+    const startedAt = deps.clock.monotonic();
+    const wasAway = sweptAt === undefined || startedAt - sweptAt > gapMs;
+    const now = new Date(deps.clock.now());
+    if (wasAway) await extendLeases(deps.store.database, new Date(now.getTime() + leaseMs));
+    else {
+      const lapsed = await removeLapsedReplicas(deps.store.database, now);
+      for (const replica of lapsed) deps.logger.warn({ replica }, 'lease of a replica ran out');
+    }
+    sweptAt = startedAt;
+  };
+}

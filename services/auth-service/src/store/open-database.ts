@@ -1,0 +1,45 @@
+/** The database of a configuration, or one that the caller has opened. */
+import { readSecretFile, type Secret } from '@gatehouse/kit/config';
+import type { Logger } from '@gatehouse/kit/log';
+import { createCoordination, createDatabase, type Coordination } from '@gatehouse/kit/postgres';
+
+import type { AuthConfig } from '../config.js';
+import type { Db } from './store.js';
+import type { Tables } from './tables.js';
+
+export interface OpenOptions {
+  readonly logger: Logger;
+  readonly stack: AsyncDisposableStack;
+  readonly database?: Db;
+  readonly coordination?: Coordination<Tables>;
+  readonly databaseUrl?: Secret;
+}
+
+/** What is opened here is closed with the stack. @throws DATABASE_SETTINGS where nothing is configured */
+export function openDatabase(
+  config: AuthConfig['database'],
+  options: OpenOptions,
+): { database: Db; coordination: Coordination<Tables> } {
+  const { logger, stack } = options;
+  const url = databaseUrl(config, options);
+  const where = url === undefined ? socketOf(config) : { url };
+  const opened = options.database ?? createDatabase<Tables>({ ...where, applicationName: 'gatehouse auth', logger });
+  if (options.database === undefined) stack.defer(async () => opened.destroy());
+  const isListening = options.database === undefined && url !== undefined;
+  const coordination =
+    options.coordination ?? createCoordination<Tables>({ database: opened, logger, ...(isListening ? { url } : {}) });
+  if (options.coordination === undefined) stack.use(coordination);
+  return { database: opened, coordination };
+}
+
+function socketOf(config: AuthConfig['database']): { socketPath?: string } {
+  return config.socket === undefined ? {} : { socketPath: config.socket };
+}
+
+function databaseUrl(config: AuthConfig['database'], options: OpenOptions): string | undefined {
+  if (options.databaseUrl !== undefined) return options.databaseUrl.reveal();
+  if (config.url === undefined || config.password_file === undefined) return config.url;
+  const url = new URL(config.url);
+  url.password = encodeURIComponent(readSecretFile(config.password_file).reveal());
+  return url.toString();
+}
