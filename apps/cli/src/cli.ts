@@ -1,0 +1,117 @@
+/**
+ * From a command line to an exit code: find the command, read its options, run it, report what went wrong.
+ * Commands are loaded one at a time, since most of the start is loading.
+ */
+import { findFormat, parseArguments, withDefaults, type ParsedArguments } from './arguments.js';
+import {
+  exitCodes,
+  globalOptions,
+  type Command,
+  type CommandCall,
+  type OptionTable,
+  type OptionValues,
+} from './command.js';
+import type { Environment } from './environment.js';
+import { usageError } from './errors.js';
+import { formatCommandHelp, formatOverview } from './help.js';
+import { findNearest } from './nearest.js';
+import { reportError } from './output/report-error.js';
+import { commandNames, hasCommand, loadAllCommands, loadCommand } from './registry.js';
+
+/** Runs one command line (without the program's name). Never throws. */
+export async function runCommandLine(
+  argv: readonly string[],
+  environment: Environment,
+): Promise<number> {
+  try {
+    return await dispatch(argv, environment);
+  } catch (thrown) {
+    return reportError(environment, thrown, findFormat(argv));
+  }
+}
+
+async function dispatch(argv: readonly string[], environment: Environment): Promise<number> {
+  const [first] = argv;
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+    return showHelp(argv.slice(1), environment);
+  }
+  if (first === '--version') return dispatch(['version', ...argv.slice(1)], environment);
+  const name = findCommandName(argv);
+  if (name === undefined) return explainUnknown(argv, environment);
+  const command = await requireCommand(name);
+  return runCommand(command, argv.slice(name.split(' ').length), environment);
+}
+
+async function runCommand(
+  command: Command,
+  argv: readonly string[],
+  environment: Environment,
+): Promise<number> {
+  const parsed: ParsedArguments = command.raw
+    ? { values: withDefaults({ help: isHelp(argv) }, globalOptions), positionals: argv }
+    : parseArguments(argv, command);
+  if (parsed.values['help'] === true) {
+    environment.stdout.write(formatCommandHelp(command));
+    return exitCodes.done;
+  }
+  return command.run(toCall(parsed, environment));
+}
+
+function isHelp(argv: readonly string[]): boolean {
+  return argv.length === 1 && (argv[0] === '--help' || argv[0] === '-h');
+}
+
+function toCall(parsed: ParsedArguments, environment: Environment): CommandCall<OptionTable> {
+  const format = parsed.values['format'];
+  if (format !== undefined && format !== 'text' && format !== 'json') {
+    throw usageError(`--format is text or json, not ${String(format)}`);
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- parseArguments made these values from the same table
+  const options = parsed.values as OptionValues<OptionTable> & OptionValues<typeof globalOptions>;
+  return { environment, options, arguments: parsed.positionals };
+}
+
+/** The longest name of a command that the line begins with. */
+function findCommandName(argv: readonly string[]): string | undefined {
+  for (let words = 2; words >= 1; words -= 1) {
+    const name = argv.slice(0, words).join(' ');
+    if (hasCommand(name)) return name;
+  }
+  return undefined;
+}
+
+async function requireCommand(name: string): Promise<Command> {
+  const command = await loadCommand(name);
+  if (command === undefined) throw usageError(`unknown command: gate ${name}`, 'gate --help');
+  return command;
+}
+
+async function explainUnknown(argv: readonly string[], environment: Environment): Promise<number> {
+  const [first = '', second = ''] = argv;
+  const names = commandNames;
+  const inGroup = names.filter((name) => name.startsWith(`${first} `));
+  if (inGroup.length > 0 && (second === '' || isHelp([second]))) {
+    return showHelp([first], environment);
+  }
+  const typed = inGroup.length > 0 ? `${first} ${second}` : first;
+  const nearest = findNearest(typed, inGroup.length > 0 ? inGroup : [...names, ...groupsOf(names)]);
+  const hint = nearest === undefined ? '' : `; did you mean gate ${nearest}?`;
+  throw usageError(`unknown command: gate ${typed}${hint}`, 'gate --help');
+}
+
+function groupsOf(names: readonly string[]): string[] {
+  return [...new Set(names.map((name) => name.split(' ')[0] ?? name))];
+}
+
+async function showHelp(words: readonly string[], environment: Environment): Promise<number> {
+  const name = words.filter((word) => !word.startsWith('-')).join(' ');
+  if (hasCommand(name)) {
+    environment.stdout.write(formatCommandHelp(await requireCommand(name)));
+    return exitCodes.done;
+  }
+  const commands = await loadAllCommands();
+  const group = commands.filter((command) => name === '' || command.name.startsWith(`${name} `));
+  if (group.length === 0) throw usageError(`unknown command: gate ${name}`, 'gate --help');
+  environment.stdout.write(formatOverview(group));
+  return exitCodes.done;
+}

@@ -1,0 +1,21 @@
+/** What a command may touch of the world around it; tests give their own. */
+import type { Clock } from '@gatehouse/kit/clock';
+
+export interface TextOutput {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface Environment {
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly stdout: TextOutput;
+  readonly stderr: TextOutput;
+  readonly stdin: NodeJS.ReadStream;
+  readonly clock: Clock;
+  /** Absolute path of the program itself, for files that call it. */
+  readonly programPath: string;
+  readonly version: string;
+}
+
+export type OutputFormat = 'text' | 'json';

@@ -1,0 +1,6 @@
+import type { Environment } from '../environment.js';
+
+/** One document, or one object of a stream, on a line of stdout. */
+export function writeJson(environment: Pick<Environment, 'stdout'>, value: unknown): void {
+  environment.stdout.write(`${JSON.stringify(value)}\n`);
+}
