@@ -18,20 +18,6 @@ export const statusOfKind: Readonly<Record<ErrorKind, status>> = {
   internal: status.INTERNAL,
 };
 
-const kindOfStatus = new Map<status, ErrorKind>([
-  ...Object.entries(statusOfKind).map(([kind, code]): [status, ErrorKind] => [
-    code,
-    parseKind(kind),
-  ]),
-  [status.OUT_OF_RANGE, 'invalid_argument'],
-  [status.UNIMPLEMENTED, 'invalid_argument'],
-  [status.CANCELLED, 'unavailable'],
-]);
-
-function parseKind(text: string): ErrorKind {
-  return kindSchema.parse(text);
-}
-
 const kindSchema = z.enum([
   'invalid_argument',
   'unauthenticated',
@@ -45,6 +31,20 @@ const kindSchema = z.enum([
   'unavailable',
   'internal',
 ]);
+
+const kindOfStatus = new Map<status, ErrorKind>([
+  ...Object.entries(statusOfKind).map(([kind, code]): [status, ErrorKind] => [
+    code,
+    parseKind(kind),
+  ]),
+  [status.OUT_OF_RANGE, 'invalid_argument'],
+  [status.UNIMPLEMENTED, 'invalid_argument'],
+  [status.CANCELLED, 'unavailable'],
+]);
+
+function parseKind(text: string): ErrorKind {
+  return kindSchema.parse(text);
+}
 
 const trailer = 'gatehouse-error-bin';
 
