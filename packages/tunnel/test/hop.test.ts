@@ -222,16 +222,14 @@ it('finds an agent through whichever replica has it, and forgets it with the rep
     [{ agentId: 'agt_1', nonce: 9n }],
   );
   const here = await startReplica(async () => tcp(port), [{ agentId: 'agt_1', nonce: 5n }]);
-  await using directory = createAgentDirectory({
-    proxyId: 'srv_p',
-    logger,
-    connect: (address) => connectTo(address === gone.address ? gone : here, address),
-  });
-  directory.setReplicas([gone.address, here.address]);
+  const connections = [gone, here].map((replica) => connectTo(replica, replica.address));
+  onTestFinished(() => connections.forEach((connection) => connection[Symbol.dispose]()));
+  await using directory = createAgentDirectory({ connections, proxyId: 'srv_p', logger });
   expect(await directory.waitFor('web', 5000)).toBe(true);
   await expect.poll(() => directory.find('web').length).toBe(2);
+  expect(directory.replicaIndex('srv_t')).toBe(0);
   const request = {
-    agent: 'web',
+    group: 'web',
     sessionId: 'ses_1',
     grant: async (agentId: string) => `for.${agentId}.x`,
     signal: AbortSignal.timeout(5000),
@@ -239,7 +237,9 @@ it('finds an agent through whichever replica has it, and forgets it with the rep
   const stream = await directory.dial(request);
   expect((await stream.toArray()).join('')).toBe('hello');
   stream.end();
-  directory.setReplicas([gone.address]);
+  await here.server[Symbol.asyncDispose]();
+  await expect.poll(() => directory.find('web').length).toBe(1);
+  expect(directory.replicaIndex(undefined)).toBe(0);
   await expect(directory.dial(request)).rejects.toMatchObject({ reason: 'offline' });
   await gone.server[Symbol.asyncDispose]();
   await expect.poll(() => directory.isOnline('web')).toBe(false);

@@ -14,22 +14,22 @@ import { dialError } from '../errors.js';
 import { createHop, type Hop, type TargetStream } from './hop.js';
 import { PresenceSet, type Presence } from './presence.js';
 
-/** A connection to a replica: `RpcConnection` of kit/rpc is one. */
-export interface ReplicaConnection extends Disposable {
+/** A connection to a replica whose other end is proven to be a tunnel-service: `RpcConnection` of kit/rpc is one. */
+export interface ReplicaConnection {
   channel(): Channel;
 }
 
 export interface AgentDirectoryOptions {
+  /** One per tunnel replica. They belong to the caller, who closes them after the directory. */
+  readonly connections: readonly ReplicaConnection[];
   /** This proxy, srv_…: tunnels that came through it are preferred. */
   readonly proxyId: string;
-  /** Opens a connection whose other end is proven to be a tunnel-service. */
-  connect(address: string): ReplicaConnection;
   readonly logger: Logger;
 }
 
 export interface DirectoryDial {
-  /** The agent's id, or the group that owns the target. */
-  readonly agent: string;
+  /** The group that owns the target, or an agent's id. */
+  readonly group: string;
   /** The grant for the agent that was chosen. */
   grant(agentId: string): Promise<string>;
   readonly sessionId: string;
@@ -38,16 +38,19 @@ export interface DirectoryDial {
 }
 
 export interface ReplicaState {
-  readonly address: string;
   /** srv_…; undefined until the replica has said so. */
   readonly replicaId: string | undefined;
   readonly isConnected: boolean;
 }
 
 export interface AgentDirectory extends AsyncDisposable {
-  /** The replicas there are now, `host:port`. Those no longer named are left. */
-  setReplicas(addresses: readonly string[]): void;
+  /** In the order of `connections`. */
   replicas(): ReplicaState[];
+  /**
+   * Place in `connections` of a replica, by its id. Without an id, and for one that is not there: one of those that are
+   * connected, in turn. −1 where there is none.
+   */
+  replicaIndex(replicaId: string | undefined): number;
   isOnline(agentOrGroup: string): boolean;
   /** All tunnels. */
   tunnels(): Presence[];
@@ -72,36 +75,42 @@ export function createAgentDirectory(options: AgentDirectoryOptions): AgentDirec
 }
 
 interface Replica {
-  readonly address: string;
-  readonly connection: ReplicaConnection;
+  readonly index: number;
   readonly hop: Hop;
-  readonly stop: AbortController;
   replicaId: string | undefined;
   isConnected: boolean;
 }
 
 class WatchedDirectory implements AgentDirectory {
   readonly #options: AgentDirectoryOptions;
-  readonly #replicas = new Map<string, Replica>();
+  readonly #replicas: readonly Replica[];
   readonly #presence = new PresenceSet();
   readonly #listeners = new Set<() => void>();
+  readonly #stop = new AbortController();
+  #turn = 0;
 
   constructor(options: AgentDirectoryOptions) {
     this.#options = options;
-  }
-
-  setReplicas(addresses: readonly string[]): void {
-    for (const [address, replica] of this.#replicas)
-      if (!addresses.includes(address)) this.#drop(replica);
-    for (const address of addresses) if (!this.#replicas.has(address)) this.#add(address);
+    this.#replicas = options.connections.map((connection, index) => ({
+      index,
+      hop: createHop({ channel: () => connection.channel() }),
+      replicaId: undefined,
+      isConnected: false,
+    }));
+    for (const replica of this.#replicas)
+      runInBackground(() => this.#watch(replica), options.logger, 'tunnel watch stopped');
   }
 
   replicas(): ReplicaState[] {
-    return [...this.#replicas.values()].map(({ address, replicaId, isConnected }) => ({
-      address,
-      replicaId,
-      isConnected,
-    }));
+    return this.#replicas.map(({ replicaId, isConnected }) => ({ replicaId, isConnected }));
+  }
+
+  replicaIndex(replicaId: string | undefined): number {
+    const connected = this.#replicas.filter(({ isConnected }) => isConnected);
+    const named = connected.find((replica) => replica.replicaId === replicaId);
+    if (named !== undefined) return named.index;
+    this.#turn += 1;
+    return connected[this.#turn % Math.max(connected.length, 1)]?.index ?? -1;
   }
 
   isOnline(agentOrGroup: string): boolean {
@@ -139,10 +148,11 @@ class WatchedDirectory implements AgentDirectory {
   }
 
   async dial(dial: DirectoryDial): Promise<TargetStream> {
-    if (!this.isOnline(dial.agent) && this.#isSettling()) await this.waitFor(dial.agent, settleMs);
+    const { group } = dial;
+    if (!this.isOnline(group) && this.#isSettling()) await this.waitFor(group, settleMs);
     let last: unknown = dialError('offline');
-    for (const tunnel of onePerReplica(this.find(dial.agent))) {
-      const hop = this.#replicas.get(tunnel.address)?.hop;
+    for (const tunnel of onePerReplica(this.find(group))) {
+      const hop = this.#replicas[tunnel.connection]?.hop;
       if (hop === undefined) continue;
       try {
         const grant = await dial.grant(tunnel.agentId);
@@ -157,58 +167,41 @@ class WatchedDirectory implements AgentDirectory {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.clear();
-    for (const replica of this.#replicas.values()) this.#drop(replica);
+    this.#stop.abort();
   }
 
   #isSettling(): boolean {
-    return this.#replicas.values().some(({ isConnected }) => !isConnected);
-  }
-
-  #add(address: string): void {
-    const connection = this.#options.connect(address);
-    const replica: Replica = {
-      address,
-      connection,
-      hop: createHop({ channel: () => connection.channel() }),
-      stop: new AbortController(),
-      replicaId: undefined,
-      isConnected: false,
-    };
-    this.#replicas.set(address, replica);
-    runInBackground(() => this.#watch(replica), this.#options.logger, 'tunnel watch stopped');
-  }
-
-  #drop(replica: Replica): void {
-    this.#replicas.delete(replica.address);
-    replica.stop.abort();
-    this.#forget(replica);
-    replica.connection[Symbol.dispose]();
+    return this.#replicas.some(({ isConnected }) => !isConnected);
   }
 
   #forget(replica: Replica): void {
     replica.isConnected = false;
-    this.#presence.forget(replica.address);
+    this.#presence.forget(replica.index);
     this.#notify();
   }
 
   async #watch(replica: Replica): Promise<void> {
-    const { hop, stop, address } = replica;
-    for (let attempt = 0; !stop.signal.aborted; attempt += 1) {
+    const { hop, index } = replica;
+    const { signal } = this.#stop;
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
       try {
         await hop.watch((change) => {
           attempt = 0;
           replica.replicaId = change.replicaId;
           replica.isConnected = true;
-          this.#presence.apply(address, change);
+          this.#presence.apply(index, change);
           this.#notify();
-        }, stop.signal);
+        }, signal);
       } catch (thrown) {
-        if (stop.signal.aborted) return;
+        if (signal.aborted) return;
         const level = replica.isConnected ? 'warn' : 'debug';
-        this.#options.logger[level]({ err: thrown, address }, 'tunnel watch broken');
+        this.#options.logger[level](
+          { err: thrown, replica: replica.replicaId },
+          'tunnel watch broken',
+        );
         this.#forget(replica);
       }
-      await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), stop.signal);
+      await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), signal);
     }
   }
 
@@ -219,8 +212,8 @@ class WatchedDirectory implements AgentDirectory {
 
 function onePerReplica(tunnels: readonly Presence[]): Presence[] {
   const seen = new Set<string>();
-  return tunnels.filter(({ address, agentId }) => {
-    const key = `${address} ${agentId}`;
+  return tunnels.filter(({ connection, agentId }) => {
+    const key = `${connection} ${agentId}`;
     return seen.has(key) ? false : seen.add(key);
   });
 }
