@@ -79,7 +79,7 @@ const facets: readonly Facet[] = [
   {
     file: 'target',
     what: 'what a target of each protocol is',
-    imported: 'targetType',
+    imported: 'target',
     list: 'targetTypes',
     type: 'Readonly<Record<string, TargetType>>',
     typeImport: 'TargetType',

@@ -1,7 +1,7 @@
 // Written by tools/generate-registry.ts from the folders under packages/protocols.
 import type { TargetType } from '@gatehouse/protocol-api';
-import { targetType as ssh } from '@gatehouse/protocol-ssh/target';
-import { targetType as tcp } from '@gatehouse/protocol-tcp/target';
+import { target as ssh } from '@gatehouse/protocol-ssh/target';
+import { target as tcp } from '@gatehouse/protocol-tcp/target';
 
 /** The registry: what a target of each protocol is. */
 export const targetTypes: Readonly<Record<string, TargetType>> = { ssh, tcp };

@@ -10,7 +10,7 @@ export const tcpSpec = z.strictObject({
 
 export type TcpSpec = z.output<typeof tcpSpec>;
 
-export const targetType: TargetType<TcpSpec> = {
+export const target: TargetType<TcpSpec> = {
   protocol: 'tcp',
   kind: 'app',
   help: 'any TCP service; bytes are relayed, not opened',

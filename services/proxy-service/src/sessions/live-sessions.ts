@@ -169,15 +169,11 @@ class TrackedSessions implements LiveSessions {
   }): Promise<ReportSessionsResponse> {
     const client = this.#deps.auth.client(ClusterServiceDefinition);
     const replicaId = this.#deps.replicaId;
-    const answer = await client.reportSessions({
+    return client.reportSessions({
       ...batch,
       replicaId,
       started: batch.started.map(describe(replicaId)),
     });
-    for (const id of answer.end) {
-      this.#sessions.get(id)?.end({ reason: 'ended_by', message: 'ended by an administrator' });
-    }
-    return answer;
   }
 }
 
