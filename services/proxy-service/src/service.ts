@@ -12,7 +12,7 @@ import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gat
 import type { ProxyProtocol } from '@gatehouse/protocol-api';
 import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
-import { createAgentDirectory, type ReplicaState } from '@gatehouse/tunnel';
+import { createAgentDirectory } from '@gatehouse/tunnel';
 
 import { splitAddress, type ProxyConfig } from './config.js';
 import { createCredentials } from './credentials/credentials.js';
@@ -161,14 +161,12 @@ async function startServing(parts: Parts): Promise<ProxyService> {
 async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
   const { config, clock, logger, membership, policy, spool } = parts;
   const credentials = createCredentials({ membership, policy, clock, logger });
-  const directory = stack.use(
-    createAgentDirectory({
-      proxyId: membership.replicaId,
-      connect: (address) => membership.connect({ address, kind: 'tunnel' }),
-      logger,
-    }),
+  const connections = config.tunnel.addresses.map((address) =>
+    membership.connect({ address, kind: 'tunnel' }),
   );
-  directory.setReplicas(config.tunnel.addresses);
+  const directory = stack.use(
+    createAgentDirectory({ connections, proxyId: membership.replicaId, logger }),
+  );
   const { replicaId } = membership;
   const live = stack.use(
     trackSessions({ auth: membership.auth, policy, clock, logger, replicaId }),
@@ -198,8 +196,9 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
     webDir,
   });
   stack.defer(() => web.close());
+  const addresses = config.tunnel.public_addresses;
   const tunnelAddress = (id: string | undefined) =>
-    chooseTunnelAddress(config, directory.replicas(), id);
+    addresses[directory.replicaIndex(id)] ?? addresses[0] ?? '';
   const routing = createRouting({
     config,
     membership,
@@ -213,18 +212,6 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
   });
   membership.onChange(() => routing.reload());
   return { live, protocols, routing };
-}
-
-/** The public-side address of the replica named, else of the first. */
-function chooseTunnelAddress(
-  config: ProxyConfig,
-  replicas: readonly ReplicaState[],
-  id: string | undefined,
-): string {
-  const named =
-    replicas.find(({ replicaId }) => id !== undefined && replicaId === id)?.address ?? '';
-  const { addresses, public_addresses: outer } = config.tunnel;
-  return outer[addresses.indexOf(named)] ?? outer[0] ?? '';
 }
 
 async function openHealth(

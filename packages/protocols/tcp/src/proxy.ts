@@ -41,8 +41,8 @@ async function serve(session: Session<TcpSpec>, opening: Opening<TcpState>): Pro
   const { client } = opening.state;
   const target = await session.dial();
   session.established();
-  client.on('data', session.activity);
-  target.on('data', session.activity);
+  client.on('data', () => session.activity());
+  target.on('data', () => session.activity());
   const stop = () => {
     client.destroy();
     target.destroy();

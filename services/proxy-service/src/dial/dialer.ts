@@ -37,7 +37,7 @@ export function createDialer(deps: {
       const { target, sessionId, protocol, principal, user, mode, signal } = request;
       try {
         return await directory.dial({
-          agent: target.agent,
+          group: target.agent,
           sessionId,
           signal,
           grant: (agentId) =>
