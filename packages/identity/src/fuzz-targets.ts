@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, sign } from 'node:crypto';
 
+import { der, derBits, tags } from './der.js';
 import { signGrant, verifyGrant } from './grant.js';
 import { encodeIdentity, parseIdentity, type Identity } from './identity.js';
 import { createSigner } from './keys.js';
@@ -21,6 +22,8 @@ import { verifySshUserProof } from './ssh-proof.js';
 import { verifySshHostCertificate, verifySshUserCertificate } from './ssh-verify.js';
 import { encodeSshString } from './ssh-wire.js';
 import { createTlsAuthority, issueTlsCertificate } from './x509-issue.js';
+import { oids } from './x509-names.js';
+import { parseTlsCertificate } from './x509-parse.js';
 import { caPin, verifyTlsCertificate } from './x509-verify.js';
 
 /** A decoder for the fuzzer. `run` may throw GatehouseError and nothing else. */
@@ -149,8 +152,16 @@ const signedRequest = Buffer.concat([
 
 const proofSignature = Buffer.concat([
   encodeSshString('ssh-ed25519'),
-  encodeSshString(sign(null, signedRequest, createPrivateKey(leafPem))),
+  encodeSshString(signRaw(signedRequest, leafPem)),
 ]);
+
+function signRaw(bytes: Buffer, privateKeyPem: string): Buffer {
+  return sign(null, bytes, createPrivateKey(privateKeyPem));
+}
+
+function signSsh(bytes: Buffer): Buffer {
+  return Buffer.concat([encodeSshString('ssh-ed25519'), encodeSshString(signRaw(bytes, caPem))]);
+}
 
 /** A target that accepts its seeds and nothing else. */
 function verifier(
@@ -211,6 +222,41 @@ export const fuzzTargets: readonly FuzzTarget[] = [
       isUsed: () => false,
     }),
   ),
+  // The same once more behind the signature: the fuzzer's bytes are signed by the CA, so that what is read after it is reached.
+  {
+    name: 'identity.ssh-user-signed',
+    seeds: [userCertificate, hostCertificate].map((blob) => parseSshCertificate(blob).signedBytes),
+    run: (body) =>
+      void verifySshUserCertificate(Buffer.concat([body, encodeSshString(signSsh(body))]), {
+        ...sshCheck,
+        clientAddress: '127.0.0.1',
+      }),
+  },
+  {
+    name: 'identity.tls-signed',
+    seeds: [userTlsCertificate, proxyTlsCertificate].map(
+      (bytes) => parseTlsCertificate(bytes).signedBytes,
+    ),
+    run: (body) =>
+      void verifyTlsCertificate(
+        der(tags.sequence, body, der(tags.sequence, oids.ed25519), derBits(signRaw(body, caPem))),
+        { authorities: [authority.certificate], nowMs },
+      ),
+  },
+  {
+    name: 'identity.grant-signed',
+    seeds: [Buffer.from(grant.split('.')[1] ?? '', 'base64url')],
+    run(payload) {
+      const signingInput = `${grant.split('.')[0] ?? ''}.${payload.toString('base64url')}`;
+      const signature = signRaw(Buffer.from(signingInput), leafPem).toString('base64url');
+      verifyGrant(`${signingInput}.${signature}`, {
+        hostAuthorities: [authority.certificate],
+        nowMs,
+        agentId: 'agt_1',
+        isUsed: () => false,
+      });
+    },
+  },
   {
     name: 'identity.payload',
     seeds: [

@@ -48,13 +48,14 @@ const maxNameBytes = 1024;
  * @see RFC 4252 §7 https://www.rfc-editor.org/rfc/rfc4252#section-7
  */
 export function verifySshUserProof(proof: SshUserProof, check: SshProofCheck): VerifiedSshProof {
+  const request = parseSignedRequest(proof.signedData);
+  if (!request.publicKey.equals(proof.certificate)) {
+    throw refuseProof('it is for another certificate', 'signature');
+  }
   const { certificate, identity, validBeforeMs } = verifySshUserCertificate(proof.certificate, {
     ...check,
     clientAddress: check.clientAddress ?? 'checked_elsewhere',
   });
-  const request = parseSignedRequest(proof.signedData);
-  if (!request.publicKey.equals(proof.certificate))
-    throw refuseProof('it is for another certificate', 'signature');
   checkAlgorithms(proof, { certificate, requested: request.algorithm });
   if (!verifySshSignature(certificate.publicKey, proof.signedData, proof.signature)) {
     throw refuseProof('the signature does not fit', 'signature');
