@@ -211,3 +211,16 @@ async function issueHost(
     ...changes,
   });
 }
+
+describe('parseSshCertificate', () => {
+  it('gives the payload that stands in a certificate, none where there is none, and refuses a broken one', async () => {
+    expect(parseSshCertificate(await issueHost({ type: 'user', identity })).identity).toEqual(
+      identity,
+    );
+    expect(parseSshCertificate(await issueHost({})).identity).toBeUndefined();
+    const broken = parseSshCertificate(
+      await issueHost({ extensions: { 'identity-v1@gatehouse': '{' } }),
+    );
+    expect(refusal(() => broken.identity)).toMatchObject({ reason: 'identity' });
+  });
+});

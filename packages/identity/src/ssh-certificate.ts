@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 
-import { encodeIdentity, type Identity } from './identity.js';
+import { encodeIdentity, parseIdentity, type Identity } from './identity.js';
 import { readSpki, type Signer } from './keys.js';
 import { malformed, refuseCertificateAsCa } from './refusals.js';
 import {
@@ -50,6 +50,11 @@ export interface SshCertificate {
   readonly signature: Buffer;
   /** The bytes that the CA signed. */
   readonly signedBytes: Buffer;
+  /**
+   * The identity payload, read when asked for; undefined where there is none. It is what the certificate says, whoever
+   * signed it. @throws IDENTITY_INVALID for a broken one
+   */
+  readonly identity: Identity | undefined;
 }
 
 export interface SshCertificateRequest {
@@ -159,7 +164,18 @@ export function parseSshCertificate(blob: Buffer): SshCertificate {
   const signedBytes = blob.subarray(0, reader.offset());
   const signature = reader.string(maxKeyBytes);
   reader.end();
-  return { algorithm, publicKey, ...fields, signatureKey, signature, signedBytes };
+  return {
+    algorithm,
+    publicKey,
+    ...fields,
+    signatureKey,
+    signature,
+    signedBytes,
+    get identity() {
+      const json = fields.extensions.get(identityExtension);
+      return json === undefined ? undefined : parseIdentity(json);
+    },
+  };
 }
 
 function readAlgorithm(reader: SshReader): { algorithm: string; keyAlgorithm: SshKeyAlgorithm } {

@@ -1,8 +1,8 @@
 /** Who may pass: SSH user and host certificates against the authorities trusted for them. */
-import { identityFailure, parseIdentity, type Identity } from './identity.js';
+import { identityFailure, type Identity } from './identity.js';
 import { checkValidity, malformed, refuse, refuseCertificateAsCa } from './refusals.js';
 import { checkRestrictions } from './source-address.js';
-import { identityExtension, parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
+import { parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
 import { checkSshPublicKey } from './ssh-keys.js';
 import { verifySshSignature } from './ssh-signature.js';
 
@@ -37,9 +37,8 @@ export interface VerifiedSshUser {
  */
 export function verifySshUserCertificate(blob: Buffer, check: SshUserCheck): VerifiedSshUser {
   const certificate = verifyCertificate(blob, 'user', check);
-  const json = certificate.extensions.get(identityExtension);
-  if (json === undefined) throw identityFailure('is missing');
-  const identity = parseIdentity(json);
+  const { identity } = certificate;
+  if (!identity) throw identityFailure('is missing');
   if (certificate.principals.length !== 1 || certificate.principals[0] !== identity.user) {
     throw refuse('its principal is not its user', 'principal');
   }
