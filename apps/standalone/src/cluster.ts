@@ -67,7 +67,7 @@ export async function startCluster(
     options.onStep('starting the agent of this host');
     await startAgent(parts, auth);
   }
-  return finish(parts, { auth, proxy });
+  return await finish(parts, { auth, proxy });
 }
 
 interface Parts {
