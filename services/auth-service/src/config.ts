@@ -2,7 +2,9 @@
 import { duration } from '@gatehouse/kit/config';
 import { z } from 'zod';
 
-const endpoint = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'expected host:port');
+const endpoint = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'expected host:port');
 
 const databaseSchema = z
   .strictObject({
@@ -17,7 +19,8 @@ const databaseSchema = z
     if (database.url !== undefined && database.socket !== undefined)
       context.addIssue({ code: 'custom', message: 'url and socket exclude each other' });
     if (database.url !== undefined && hasPassword(database.url)) {
-      const message = 'holds a password; write it to a file (password_file) or set AUTH_DATABASE_URL';
+      const message =
+        'holds a password; write it to a file (password_file) or set AUTH_DATABASE_URL';
       context.addIssue({ code: 'custom', path: ['url'], message });
     }
   });
@@ -34,7 +37,9 @@ function hasPassword(url: string): boolean {
 /** auth-service's configuration as it stands in YAML. */
 export const authConfigSchema = z.strictObject({
   /** In certificates and internal server names; never changes. */
-  cluster_name: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'letters, digits and dashes'),
+  cluster_name: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'letters, digits and dashes'),
   /** gRPC for the other services, mutual TLS. */
   listen: endpoint.default('127.0.0.1:3025'),
   /** gRPC for people and agents, behind the proxies: each connection starts with a PROXY v2 header. */

@@ -1,19 +1,19 @@
-/** What the parts of auth-service work with: one plain object, made in service.ts; functions take the fields they use. */
-import type { Caller } from '@gatehouse/membership';
+import type { ServiceKind } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import type { Logger } from '@gatehouse/kit/log';
 import type { RpcContext } from '@gatehouse/kit/rpc';
-import type { ServiceKind } from '@gatehouse/identity';
+/** What the parts of auth-service work with: one plain object, made in service.ts; functions take the fields they use. */
+import type { Caller } from '@gatehouse/membership';
 
+import type { FloodGate } from './audit/flood-gate.js';
 import type { Authorities } from './authorities/authorities.js';
 import type { AuthConfig } from './config.js';
 import type { RoleCache } from './documents/role-cache.js';
 import type { EventDraft } from './events.js';
-import type { FloodGate } from './audit/flood-gate.js';
 import type { Keyring } from './sealing/keyring.js';
 import type { AuditRow, Store } from './store/store.js';
-import type { PasswordHasher } from './users/passwords.js';
 import type { KeyedMutex } from './users/keyed-mutex.js';
+import type { PasswordHasher } from './users/passwords.js';
 import type { WatchHub } from './watch/hub.js';
 
 export interface Deps {

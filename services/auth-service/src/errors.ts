@@ -23,7 +23,10 @@ export const authErrors = {
     kind: 'resource_exhausted',
     message: 'too many failed logins from this address; try again in {seconds} s',
   },
-  LOGIN_BUSY: { kind: 'resource_exhausted', message: 'too many logins just now; try again shortly' },
+  LOGIN_BUSY: {
+    kind: 'resource_exhausted',
+    message: 'too many logins just now; try again shortly',
+  },
   LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
   LOGIN_ENDED: {
     kind: 'unauthenticated',
@@ -39,7 +42,10 @@ export const authErrors = {
     message: 'none of the roles of {user} is left; ask an administrator',
   },
   KEY_REFUSED: { kind: 'invalid_argument', message: 'the public key is not accepted: {why}' },
-  KEYS_SAME: { kind: 'invalid_argument', message: 'a key of a certificate authority is not accepted' },
+  KEYS_SAME: {
+    kind: 'invalid_argument',
+    message: 'a key of a certificate authority is not accepted',
+  },
   ROUTE_INVALID: { kind: 'invalid_argument', message: 'the route is not valid: {why}' },
 
   LINK_INVALID: { kind: 'not_found', message: 'this link is not valid' },
@@ -55,7 +61,10 @@ export const authErrors = {
     kind: 'failed_precondition',
     message: 'this would leave the cluster without an administrator',
   },
-  KIND_UNKNOWN: { kind: 'invalid_argument', message: 'kind: "{kind}" is not known; one of {known}' },
+  KIND_UNKNOWN: {
+    kind: 'invalid_argument',
+    message: 'kind: "{kind}" is not known; one of {known}',
+  },
   DOCUMENT_INVALID: { kind: 'invalid_argument', message: 'the document is not valid: {problems}' },
   DOCUMENT_MISSING: { kind: 'not_found', message: 'no {kind} "{name}"' },
   DOCUMENT_EXISTS: { kind: 'already_exists', message: '{kind} "{name}" exists already' },
@@ -68,7 +77,10 @@ export const authErrors = {
     message: '{kind} "{name}" was changed since: its revision is {current}, not {given}',
     remedy: 'gate get {kind}/{name}, then apply your change to that',
   },
-  BUILTIN: { kind: 'failed_precondition', message: '{kind} "{name}" is built in and stays as it is' },
+  BUILTIN: {
+    kind: 'failed_precondition',
+    message: '{kind} "{name}" is built in and stays as it is',
+  },
   MANAGED_BY_AGENT: {
     kind: 'failed_precondition',
     message: '{kind} "{name}" is described by its agent: {why}',

@@ -2,7 +2,12 @@
  * The audit events of auth-service. Each is a row of the transaction that did what it tells of (D24); a relay hands them
  * to the event log. None of them ever holds a secret.
  */
-import { eventKey, type AuditActor, type AuditEvent, type AuditTarget } from '@gatehouse/kit/event-log';
+import {
+  eventKey,
+  type AuditActor,
+  type AuditEvent,
+  type AuditTarget,
+} from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { currentTraceId } from '@gatehouse/kit/telemetry';
 
@@ -11,7 +16,8 @@ import type { AuditRow } from './store/store.js';
 /** Types of auth-service's events with what they tell. */
 export const authEvents = {
   'login.succeeded': 'A person logged in. data: {expires, secondFactor}',
-  'login.failed': 'A login failed. reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link',
+  'login.failed':
+    'A login failed. reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link',
   'login.blocked': 'A person or an address must wait. data: {subject, until}',
   'logout.done': 'A login was ended by its owner.',
   'mfa.verified': 'A second factor was proven.',
@@ -26,13 +32,17 @@ export const authEvents = {
   'lock.created': 'A lock is in force. data: {name, target, expires}',
   'lock.deleted': 'A lock has ended. reason: deleted, expired',
   'agent.joined': 'An agent joined. data: {agent, group, token}',
-  'agent.join_refused': 'An agent was refused. reason: forged, used, expired, wrong_kind, name_taken, group',
+  'agent.join_refused':
+    'An agent was refused. reason: forged, used, expired, wrong_kind, name_taken, group',
   'agent.connected': 'The first tunnel of an agent stands. data: {tunnel}',
   'agent.disconnected': 'The last tunnel of an agent is gone.',
-  'connection.refused': 'Something was asked that is not the caller’s. reason: not_yours, old_generation, …',
-  'target.trust_changed': 'An agent showed other host keys for a target; they wait for an administrator.',
+  'connection.refused':
+    'Something was asked that is not the caller’s. reason: not_yours, old_generation, …',
+  'target.trust_changed':
+    'An agent showed other host keys for a target; they wait for an administrator.',
   'limit.reached': 'A session was refused for max_sessions. data: {limit}',
-  'audit.events_counted': 'Equal events were counted rather than written. data: {type, count, first, last}',
+  'audit.events_counted':
+    'Equal events were counted rather than written. data: {type, count, first, last}',
 } as const;
 
 export type AuthEventType = keyof typeof authEvents;

@@ -23,11 +23,19 @@ export function startJobs(deps: Deps): AsyncDisposable {
   const stop = new AbortController();
   const sweepLeases = createLeaseSweep(deps);
   const loops = [
-    repeat(deps, { everyMs: 1_000, signal: stop.signal, what: 'ending locks' }, async () => endLocks(deps)),
+    repeat(deps, { everyMs: 1_000, signal: stop.signal, what: 'ending locks' }, async () =>
+      endLocks(deps),
+    ),
     repeat(deps, { everyMs: 2_000, signal: stop.signal, what: 'sweeping leases' }, sweepLeases),
-    repeat(deps, { everyMs: 2_000, signal: stop.signal, what: 'sweeping presence' }, async () => sweepPresence(deps)),
-    repeat(deps, { everyMs: 5_000, signal: stop.signal, what: 'counting floods' }, async () => writeCounts(deps, false)),
-    repeat(deps, { everyMs: 60_000, signal: stop.signal, what: 'forgetting' }, async () => prune(deps)),
+    repeat(deps, { everyMs: 2_000, signal: stop.signal, what: 'sweeping presence' }, async () =>
+      sweepPresence(deps),
+    ),
+    repeat(deps, { everyMs: 5_000, signal: stop.signal, what: 'counting floods' }, async () =>
+      writeCounts(deps, false),
+    ),
+    repeat(deps, { everyMs: 60_000, signal: stop.signal, what: 'forgetting' }, async () =>
+      prune(deps),
+    ),
   ];
   return {
     async [Symbol.asyncDispose]() {
@@ -49,7 +57,8 @@ async function repeat(
       try {
         await job();
       } catch (thrown) {
-        if (!options.signal.aborted) deps.logger.warn({ err: thrown, job: options.what }, 'job failed');
+        if (!options.signal.aborted)
+          deps.logger.warn({ err: thrown, job: options.what }, 'job failed');
       }
       await sleep(options.everyMs, options.signal).catch(() => undefined);
     }
@@ -63,18 +72,26 @@ async function repeat(
 export async function endLocks(deps: Deps): Promise<void> {
   const nowMs = deps.clock.now();
   const documents = await listDocuments(deps.store.database, { kinds: ['lock'] });
-  const over = documents.filter((document) => (parseLock(renderDocument(document)).expiresAtMs ?? Infinity) <= nowMs);
+  const over = documents.filter(
+    (document) => (parseLock(renderDocument(document)).expiresAtMs ?? Infinity) <= nowMs,
+  );
   if (over.length === 0) return;
   await deps.store.change(async (scope) => {
     for (const { name, folded } of over) {
       // Another replica may have been faster, or the lock may have been changed.
       const stored = await findDocument(scope.tx, 'lock', folded);
-      if (stored === undefined || (parseLock(renderDocument(stored)).expiresAtMs ?? Infinity) > nowMs) continue;
+      if (
+        stored === undefined ||
+        (parseLock(renderDocument(stored)).expiresAtMs ?? Infinity) > nowMs
+      )
+        continue;
       await removeDocument(scope.tx, 'lock', folded);
       scope.publish({ kind: 'lock', name });
       const target = { kind: 'lock', name };
       const base = { actor: systemActor, target, outcome: 'success' as const, reason: 'expired' };
-      scope.audit(deps.event({ ...base, type: 'lock.deleted', data: { kind: 'lock', name } }, scope.now));
+      scope.audit(
+        deps.event({ ...base, type: 'lock.deleted', data: { kind: 'lock', name } }, scope.now),
+      );
     }
   });
 }

@@ -30,7 +30,10 @@ export async function createOwnCertificate(deps: Deps): Promise<OwnCertificate> 
     let failed = false;
     while (!stop.signal.aborted) {
       const leftMs = current.validUntilMs - deps.clock.now();
-      await sleep(failed ? retryMs : Math.min(Math.max(leftMs / 2, retryMs), 2 ** 31 - 1), stop.signal).catch(() => undefined);
+      await sleep(
+        failed ? retryMs : Math.min(Math.max(leftMs / 2, retryMs), 2 ** 31 - 1),
+        stop.signal,
+      ).catch(() => undefined);
       if (stop.signal.aborted) return;
       try {
         await refresh();
@@ -56,10 +59,21 @@ export async function createOwnCertificate(deps: Deps): Promise<OwnCertificate> 
 async function issue(deps: Deps): Promise<{ tls: TlsMaterial; validUntilMs: number }> {
   const keys = generateKeyPair('p256');
   const { config, replicaId } = deps;
-  const request = { kind: 'auth' as const, id: replicaId, publicKey: keys.spki, names: config.dns_names };
+  const request = {
+    kind: 'auth' as const,
+    id: replicaId,
+    publicKey: keys.spki,
+    names: config.dns_names,
+  };
   const { certificate, validUntil } = await issueServiceCertificate(deps, request);
   const trust = deps.authorities.trust();
-  const clientCa = [...trust.hostTlsCa, ...trust.userTlsCa].map((der) => derToPem(der, 'CERTIFICATE')).join('');
-  const tls = { key: keys.privateKeyPem, certificate: derToPem(certificate, 'CERTIFICATE'), clientCa };
+  const clientCa = [...trust.hostTlsCa, ...trust.userTlsCa]
+    .map((der) => derToPem(der, 'CERTIFICATE'))
+    .join('');
+  const tls = {
+    key: keys.privateKeyPem,
+    certificate: derToPem(certificate, 'CERTIFICATE'),
+    clientCa,
+  };
   return { tls, validUntilMs: validUntil.getTime() };
 }

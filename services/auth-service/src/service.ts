@@ -78,7 +78,9 @@ export interface AuthService extends AsyncDisposable {
    * A link for the first administrator; earlier ones end. Undefined once there is an administrator.
    * `logins`: OS users that this one person may log in as.
    */
-  createFirstAdminInvite(options?: { readonly logins?: readonly string[] }): Promise<FirstInvite | undefined>;
+  createFirstAdminInvite(options?: {
+    readonly logins?: readonly string[];
+  }): Promise<FirstInvite | undefined>;
   /** A join token without an administrator: for whoever starts service and agent together. */
   createAgentToken(request?: Partial<JoinTokenRequest>): Promise<string>;
   /** Resolves once every event written so far is in the event log. */
@@ -142,7 +144,11 @@ async function createDeps(
   base: Base & { readonly store: Store; readonly keyring: Keyring },
 ): Promise<Deps> {
   const { clock, logger, store, keyring, stack } = base;
-  const authorities: Authorities = await openAuthorities(store.database, keyring, config.cluster_name);
+  const authorities: Authorities = await openAuthorities(
+    store.database,
+    keyring,
+    config.cluster_name,
+  );
   const files = config.join_secret_files;
   const secret = (path: string) => Buffer.from(readSecretFile(path).reveal());
   return {
@@ -154,12 +160,18 @@ async function createDeps(
     store,
     keyring,
     authorities,
-    roles: createRoleCache((role, thrown) => logger.error({ err: thrown, role }, 'role is not understood and grants nothing')),
+    roles: createRoleCache((role, thrown) =>
+      logger.error({ err: thrown, role }, 'role is not understood and grants nothing'),
+    ),
     passwords: await createPasswordHasher(randomUUID()),
     loginTurns: createKeyedMutex(20),
     floodGate: createFloodGate(clock),
     hub: stack.use(await createWatchHub(store, logger)),
-    joinSecrets: { proxy: secret(files.proxy), tunnel: secret(files.tunnel), audit: secret(files.audit) },
+    joinSecrets: {
+      proxy: secret(files.proxy),
+      tunnel: secret(files.tunnel),
+      audit: secret(files.audit),
+    },
     event: createEventWriter(config.cluster_name),
   };
 }
@@ -174,7 +186,9 @@ async function startRelay(
     return undefined;
   }
   const source = `gatehouse://${deps.clusterName}/service/auth/${deps.replicaId}`;
-  return stack.use(await startAuditRelay({ store: deps.store, eventLog, source, logger: deps.logger }));
+  return stack.use(
+    await startAuditRelay({ store: deps.store, eventLog, source, logger: deps.logger }),
+  );
 }
 
 async function openListeners(
@@ -186,10 +200,16 @@ async function openListeners(
   const identify = createIdentifier({ clusterName, clock, trust: () => authorities.trust() });
   const shared = { tls: certificate.tls(), identify, logger };
   const internal = stack.use(
-    await createRpcServer({ ...shared, ...splitAddress(config.listen), services: bindInternalServices(deps) }),
+    await createRpcServer({
+      ...shared,
+      ...splitAddress(config.listen),
+      services: bindInternalServices(deps),
+    }),
   );
   const publicOptions = { ...splitAddress(config.public_listen), proxyHeader: true };
-  const outer = stack.use(await createRpcServer({ ...shared, ...publicOptions, services: bindPublicServices(deps) }));
+  const outer = stack.use(
+    await createRpcServer({ ...shared, ...publicOptions, services: bindPublicServices(deps) }),
+  );
   certificate.onChange((tls) => {
     internal.replaceTls(tls);
     outer.replaceTls(tls);
@@ -199,11 +219,19 @@ async function openListeners(
 
 async function openMetrics(
   deps: Deps,
-  parts: { certificate: OwnCertificate; relay: AuditRelay | undefined; stack: AsyncDisposableStack },
+  parts: {
+    certificate: OwnCertificate;
+    relay: AuditRelay | undefined;
+    stack: AsyncDisposableStack;
+  },
 ): Promise<string> {
   const metrics = createMetrics();
-  metrics.gauge('gatehouse.database.up', 'The database answers.', () => (deps.hub.isHealthy() ? 1 : 0));
-  metrics.gauge('gatehouse.audit.behind', 'Audit events wait for the event log.', () => (parts.relay?.isBehind() === true ? 1 : 0));
+  metrics.gauge('gatehouse.database.up', 'The database answers.', () =>
+    deps.hub.isHealthy() ? 1 : 0,
+  );
+  metrics.gauge('gatehouse.audit.behind', 'Audit events wait for the event log.', () =>
+    parts.relay?.isBehind() === true ? 1 : 0,
+  );
   metrics.gauge('gatehouse.watch.position', 'Last change committed.', () => deps.hub.lastId());
   const port = await openPrivatePort({
     ...splitAddress(deps.config.metrics_listen),
@@ -224,7 +252,9 @@ function readReadiness(
     ...(parts.certificate.isExpired() ? ['certificate_expired'] : []),
   ];
   const degraded = parts.relay?.isBehind() === true ? ['event_log'] : [];
-  return reasons.length === 0 ? { status: 'ready', degraded } : { status: 'not_ready', reasons, degraded };
+  return reasons.length === 0
+    ? { status: 'ready', degraded }
+    : { status: 'not_ready', reasons, degraded };
 }
 
 function describeService(
@@ -250,7 +280,8 @@ function describeService(
       return deps.authorities.trust().hostTlsCa.map(caPin);
     },
     trust: () => deps.authorities.trust().bundle,
-    createFirstAdminInvite: async (options = {}) => encodeFirstInvite(await createFirstInvite(deps, options.logins ?? [])),
+    createFirstAdminInvite: async (options = {}) =>
+      encodeFirstInvite(await createFirstInvite(deps, options.logins ?? [])),
     async createAgentToken(request = {}) {
       const whole = { ttlMs: undefined, labels: {}, names: [], group: '', ...request };
       return (await createJoinToken(deps, whole, systemActor)).token;
@@ -260,15 +291,24 @@ function describeService(
   };
 }
 
-function encodeFirstInvite(link: Awaited<ReturnType<typeof createFirstInvite>>): FirstInvite | undefined {
-  return link === undefined ? undefined : { token: link.token, inviteUrl: link.url, expiresAt: link.expiresAt };
+function encodeFirstInvite(
+  link: Awaited<ReturnType<typeof createFirstInvite>>,
+): FirstInvite | undefined {
+  return link === undefined
+    ? undefined
+    : { token: link.token, inviteUrl: link.url, expiresAt: link.expiresAt };
 }
 
 function splitAddress(address: string): { host: string; port: number } {
   const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
+  return {
+    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
+    port: Number(address.slice(at + 1)),
+  };
 }
 
 function formatAddress({ address }: RpcServer): string {
-  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+  return address.family === 'IPv6'
+    ? `[${address.address}]:${address.port}`
+    : `${address.address}:${address.port}`;
 }

@@ -59,8 +59,18 @@ function findWindow(windows: Map<string, Window>, draft: EventDraft): Window | u
 
 function openWindow(windows: Map<string, Window>, draft: EventDraft, nowMs: number): Window {
   const isFull = windows.size >= maxActors;
-  const merged: EventDraft = { ...draft, actor: { kind: 'unknown', name: '', ...addressOf(draft) } };
-  const entry = { draft: isFull ? merged : draft, opensAtMs: nowMs, seen: 0, counted: 0, firstMs: nowMs, lastMs: nowMs };
+  const merged: EventDraft = {
+    ...draft,
+    actor: { kind: 'unknown', name: '', ...addressOf(draft) },
+  };
+  const entry = {
+    draft: isFull ? merged : draft,
+    opensAtMs: nowMs,
+    seen: 0,
+    counted: 0,
+    firstMs: nowMs,
+    lastMs: nowMs,
+  };
   windows.set(isFull ? addressKey(draft) : fullKey(draft), entry);
   return entry;
 }
@@ -70,7 +80,13 @@ function addressOf({ actor }: EventDraft): { address?: string } {
 }
 
 function fullKey(draft: EventDraft): string {
-  return JSON.stringify([draft.type, draft.actor.kind, draft.actor.name, addressOf(draft).address, draft.reason]);
+  return JSON.stringify([
+    draft.type,
+    draft.actor.kind,
+    draft.actor.name,
+    addressOf(draft).address,
+    draft.reason,
+  ]);
 }
 
 function addressKey(draft: EventDraft): string {

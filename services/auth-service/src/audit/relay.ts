@@ -49,7 +49,7 @@ export async function startAuditRelay(options: AuditRelayOptions): Promise<Audit
     return turn;
   };
   const loop = async () => {
-    for (let attempt = 0; !stop.signal.aborted; ) {
+    for (let attempt = 0; !stop.signal.aborted;) {
       wake = Promise.withResolvers<void>();
       try {
         await drain();
@@ -60,7 +60,9 @@ export async function startAuditRelay(options: AuditRelayOptions): Promise<Audit
         if (stop.signal.aborted) return;
         behind = true;
         logger.warn({ err: thrown }, 'audit events wait for the log');
-        await sleep(100 + backoffMs(attempt, { baseMs: 200, capMs: 5_000 }), stop.signal).catch(() => undefined);
+        await sleep(100 + backoffMs(attempt, { baseMs: 200, capMs: 5_000 }), stop.signal).catch(
+          () => undefined,
+        );
         attempt += 1;
       }
     }
@@ -84,8 +86,14 @@ async function relayAll({ store, eventLog, source, logger }: AuditRelayOptions):
     const rows = await listWaitingAudits(store.database, batchRows);
     if (rows.length === 0) return;
     for (const batch of splitRows(rows)) {
-      await eventLog.publish(topics.audit, batch.map((row) => toRecord(row, source)));
-      await removeAudits(store.database, batch.map((row) => row.id));
+      await eventLog.publish(
+        topics.audit,
+        batch.map((row) => toRecord(row, source)),
+      );
+      await removeAudits(
+        store.database,
+        batch.map((row) => row.id),
+      );
       logger.debug({ count: batch.length }, 'audit events relayed');
     }
     if (rows.length < batchRows) return;

@@ -1,5 +1,10 @@
 /** The cluster's certificate authorities (D4, D16): kept sealed, opened once at the start, trusted through one bundle. */
-import { createSigner, formatSshPublicKey, type Signer, type TlsAuthority } from '@gatehouse/identity';
+import {
+  createSigner,
+  formatSshPublicKey,
+  type Signer,
+  type TlsAuthority,
+} from '@gatehouse/identity';
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
 import { authError } from '../errors.js';
@@ -34,11 +39,16 @@ export interface Authorities {
 }
 
 /** Opens the authorities of a database. @throws SEAL_BROKEN where a row was moved or changed */
-export async function openAuthorities(db: Db, keyring: Keyring, clusterName: string): Promise<Authorities> {
+export async function openAuthorities(
+  db: Db,
+  keyring: Keyring,
+  clusterName: string,
+): Promise<Authorities> {
   let held = await readAuthorities(db, keyring, clusterName);
   const active = (kind: AuthorityKind) => {
     const found = held.active.get(kind);
-    if (found === undefined) throw authError('SEAL_BROKEN', { message: `no active authority ${kind}` });
+    if (found === undefined)
+      throw authError('SEAL_BROKEN', { message: `no active authority ${kind}` });
     return found;
   };
   return {
@@ -58,7 +68,10 @@ export function authorityPlace(authority: Pick<StoredAuthority, 'id' | 'kind'>):
 }
 
 interface Held {
-  readonly active: ReadonlyMap<AuthorityKind, { readonly publicKey: Buffer; readonly signer: Signer }>;
+  readonly active: ReadonlyMap<
+    AuthorityKind,
+    { readonly publicKey: Buffer; readonly signer: Signer }
+  >;
   readonly keys: ReadonlySet<string>;
   readonly trust: Trust;
 }
@@ -71,17 +84,20 @@ async function readAuthorities(db: Db, keyring: Keyring, clusterName: string): P
     const pem = keyring.open(authorityPlace(authority), authority.privateKey).toString();
     const signer = createSigner(pem);
     keys.add(signer.publicKeySpki.toString('hex'));
-    if (authority.state === 'active') active.set(authority.kind, { publicKey: authority.publicKey, signer });
+    if (authority.state === 'active')
+      active.set(authority.kind, { publicKey: authority.publicKey, signer });
   }
   return { active, keys, trust: createTrust(stored, clusterName) };
 }
 
 function createTrust(stored: readonly StoredAuthority[], clusterName: string): Trust {
-  const of = (kind: AuthorityKind) => stored.filter((one) => one.kind === kind).map((one) => one.publicKey);
+  const of = (kind: AuthorityKind) =>
+    stored.filter((one) => one.kind === kind).map((one) => one.publicKey);
   const userTlsCa = of('user_tls');
   const hostTlsCa = of('host_tls');
   const [userSsh, targetSsh, hostSsh] = [of('user_ssh'), of('target_ssh'), of('host_ssh')];
-  const lines = (blobs: readonly Buffer[]) => blobs.map((blob) => formatSshPublicKey(blob, clusterName));
+  const lines = (blobs: readonly Buffer[]) =>
+    blobs.map((blob) => formatSshPublicKey(blob, clusterName));
   const bundle: TrustBundle = {
     clusterName,
     userTlsCa: [...userTlsCa],

@@ -7,9 +7,9 @@ import { createId } from '@gatehouse/kit/ids';
 import { builtinRoles } from '@gatehouse/policy';
 
 import { authorityPlace } from '../authorities/authorities.js';
-import { authError } from '../errors.js';
-import { canonicalJson } from "../documents/canonical-json.js";
+import { canonicalJson } from '../documents/canonical-json.js';
 import { foldName } from '../documents/names.js';
+import { authError } from '../errors.js';
 import { noteActiveKey } from '../sealing/check-keys.js';
 import type { Keyring } from '../sealing/keyring.js';
 import { insertAuthority, insertCluster, readClusterName } from '../store/cluster.js';
@@ -31,7 +31,11 @@ const authorityKinds: readonly AuthorityKind[] = [
 const authorityDays = 3650;
 
 /** Makes what is missing. @throws CLUSTER_MISMATCH where the database is another cluster's */
-export async function bootstrapCluster(store: Store, keyring: Keyring, clusterName: string): Promise<void> {
+export async function bootstrapCluster(
+  store: Store,
+  keyring: Keyring,
+  clusterName: string,
+): Promise<void> {
   await store.change(async (scope) => {
     const stored = await readClusterName(scope.tx);
     if (stored !== undefined && stored !== clusterName) {
@@ -40,7 +44,8 @@ export async function bootstrapCluster(store: Store, keyring: Keyring, clusterNa
     await noteActiveKey(scope.tx, keyring, scope.now);
     if (stored === undefined) {
       await insertCluster(scope.tx, clusterName, scope.now);
-      for (const kind of authorityKinds) await createAuthority(scope, { kind, keyring, clusterName });
+      for (const kind of authorityKinds)
+        await createAuthority(scope, { kind, keyring, clusterName });
     }
     await putBuiltinRoles(scope);
   });
@@ -57,7 +62,12 @@ async function createAuthority(
   let publicKey = spki;
   if (kind.endsWith('_ssh')) publicKey = sshPublicKey(privateKeyPem);
   else if (kind !== 'app_jwt') {
-    publicKey = await createTlsAuthority({ commonName, privateKeyPem, nowMs: scope.now.getTime(), days: authorityDays });
+    publicKey = await createTlsAuthority({
+      commonName,
+      privateKeyPem,
+      nowMs: scope.now.getTime(),
+      days: authorityDays,
+    });
   }
   const privateKey = keyring.seal(authorityPlace({ id, kind }), Buffer.from(privateKeyPem));
   await insertAuthority(scope.tx, { id, kind, state: 'active', publicKey, privateKey }, scope.now);
@@ -72,9 +82,26 @@ async function putBuiltinRoles(scope: ChangeScope): Promise<void> {
     const stored = await findDocument(scope.tx, 'role', folded);
     if (stored?.origin === 'builtin' && isSameJson(stored.body, body)) continue;
     const revision = (stored?.revision ?? 0) + 1;
-    const write = { kind: 'role', name, folded, revision, body, origin: 'builtin' as const, now: scope.now };
+    const write = {
+      kind: 'role',
+      name,
+      folded,
+      revision,
+      body,
+      origin: 'builtin' as const,
+      now: scope.now,
+    };
     await putDocument(scope.tx, write);
-    scope.publish({ kind: 'role', name, body: { kind: 'role', version: 'v1', metadata: { name, ...metadata, revision }, spec: role.spec } });
+    scope.publish({
+      kind: 'role',
+      name,
+      body: {
+        kind: 'role',
+        version: 'v1',
+        metadata: { name, ...metadata, revision },
+        spec: role.spec,
+      },
+    });
   }
 }
 

@@ -59,7 +59,11 @@ const maxNames = 1_000;
 /** One certificate per name of the inventory; unknown names are left out. `port`: one more for the port's own names. */
 export async function issueHostCertificates(
   deps: Needs & Pick<Deps, 'store'>,
-  request: { readonly names: readonly string[]; readonly port: boolean; readonly publicKey: Buffer },
+  request: {
+    readonly names: readonly string[];
+    readonly port: boolean;
+    readonly publicKey: Buffer;
+  },
 ): Promise<NamedHostCertificate[]> {
   const { publicKey } = request;
   const names = request.names.slice(0, maxNames);
@@ -69,11 +73,19 @@ export async function issueHostCertificates(
   for (const asked of names) {
     const name = byName.get(foldName(asked));
     if (name === undefined) continue;
-    const issued = await issueHostCertificate(deps, { subject: name, principals: nodePrincipals(deps, name), publicKey });
+    const issued = await issueHostCertificate(deps, {
+      subject: name,
+      principals: nodePrincipals(deps, name),
+      publicKey,
+    });
     certificates.push({ name: asked, ...issued });
   }
   if (request.port) {
-    const issued = await issueHostCertificate(deps, { subject: deps.clusterName, principals: portPrincipals(deps), publicKey });
+    const issued = await issueHostCertificate(deps, {
+      subject: deps.clusterName,
+      principals: portPrincipals(deps),
+      publicKey,
+    });
     certificates.push({ name: '', ...issued });
   }
   return certificates;

@@ -39,7 +39,8 @@ function checkSpki(authorities: Authorities, spki: Buffer): void {
     throw refused('not a public key', thrown);
   }
   if (problem !== undefined) throw refused(problem);
-  if (authorities.isAuthorityKey(canonical)) throw authError('KEYS_SAME', { reason: 'certificate_as_ca' });
+  if (authorities.isAuthorityKey(canonical))
+    throw authError('KEYS_SAME', { reason: 'certificate_as_ca' });
 }
 
 function findKeyProblem(
@@ -47,8 +48,10 @@ function findKeyProblem(
   details: { namedCurve?: string; modulusLength?: number },
 ): string | undefined {
   if (type === 'ed25519') return undefined;
-  if (type === 'ec') return details.namedCurve === 'prime256v1' ? undefined : 'only the curve P-256';
-  if (type === 'rsa') return (details.modulusLength ?? 0) >= 2048 ? undefined : 'RSA needs 2048 bits';
+  if (type === 'ec')
+    return details.namedCurve === 'prime256v1' ? undefined : 'only the curve P-256';
+  if (type === 'rsa')
+    return (details.modulusLength ?? 0) >= 2048 ? undefined : 'RSA needs 2048 bits';
   return 'only Ed25519, P-256 and RSA';
 }
 

@@ -33,7 +33,10 @@ export async function issueServiceCertificate(
     publicKeySpki: checkTlsKey(authorities, request.publicKey),
     part: { cluster: clusterName, type: 'service', kind: request.kind, id: request.id },
     commonName: request.id,
-    dnsNames: [...internalNames(clusterName, request), ...request.names.filter((name) => isIP(name) === 0)],
+    dnsNames: [
+      ...internalNames(clusterName, request),
+      ...request.names.filter((name) => isIP(name) === 0),
+    ],
     ipAddresses: request.names.filter((name) => isIP(name) !== 0),
     notBeforeMs: floorToSecond(clock.now() - backdateMs),
     notAfterMs: validUntilMs,

@@ -1,5 +1,10 @@
 /** A person's two certificates, SSH and X.509: one payload, one beginning, one end (D3, CRT-03). */
-import { issueSshCertificate, issueTlsCertificate, type Identity, type Route } from '@gatehouse/identity';
+import {
+  issueSshCertificate,
+  issueTlsCertificate,
+  type Identity,
+  type Route,
+} from '@gatehouse/identity';
 
 import type { Deps } from '../deps.js';
 import type { StoredLogin } from '../store/logins.js';

@@ -5,7 +5,13 @@
 import { createHash } from 'node:crypto';
 
 import { issueSshCertificate, verifySshUserProof, type SshUserProof } from '@gatehouse/identity';
-import { findLock, principalsFor, decideAccess, type Lock, type PolicyTarget } from '@gatehouse/policy';
+import {
+  findLock,
+  principalsFor,
+  decideAccess,
+  type Lock,
+  type PolicyTarget,
+} from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
 import { labelsOf } from '../documents/render.js';
@@ -34,14 +40,21 @@ export interface TargetCertificate {
 }
 
 /** @throws the refusals of verifySshUserProof; PROOF_USED, PROOF_MISSING, LOCKED, LOGIN_ENDED, NO_LOGIN, KEY_REFUSED */
-export async function issueTargetCertificate(deps: Deps, request: TargetCertificateRequest): Promise<TargetCertificate> {
+export async function issueTargetCertificate(
+  deps: Deps,
+  request: TargetCertificateRequest,
+): Promise<TargetCertificate> {
   checkSshKey(deps.authorities, request.publicKey);
-  const proven = 'renewLoginId' in request.proof ? await findProven(deps, request) : await prove(deps, request);
+  const proven =
+    'renewLoginId' in request.proof ? await findProven(deps, request) : await prove(deps, request);
   const { person, endsAtMs } = proven;
   const locks = await loadLocks(deps, deps.store.database);
   const logins = await allowedLogins(deps, { person, locks, wanted: request.login });
-  if (logins.length === 0) throw authError('NO_LOGIN', { reason: 'no_role', details: { user: person.name } });
-  const validBeforeMs = floorToSecond(Math.min(endsAtMs, deps.clock.now() + deps.config.ttl.target_certificate));
+  if (logins.length === 0)
+    throw authError('NO_LOGIN', { reason: 'no_role', details: { user: person.name } });
+  const validBeforeMs = floorToSecond(
+    Math.min(endsAtMs, deps.clock.now() + deps.config.ttl.target_certificate),
+  );
   const certificate = await issueSshCertificate({
     type: 'user',
     publicKey: request.publicKey,
@@ -60,7 +73,12 @@ export async function issueTargetCertificate(deps: Deps, request: TargetCertific
       proxy: request.replicaId,
       renewed: 'renewLoginId' in request.proof,
     };
-    scope.audit(deps.event({ type: 'certificate.issued', actor: person.actor, outcome: 'success', data }, scope.now));
+    scope.audit(
+      deps.event(
+        { type: 'certificate.issued', actor: person.actor, outcome: 'success', data },
+        scope.now,
+      ),
+    );
   });
   return { certificate, validUntil: new Date(validBeforeMs), logins };
 }
@@ -79,13 +97,23 @@ async function prove(deps: Deps, request: TargetCertificateRequest): Promise<Pro
     nowMs: deps.clock.now(),
     ...(clientAddress === '' ? {} : { clientAddress }),
   });
-  const person = await resolvePerson(deps, verified.identity, clientAddress === '' ? undefined : clientAddress);
+  const person = await resolvePerson(
+    deps,
+    verified.identity,
+    clientAddress === '' ? undefined : clientAddress,
+  );
   const expiresAt = new Date(verified.validBeforeMs);
   const sessionHash = createHash('sha256').update(verified.sshSessionId).digest();
   if (!(await takeSessionId(deps.store.database, sessionHash, expiresAt))) {
     throw authError('PROOF_USED', { reason: 'replayed' });
   }
-  const entry = { loginId: person.login.id, replicaId, keyHash: hashKey(request.publicKey), user: person.name, expiresAt };
+  const entry = {
+    loginId: person.login.id,
+    replicaId,
+    keyHash: hashKey(request.publicKey),
+    user: person.name,
+    expiresAt,
+  };
   await noteProxyLogin(deps.store.database, entry);
   return { person, endsAtMs: verified.validBeforeMs };
 }
@@ -94,7 +122,8 @@ async function findProven(deps: Deps, request: TargetCertificateRequest): Promis
   const loginId = 'renewLoginId' in request.proof ? request.proof.renewLoginId : '';
   const key = { loginId, replicaId: request.replicaId, keyHash: hashKey(request.publicKey) };
   const known = await findProxyLogin(deps.store.database, key);
-  if (known === undefined || known.expiresAtMs <= deps.clock.now()) throw authError('PROOF_MISSING');
+  if (known === undefined || known.expiresAtMs <= deps.clock.now())
+    throw authError('PROOF_MISSING');
   const person = await resolveLogin(deps, { loginId, user: known.user });
   return { person, endsAtMs: known.expiresAtMs };
 }
@@ -104,7 +133,14 @@ async function resolveLogin(deps: Deps, known: { loginId: string; user: string }
   const login = await findLogin(deps.store.database, known.loginId);
   if (login === undefined) throw authError('LOGIN_ENDED', { reason: 'logged_out' });
   const requests = login.requests.length === 0 ? {} : { requests: login.requests };
-  return resolvePerson(deps, { v: 1, user: known.user, roles: login.roles, traits: login.traits, loginId: login.id, ...requests });
+  return resolvePerson(deps, {
+    v: 1,
+    user: known.user,
+    roles: login.roles,
+    traits: login.traits,
+    loginId: login.id,
+    ...requests,
+  });
 }
 
 function hashKey(blob: Buffer): Buffer {
@@ -121,15 +157,22 @@ async function allowedLogins(
 ): Promise<string[]> {
   const { person, locks, wanted } = options;
   const nodes = await listDocuments(deps.store.database, { kinds: ['node'] });
-  const targets = nodes.map((node): PolicyTarget => ({ kind: 'node', name: node.name, labels: labelsOf(node) }));
+  const targets = nodes.map((node): PolicyTarget => ({
+    kind: 'node',
+    name: node.name,
+    labels: labelsOf(node),
+  }));
   const { roles, traits } = person;
   const nowMs = deps.clock.now();
   const logins = new Set<string>();
   const isWanted = (target: PolicyTarget) =>
-    decideAccess({ user: person.name, roles, traits, target, principal: wanted, locks: [], nowMs }).allowed;
+    decideAccess({ user: person.name, roles, traits, target, principal: wanted, locks: [], nowMs })
+      .allowed;
   if (wanted !== '' && targets.some(isWanted)) logins.add(wanted);
   for (const target of targets) {
     for (const login of principalsFor({ roles, traits, target })) logins.add(login);
   }
-  return [...logins].filter((login) => findLock(locks, { login }, nowMs) === undefined).slice(0, maxLogins);
+  return [...logins]
+    .filter((login) => findLock(locks, { login }, nowMs) === undefined)
+    .slice(0, maxLogins);
 }

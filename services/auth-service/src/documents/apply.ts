@@ -38,7 +38,8 @@ export async function applyDocuments(
   try {
     await deps.store.change(async (scope) => {
       results = [];
-      for (const document of request.documents) results.push(await applyOne(deps, scope, { person, document }));
+      for (const document of request.documents)
+        results.push(await applyOne(deps, scope, { person, document }));
       if (request.dryRun) throw new DryRunDone();
     });
   } catch (thrown) {
@@ -92,14 +93,25 @@ function checkIdentity(document: ParsedDocument, stored: StoredDocument | undefi
 }
 
 function isSame(stored: StoredDocument, prepared: PreparedChange): boolean {
-  return canonicalJson(stored.body) === canonicalJson(prepared.body) && stored.ownerGroup === prepared.ownerGroup;
+  return (
+    canonicalJson(stored.body) === canonicalJson(prepared.body) &&
+    stored.ownerGroup === prepared.ownerGroup
+  );
 }
 
-function changeEvent(person: Person, written: StoredDocument, stored: StoredDocument | undefined): EventDraft {
+function changeEvent(
+  person: Person,
+  written: StoredDocument,
+  stored: StoredDocument | undefined,
+): EventDraft {
   const { kind, name, revision } = written;
   const base = { actor: person.actor, target: { kind, name }, outcome: 'success' as const };
   if (kind === 'lock' && stored === undefined) {
     return { ...base, type: 'lock.created', data: { name, spec: written.body['spec'] } };
   }
-  return { ...base, type: stored === undefined ? 'resource.created' : 'resource.updated', data: { kind, name, revision } };
+  return {
+    ...base,
+    type: stored === undefined ? 'resource.created' : 'resource.updated',
+    data: { kind, name, revision },
+  };
 }

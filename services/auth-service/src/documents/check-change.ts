@@ -6,8 +6,8 @@ import { authError } from '../errors.js';
 import { findAgent, findAgentByName, listGroupAgents, type StoredAgent } from '../store/agents.js';
 import { findDocuments, listDocuments, type StoredDocument } from '../store/documents.js';
 import type { ChangeScope, Db } from '../store/store.js';
-import { findTargetName, putTargetName } from '../store/target-names.js';
 import type { DocumentOrigin, JsonObject } from '../store/tables.js';
+import { findTargetName, putTargetName } from '../store/target-names.js';
 import type { Person } from '../users/person.js';
 import { canonicalJson } from './canonical-json.js';
 import { isTargetKind } from './kinds.js';
@@ -29,7 +29,11 @@ interface Change {
 }
 
 /** @throws what stands against the change */
-export async function prepareChange(deps: Deps, scope: ChangeScope, change: Change): Promise<PreparedChange> {
+export async function prepareChange(
+  deps: Deps,
+  scope: ChangeScope,
+  change: Change,
+): Promise<PreparedChange> {
   const { document, stored } = change;
   if (document.kind === 'user') return prepareUser(scope, change);
   if (document.kind === 'lock') return prepareLock(scope, change);
@@ -38,11 +42,18 @@ export async function prepareChange(deps: Deps, scope: ChangeScope, change: Chan
   return prepareDynamicTarget(deps, scope, document);
 }
 
-async function prepareUser(scope: ChangeScope, { document, stored }: Change): Promise<PreparedChange> {
+async function prepareUser(
+  scope: ChangeScope,
+  { document, stored }: Change,
+): Promise<PreparedChange> {
   const spec = userSpecOf({ ...emptyDocument, body: document.body });
   const wanted = [...new Set(spec.roles)];
   await requireRoles(scope.tx, wanted);
-  if (stored !== undefined && userSpecOf(stored).roles.includes('admin') && !wanted.includes('admin')) {
+  if (
+    stored !== undefined &&
+    userSpecOf(stored).roles.includes('admin') &&
+    !wanted.includes('admin')
+  ) {
     await refuseLastAdministrator(scope.tx, stored.name);
   }
   // A person who is made anew must not be reached by certificates of one who had the name before.
@@ -50,27 +61,47 @@ async function prepareUser(scope: ChangeScope, { document, stored }: Change): Pr
   return { body: { ...document.body, spec: { roles: wanted, traits: spec.traits }, state } };
 }
 
-const emptyDocument = { kind: 'user', name: '', folded: '', revision: 0, origin: 'administrator', ownerGroup: undefined } as const;
+const emptyDocument = {
+  kind: 'user',
+  name: '',
+  folded: '',
+  revision: 0,
+  origin: 'administrator',
+  ownerGroup: undefined,
+} as const;
 
 /** @throws DOCUMENT_INVALID where a role does not exist */
 export async function requireRoles(db: Db, names: readonly string[]): Promise<void> {
   const found = await findDocuments(db, 'role', names.map(foldName));
   const missing = names.find((name) => !found.some((role) => role.name === name));
   if (missing !== undefined) {
-    throw authError('DOCUMENT_INVALID', { details: { problems: `spec.roles: no role "${missing}"` } });
+    throw authError('DOCUMENT_INVALID', {
+      details: { problems: `spec.roles: no role "${missing}"` },
+    });
   }
 }
 
 /** @throws LAST_ADMINISTRATOR where nobody but `name` has the role */
 export async function refuseLastAdministrator(db: Db, name: string): Promise<void> {
   const users = await listDocuments(db, { kinds: ['user'] });
-  const others = users.filter((user) => user.name !== name && userSpecOf(user).roles.includes('admin'));
+  const others = users.filter(
+    (user) => user.name !== name && userSpecOf(user).roles.includes('admin'),
+  );
   if (others.length === 0) throw authError('LAST_ADMINISTRATOR');
 }
 
-async function prepareLock(scope: ChangeScope, { document, stored }: Change): Promise<PreparedChange> {
-  const lock = parseLock({ kind: 'lock', version: 'v1', metadata: { name: document.name }, spec: document.body['spec'] });
-  if (lock.expiresAtMs !== undefined && lock.expiresAtMs <= scope.now.getTime()) throw authError('LOCK_PAST');
+async function prepareLock(
+  scope: ChangeScope,
+  { document, stored }: Change,
+): Promise<PreparedChange> {
+  const lock = parseLock({
+    kind: 'lock',
+    version: 'v1',
+    metadata: { name: document.name },
+    spec: document.body['spec'],
+  });
+  if (lock.expiresAtMs !== undefined && lock.expiresAtMs <= scope.now.getTime())
+    throw authError('LOCK_PAST');
   const createdAt = objectOf(stored?.body['spec'])['created_at'] ?? scope.now.toISOString();
   const spec = objectOf(document.body['spec']);
   const target = await resolveLockTarget(scope.tx, objectOf(spec['target']));
@@ -92,7 +123,11 @@ function prepareAgentTarget(document: ParsedDocument, stored: StoredDocument): P
     throw authError('MANAGED_BY_AGENT', { details: { kind, name, why } });
   }
   const body = { ...document.body, agent: stored.body['agent'] };
-  return { body, origin: 'agent', ...(stored.ownerGroup === undefined ? {} : { ownerGroup: stored.ownerGroup }) };
+  return {
+    body,
+    origin: 'agent',
+    ...(stored.ownerGroup === undefined ? {} : { ownerGroup: stored.ownerGroup }),
+  };
 }
 
 function withoutTrust(body: JsonObject): JsonObject {
@@ -112,7 +147,9 @@ async function prepareDynamicTarget(
   const agents = await findOwners(scope.tx, wanted);
   const [owner] = agents;
   if (owner === undefined) throw authError('AGENT_UNKNOWN', { details: { agent: wanted } });
-  const isAllowed = agents.some((agent) => agent.dynamic.length > 0 && matchesGlobs(agent.dynamic, name));
+  const isAllowed = agents.some(
+    (agent) => agent.dynamic.length > 0 && matchesGlobs(agent.dynamic, name),
+  );
   if (!isAllowed || !matchesGlobs(owner.names, name)) {
     throw authError('TARGET_NOT_ALLOWED', { details: { agent: wanted, kind, name } });
   }
@@ -121,7 +158,11 @@ async function prepareDynamicTarget(
     throw authError('DOCUMENT_EXISTS', { details: { kind, name } });
   }
   await putTargetName(scope.tx, { kind, folded }, owner.group);
-  const body = { ...document.body, metadata: withForcedLabels(document.body, owner), agent: owner.group };
+  const body = {
+    ...document.body,
+    metadata: withForcedLabels(document.body, owner),
+    agent: owner.group,
+  };
   return { body, ownerGroup: owner.group };
 }
 

@@ -17,10 +17,15 @@ export interface LockRequest {
 }
 
 /** @throws NOT_ALLOWED, POLICY_INVALID, LOCK_PAST */
-export async function createLock(deps: Deps, person: Person, request: LockRequest): Promise<JsonObject> {
+export async function createLock(
+  deps: Deps,
+  person: Person,
+  request: LockRequest,
+): Promise<JsonObject> {
   const nowMs = deps.clock.now();
   const { ttlMs, message } = request;
-  const expiresAt = request.expiresAt ?? (ttlMs === undefined ? undefined : new Date(nowMs + ttlMs));
+  const expiresAt =
+    request.expiresAt ?? (ttlMs === undefined ? undefined : new Date(nowMs + ttlMs));
   if (expiresAt !== undefined && !(expiresAt.getTime() > nowMs)) throw authError('LOCK_PAST');
   const named = Object.entries(request.target).filter(([, value]) => value !== '');
   const document = {

@@ -1,7 +1,7 @@
+import { parseLock, parseRole, type AdministrationKind } from '@gatehouse/policy';
 /** Kinds of documents: what their specs are. Adding one is a row here. */
 import type { TargetType } from '@gatehouse/protocol-api';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
-import { parseLock, parseRole, type AdministrationKind } from '@gatehouse/policy';
 import { z } from 'zod';
 
 import { authError } from '../errors.js';
@@ -11,7 +11,15 @@ export const targetKinds = ['node', 'kube_cluster', 'database', 'app', 'desktop'
 export type TargetDocumentKind = (typeof targetKinds)[number];
 
 /** Kinds that `gate get`, `apply` and `delete` know. `agent` and `token` are made elsewhere: read and delete only. */
-export const knownKinds = ['user', 'role', 'lock', 'cluster_auth_preference', ...targetKinds, 'token', 'agent'] as const;
+export const knownKinds = [
+  'user',
+  'role',
+  'lock',
+  'cluster_auth_preference',
+  ...targetKinds,
+  'token',
+  'agent',
+] as const;
 export type KnownKind = (typeof knownKinds)[number] & AdministrationKind;
 
 export function isTargetKind(kind: string): kind is TargetDocumentKind {
@@ -22,14 +30,22 @@ export function isTargetKind(kind: string): kind is TargetDocumentKind {
 export function requireKind(kind: string): KnownKind {
   const found = knownKinds.find((known) => known === kind);
   if (found !== undefined) return found;
-  throw authError('KIND_UNKNOWN', { details: { kind: kind.slice(0, 64), known: knownKinds.join(', ') } });
+  throw authError('KIND_UNKNOWN', {
+    details: { kind: kind.slice(0, 64), known: knownKinds.join(', ') },
+  });
 }
 
 const labelKey = /^[\p{L}\p{N}][\p{L}\p{N}._/-]{0,62}$/u;
 
 /** Labels of a target: up to 64, values up to 256 characters without control characters. */
 export const labelsSchema = z
-  .record(z.string().regex(labelKey, 'not a label name'), z.string().max(256).regex(/^[^\p{Cc}]*$/u, 'holds control characters'))
+  .record(
+    z.string().regex(labelKey, 'not a label name'),
+    z
+      .string()
+      .max(256)
+      .regex(/^[^\p{Cc}]*$/u, 'holds control characters'),
+  )
   .refine((labels) => Object.keys(labels).length <= 64, 'more than 64 labels')
   .refine((labels) => !Object.hasOwn(labels, 'name'), '"name" is implicit and can\'t be set');
 
@@ -40,7 +56,13 @@ export const userSpecSchema = z.strictObject({
   traits: z
     .record(
       z.string().regex(/^[A-Za-z_][\w-]{0,62}$/, 'not a trait name'),
-      z.union([z.string().max(256).transform((value) => [value]), traitValues]),
+      z.union([
+        z
+          .string()
+          .max(256)
+          .transform((value) => [value]),
+        traitValues,
+      ]),
     )
     .default({}),
 });
@@ -60,14 +82,20 @@ export interface TargetSpec {
  * @param given `protocol` where the document says it beside its spec
  * @throws DOCUMENT_INVALID
  */
-export function parseTargetSpec(kind: TargetDocumentKind, spec: JsonObject, given: string | undefined): TargetSpec {
+export function parseTargetSpec(
+  kind: TargetDocumentKind,
+  spec: JsonObject,
+  given: string | undefined,
+): TargetSpec {
   const candidates = Object.values(targetTypes).filter((type) => type.kind === kind);
   const inside = spec['protocol'];
-  const name = given ?? (typeof inside === 'string' ? inside : undefined) ?? soleProtocol(candidates);
+  const name =
+    given ?? (typeof inside === 'string' ? inside : undefined) ?? soleProtocol(candidates);
   const type = candidates.find((one) => one.protocol === name);
   if (type === undefined) {
     const known = candidates.map((one) => one.protocol).join(', ');
-    const problem = known === '' ? `kind: no protocol serves "${kind}"` : `spec.protocol: one of ${known}`;
+    const problem =
+      known === '' ? `kind: no protocol serves "${kind}"` : `spec.protocol: one of ${known}`;
     throw authError('DOCUMENT_INVALID', { details: { problems: problem } });
   }
   return { protocol: type.protocol, spec: parseSpec(type.spec, spec) };
@@ -91,7 +119,9 @@ export function invalidDocument(error: z.ZodError, prefix = ''): Error {
     const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
     return keys
       .map((key) => {
-        const path = [prefix, ...issue.path.map(String), key].filter((part) => part !== undefined && part !== '');
+        const path = [prefix, ...issue.path.map(String), key].filter(
+          (part) => part !== undefined && part !== '',
+        );
         return `${path.join('.')}: ${key === undefined ? issue.message : 'unknown field'}`;
       })
       .join('; ');
@@ -100,7 +130,10 @@ export function invalidDocument(error: z.ZodError, prefix = ''): Error {
 }
 
 /** Specs of kinds that are no targets; roles and locks are the policy's. */
-export function parsePlainSpec(kind: KnownKind, document: { name: string; metadata: JsonObject; spec: unknown }): JsonObject {
+export function parsePlainSpec(
+  kind: KnownKind,
+  document: { name: string; metadata: JsonObject; spec: unknown },
+): JsonObject {
   const { name, metadata, spec } = document;
   const whole = { kind, version: 'v1', metadata: { name, ...metadata }, spec };
   switch (kind) {
@@ -121,7 +154,9 @@ export function parsePlainSpec(kind: KnownKind, document: { name: string; metada
     case 'desktop':
     case 'token':
     case 'agent':
-      throw authError('KIND_UNKNOWN', { details: { kind, known: 'user, role, lock, cluster_auth_preference' } });
+      throw authError('KIND_UNKNOWN', {
+        details: { kind, known: 'user, role, lock, cluster_auth_preference' },
+      });
   }
 }
 

@@ -11,7 +11,8 @@ export async function resolveLockTarget(db: Db, target: JsonObject): Promise<Jso
   const { user, role, agent } = target;
   if (typeof user === 'string') return { user: await spellingOf(db, ['user'], user) };
   if (typeof role === 'string') return { role: await spellingOf(db, ['role'], role) };
-  if (typeof target['target'] === 'string') return { target: await spellingOf(db, targetKinds, target['target']) };
+  if (typeof target['target'] === 'string')
+    return { target: await spellingOf(db, targetKinds, target['target']) };
   if (typeof agent !== 'string') return target;
   const found = await findAgentByName(db, foldName(agent));
   return { agent: found?.id ?? agent };

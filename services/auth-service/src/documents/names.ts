@@ -10,13 +10,17 @@ export function foldName(name: string): string {
 }
 
 /** Why a name can't be used, or undefined. */
-export function findNameProblem(name: string, kind: 'user' | 'other' = 'other'): string | undefined {
+export function findNameProblem(
+  name: string,
+  kind: 'user' | 'other' = 'other',
+): string | undefined {
   if (name !== name.normalize('NFC')) return 'must be in composed form (Unicode NFC)';
   if (!(kind === 'user' ? userPattern : namePattern).test(name)) {
     const more = kind === 'user' ? '. _ - + @' : '. _ -';
     return `has 1 to 63 letters, digits and ${more}, and begins with a letter or digit`;
   }
-  if (name.includes('..') || name.endsWith('.')) return 'has no two dots in a row and none at its end';
+  if (name.includes('..') || name.endsWith('.'))
+    return 'has no two dots in a row and none at its end';
   return undefined;
 }
 

@@ -13,20 +13,29 @@ export interface PageScope {
 
 const maxTokenChars = 2048;
 
-export function encodePageToken(keyring: Keyring, scope: PageScope, position: readonly string[]): string {
+export function encodePageToken(
+  keyring: Keyring,
+  scope: PageScope,
+  position: readonly string[],
+): string {
   const text = JSON.stringify(position);
   const mac = keyring.mac('page', macInput(scope, text)).subarray(0, 16);
   return `${mac.toString('base64url')}.${Buffer.from(text).toString('base64url')}`;
 }
 
 /** Undefined for an empty token: the start. @throws PAGE_TOKEN */
-export function decodePageToken(keyring: Keyring, scope: PageScope, token: string): string[] | undefined {
+export function decodePageToken(
+  keyring: Keyring,
+  scope: PageScope,
+  token: string,
+): string[] | undefined {
   if (token === '') return undefined;
   const [mac = '', body = ''] = token.length > maxTokenChars ? [] : token.split('.', 2);
   const text = Buffer.from(body, 'base64url').toString();
   const given = Buffer.from(mac, 'base64url');
   const expected = keyring.mac('page', macInput(scope, text)).subarray(0, 16);
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw authError('PAGE_TOKEN');
+  if (given.length !== expected.length || !timingSafeEqual(given, expected))
+    throw authError('PAGE_TOKEN');
   const position: unknown = JSON.parse(text);
   return Array.isArray(position) ? position.map(String) : [];
 }

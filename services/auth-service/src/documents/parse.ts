@@ -37,7 +37,15 @@ const envelopeSchema = z.strictObject({
     name: z.string(),
     labels: z.record(z.string(), z.string()).optional(),
     description: z.string().max(1024).optional(),
-    revision: z.union([z.int(), z.string().regex(/^\d{1,15}$/).transform(Number)]).optional(),
+    revision: z
+      .union([
+        z.int(),
+        z
+          .string()
+          .regex(/^\d{1,15}$/)
+          .transform(Number),
+      ])
+      .optional(),
     created_at: z.string().max(64).optional(),
     updated_at: z.string().max(64).optional(),
   }),
@@ -56,7 +64,9 @@ export function parseDocument(json: string): ParsedDocument {
   const { data } = parsed;
   const kind = requireKind(data.kind);
   if (kind === 'token' || kind === 'agent') {
-    throw invalid(`kind: ${kind === 'token' ? 'tokens are made by gate tokens add' : 'agents join by themselves'}`);
+    throw invalid(
+      `kind: ${kind === 'token' ? 'tokens are made by gate tokens add' : 'agents join by themselves'}`,
+    );
   }
   const name = kind === 'cluster_auth_preference' ? preferenceName : data.metadata.name;
   const problem = findNameProblem(name, kind === 'user' ? 'user' : 'other');
@@ -74,7 +84,11 @@ export function parseDocument(json: string): ParsedDocument {
   const { agent, ...rest } = data.spec;
   const target = parseTargetSpec(kind, rest, data.protocol);
   const named = typeof agent === 'string' ? agent : data.agent;
-  return { ...identity, body: { metadata, protocol: target.protocol, spec: target.spec }, agent: named };
+  return {
+    ...identity,
+    body: { metadata, protocol: target.protocol, spec: target.spec },
+    agent: named,
+  };
 }
 
 function parseLabels(labels: Readonly<Record<string, string>> | undefined): JsonObject | undefined {
@@ -100,7 +114,8 @@ function parseJson(json: string): unknown {
 function checkTexts(value: unknown, path: readonly string[]): void {
   if (path.length > maxDepth) throw invalid(`${path.slice(0, 3).join('.')}…: nested too deep`);
   if (typeof value === 'string') {
-    if (value.includes('\0') || !value.isWellFormed()) throw invalid(`${path.join('.')}: holds NUL or broken text`);
+    if (value.includes('\0') || !value.isWellFormed())
+      throw invalid(`${path.join('.')}: holds NUL or broken text`);
     return;
   }
   if (typeof value !== 'object' || value === null) return;

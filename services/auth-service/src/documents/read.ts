@@ -6,30 +6,38 @@ import { findAgent, findAgentByName, listAgents, type StoredAgent } from '../sto
 import { findDocument, listDocuments } from '../store/documents.js';
 import { listJoinTokens, type StoredJoinToken } from '../store/join-tokens.js';
 import type { JsonObject } from '../store/tables.js';
-import { readSecondFactorRule, preferenceName } from '../users/preference.js';
 import { requireRule, type Person } from '../users/person.js';
+import { readSecondFactorRule, preferenceName } from '../users/preference.js';
 import { requireKind } from './kinds.js';
 import { foldName } from './names.js';
 import { decodePageToken, encodePageToken } from './page-token.js';
 import { renderDocument } from './render.js';
 
 /** @throws KIND_UNKNOWN, NOT_ALLOWED, DOCUMENT_MISSING */
-export async function getDocument(deps: Deps, person: Person, wanted: { kind: string; name: string }): Promise<JsonObject> {
+export async function getDocument(
+  deps: Deps,
+  person: Person,
+  wanted: { kind: string; name: string },
+): Promise<JsonObject> {
   const kind = requireKind(wanted.kind);
   // Oneself is no secret.
   if (!(kind === 'user' && wanted.name === person.name)) requireRule(person, kind, 'read');
   const db = deps.store.database;
   if (kind === 'agent') {
-    const agent = (await findAgentByName(db, foldName(wanted.name))) ?? (await findAgent(db, wanted.name));
+    const agent =
+      (await findAgentByName(db, foldName(wanted.name))) ?? (await findAgent(db, wanted.name));
     if (agent !== undefined) return renderAgent(agent);
   } else if (kind === 'token') {
-    const token = (await listJoinTokens(db, new Date(deps.clock.now()))).find((one) => one.id === wanted.name);
+    const token = (await listJoinTokens(db, new Date(deps.clock.now()))).find(
+      (one) => one.id === wanted.name,
+    );
     if (token !== undefined) return renderToken(token);
   } else {
     const name = kind === 'cluster_auth_preference' ? preferenceName : wanted.name;
     const document = await findDocument(db, kind, foldName(name));
     if (document !== undefined) return renderDocument(document);
-    if (kind === 'cluster_auth_preference') return defaultPreference(await readSecondFactorRule(db));
+    if (kind === 'cluster_auth_preference')
+      return defaultPreference(await readSecondFactorRule(db));
   }
   throw authError('DOCUMENT_MISSING', { details: { kind, name: wanted.name.slice(0, 256) } });
 }
@@ -51,7 +59,8 @@ export async function listDocumentPage(
   const kind = requireKind(request.kind);
   requireRule(person, kind, 'read');
   const db = deps.store.database;
-  if (kind === 'agent') return { documents: (await listAgents(db)).map(renderAgent), nextPageToken: '' };
+  if (kind === 'agent')
+    return { documents: (await listAgents(db)).map(renderAgent), nextPageToken: '' };
   if (kind === 'token') {
     const tokens = await listJoinTokens(db, new Date(deps.clock.now()));
     return { documents: tokens.map(renderToken), nextPageToken: '' };
@@ -63,7 +72,10 @@ export async function listDocumentPage(
   const found = await listDocuments(db, { kinds: [kind], ...cursor, limit: limit + 1 });
   const page = found.slice(0, limit);
   const last = page.at(-1);
-  const nextPageToken = found.length > limit && last !== undefined ? encodePageToken(deps.keyring, scope, [last.folded]) : '';
+  const nextPageToken =
+    found.length > limit && last !== undefined
+      ? encodePageToken(deps.keyring, scope, [last.folded])
+      : '';
   if (page.length === 0 && kind === 'cluster_auth_preference') {
     return { documents: [defaultPreference(await readSecondFactorRule(db))], nextPageToken };
   }
@@ -72,12 +84,18 @@ export async function listDocumentPage(
 
 function defaultPreference(rule: string): JsonObject {
   const metadata = { name: preferenceName, revision: 0 };
-  return { kind: 'cluster_auth_preference', version: 'v1', metadata, spec: { second_factor: rule } };
+  return {
+    kind: 'cluster_auth_preference',
+    version: 'v1',
+    metadata,
+    spec: { second_factor: rule },
+  };
 }
 
 function renderAgent(agent: StoredAgent): JsonObject {
   const { id, name, group, labels, names, dynamic, version, lastSeenAtMs } = agent;
-  const lastSeen = lastSeenAtMs === undefined ? {} : { last_seen_at: new Date(lastSeenAtMs).toISOString() };
+  const lastSeen =
+    lastSeenAtMs === undefined ? {} : { last_seen_at: new Date(lastSeenAtMs).toISOString() };
   return {
     kind: 'agent',
     version: 'v1',

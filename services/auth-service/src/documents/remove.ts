@@ -33,7 +33,8 @@ export interface Removal {
 export async function deleteDocument(deps: Deps, person: Person, removal: Removal): Promise<void> {
   const kind = requireKind(removal.kind);
   requireRule(person, kind, 'delete');
-  const missing = () => authError('DOCUMENT_MISSING', { details: { kind, name: removal.name.slice(0, 256) } });
+  const missing = () =>
+    authError('DOCUMENT_MISSING', { details: { kind, name: removal.name.slice(0, 256) } });
   await deps.store.change(async (scope) => {
     if (kind === 'token') {
       if (!(await removeJoinToken(scope.tx, removal.name))) throw missing();
@@ -46,7 +47,8 @@ export async function deleteDocument(deps: Deps, person: Person, removal: Remova
     }
     const stored = await findDocument(scope.tx, kind, foldName(removal.name));
     if (stored === undefined) throw missing();
-    if (stored.origin === 'builtin') throw authError('BUILTIN', { details: { kind, name: stored.name } });
+    if (stored.origin === 'builtin')
+      throw authError('BUILTIN', { details: { kind, name: stored.name } });
     await deleteStored(deps, scope, { person, stored });
   });
 }
@@ -66,8 +68,15 @@ async function deleteStored(
 }
 
 function deletedEvent(person: Person, { kind, name }: Removal): EventDraft {
-  const base = { actor: person.actor, target: { kind, name }, outcome: 'success' as const, data: { kind, name } };
-  return kind === 'lock' ? { ...base, type: 'lock.deleted', reason: 'deleted' } : { ...base, type: 'resource.deleted' };
+  const base = {
+    actor: person.actor,
+    target: { kind, name },
+    outcome: 'success' as const,
+    data: { kind, name },
+  };
+  return kind === 'lock'
+    ? { ...base, type: 'lock.deleted', reason: 'deleted' }
+    : { ...base, type: 'resource.deleted' };
 }
 
 async function deleteUserParts(scope: ChangeScope, user: StoredDocument): Promise<void> {
@@ -93,12 +102,25 @@ async function takeRoleAway(
   for (const user of await listDocuments(scope.tx, { kinds: ['user'] })) {
     const spec = userSpecOf(user);
     if (!spec.roles.includes(role)) continue;
-    const body = { ...user.body, spec: { ...spec, roles: spec.roles.filter((name) => name !== role) } };
-    const written = await putDocument(scope.tx, { ...user, body, revision: user.revision + 1, now: scope.now });
+    const body = {
+      ...user.body,
+      spec: { ...spec, roles: spec.roles.filter((name) => name !== role) },
+    };
+    const written = await putDocument(scope.tx, {
+      ...user,
+      body,
+      revision: user.revision + 1,
+      now: scope.now,
+    });
     scope.publish({ kind: 'user', name: user.name, body: renderDocument(written) });
     const data = { kind: 'user', name: user.name, revision: written.revision };
     const target = { kind: 'user', name: user.name };
-    scope.audit(deps.event({ type: 'resource.updated', actor: person.actor, target, outcome: 'success', data }, scope.now));
+    scope.audit(
+      deps.event(
+        { type: 'resource.updated', actor: person.actor, target, outcome: 'success', data },
+        scope.now,
+      ),
+    );
   }
 }
 
@@ -108,7 +130,8 @@ async function deleteAgent(
   scope: ChangeScope,
   { person, name }: { person: Person; name: string },
 ): Promise<boolean> {
-  const agent = (await findAgentByName(scope.tx, foldName(name))) ?? (await findAgent(scope.tx, name));
+  const agent =
+    (await findAgentByName(scope.tx, foldName(name))) ?? (await findAgent(scope.tx, name));
   if (agent === undefined) return false;
   await removeAgent(scope.tx, agent.id);
   scope.publish({ kind: 'agent', name: agent.id });

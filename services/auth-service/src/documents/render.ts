@@ -27,7 +27,9 @@ function objectOf(value: unknown): JsonObject {
 
 function stringMap(value: unknown): Record<string, string> {
   const entries = Object.entries(objectOf(value));
-  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
 }
 
 /** A user's document, decoded. */

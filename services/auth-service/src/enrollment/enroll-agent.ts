@@ -3,14 +3,23 @@ import { createHash } from 'node:crypto';
 
 import { createId, type Id } from '@gatehouse/kit/ids';
 
-import { issueAgentCertificate, type IssuedCertificate } from '../certificates/part-certificates.js';
 import { checkTlsKey } from '../certificates/keys.js';
+import {
+  issueAgentCertificate,
+  type IssuedCertificate,
+} from '../certificates/part-certificates.js';
 import type { Deps } from '../deps.js';
 import { findNameProblem, foldName } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { unknownActor } from '../events.js';
 import { holdNamesMs } from '../inventory/register.js';
-import { findAgentByName, insertAgent, listGroupAgents, removeAgent, setAgentGeneration } from '../store/agents.js';
+import {
+  findAgentByName,
+  insertAgent,
+  listGroupAgents,
+  removeAgent,
+  setAgentGeneration,
+} from '../store/agents.js';
 import { findJoinToken, takeJoinToken, type StoredJoinToken } from '../store/join-tokens.js';
 import type { ChangeScope } from '../store/store.js';
 import { countLoginFailure, refuseSlowedAddress } from '../users/lockout.js';
@@ -40,12 +49,15 @@ export async function enrollAgent(deps: Deps, request: AgentEnrollment): Promise
   await refuseSlowedAddress(deps, request.clientAddress);
   const token = await requireToken(deps, request);
   const problem = findNameProblem(request.name);
-  if (problem !== undefined) throw authError('ENROLLMENT_INVALID', { details: { why: `name: ${problem}` } });
+  if (problem !== undefined)
+    throw authError('ENROLLMENT_INVALID', { details: { why: `name: ${problem}` } });
   checkTlsKey(deps.authorities, request.publicKey);
   const id = createId('agt', deps.clock.now());
   const issued = await issueAgentCertificate(deps, { id, publicKey: request.publicKey });
   try {
-    return await deps.store.change(async (scope) => admit(deps, scope, { request, token, id, issued }));
+    return await deps.store.change(async (scope) =>
+      admit(deps, scope, { request, token, id, issued }),
+    );
   } catch (thrown) {
     if (thrown instanceof Error && 'code' in thrown && isJoinRefusal(thrown.code)) {
       await refuse(deps, request, 'reason' in thrown ? String(thrown.reason) : 'refused');
@@ -60,7 +72,9 @@ function isJoinRefusal(code: unknown): boolean {
 
 async function requireToken(deps: Deps, request: AgentEnrollment): Promise<StoredJoinToken> {
   const { token } = request;
-  const found = isTokenShape('join', token) ? await findJoinToken(deps.store.database, hashToken(token)) : undefined;
+  const found = isTokenShape('join', token)
+    ? await findJoinToken(deps.store.database, hashToken(token))
+    : undefined;
   const fault = findFault(deps, token, found);
   if (found !== undefined && fault === undefined) return found;
   await countLoginFailure(deps, undefined, request.clientAddress);
@@ -68,7 +82,11 @@ async function requireToken(deps: Deps, request: AgentEnrollment): Promise<Store
   throw authError('JOIN_TOKEN_INVALID', { reason: fault ?? 'forged' });
 }
 
-function findFault(deps: Deps, text: string, token: StoredJoinToken | undefined): TokenFault | undefined {
+function findFault(
+  deps: Deps,
+  text: string,
+  token: StoredJoinToken | undefined,
+): TokenFault | undefined {
   if (token === undefined) return isTokenShape('inv', text) ? 'wrong_kind' : 'forged';
   if (token.isUsed) return 'used';
   return token.expiresAtMs <= deps.clock.now() ? 'expired' : undefined;
@@ -89,17 +107,29 @@ interface Admission {
 async function admit(deps: Deps, scope: ChangeScope, admission: Admission): Promise<AgentEnrolled> {
   const { request, token, id, issued } = admission;
   const { name } = request;
-  if (!(await takeJoinToken(scope.tx, token.id, scope.now))) throw authError('JOIN_TOKEN_INVALID', { reason: 'used' });
+  if (!(await takeJoinToken(scope.tx, token.id, scope.now)))
+    throw authError('JOIN_TOKEN_INVALID', { reason: 'used' });
   await freeName(scope, name);
   const group = (await chooseGroup(scope, admission)) ?? id;
   const fingerprint = createHash('sha256').update(issued.certificate).digest();
   const { labels, names } = token;
-  await insertAgent(scope.tx, { id, name, folded: foldName(name), group, labels, names, fingerprint, now: scope.now });
+  await insertAgent(scope.tx, {
+    id,
+    name,
+    folded: foldName(name),
+    group,
+    labels,
+    names,
+    fingerprint,
+    now: scope.now,
+  });
   scope.publish({ kind: 'agent', name: id, body: agentBody({ id, name, group }) });
   const actor = { kind: 'agent', name, address: request.clientAddress };
   const target = { kind: 'agent', name, agent: id };
   const data = { agent: id, group, token: token.id, expires: issued.validUntil.toISOString() };
-  scope.audit(deps.event({ type: 'agent.joined', actor, target, outcome: 'success', data }, scope.now));
+  scope.audit(
+    deps.event({ type: 'agent.joined', actor, target, outcome: 'success', data }, scope.now),
+  );
   return { ...issued, agentId: id, group };
 }
 
@@ -108,13 +138,17 @@ async function freeName(scope: ChangeScope, name: string): Promise<void> {
   const holder = await findAgentByName(scope.tx, foldName(name));
   if (holder === undefined) return;
   const heldUntilMs = (holder.lastSeenAtMs ?? holder.createdAtMs) + holdNamesMs;
-  if (heldUntilMs > scope.now.getTime()) throw authError('AGENT_NAME_TAKEN', { reason: 'name_taken', details: { name } });
+  if (heldUntilMs > scope.now.getTime())
+    throw authError('AGENT_NAME_TAKEN', { reason: 'name_taken', details: { name } });
   await removeAgent(scope.tx, holder.id);
   scope.publish({ kind: 'agent', name: holder.id });
 }
 
 /** The token says which group; without that an agent may only found one. @throws AGENT_GROUP */
-async function chooseGroup(scope: ChangeScope, { request, token }: Admission): Promise<string | undefined> {
+async function chooseGroup(
+  scope: ChangeScope,
+  { request, token }: Admission,
+): Promise<string | undefined> {
   const wanted = request.group;
   const refused = () => authError('AGENT_GROUP', { reason: 'group', details: { group: wanted } });
   if (token.group !== '') {
@@ -140,8 +174,15 @@ export async function renewAgent(
   await deps.store.record(async (scope) => {
     const next = { generation: agent.generation + 1, fingerprint, previous: shown, now: scope.now };
     await setAgentGeneration(scope.tx, agent.id, next);
-    const data = { kinds: ['host_tls'], agent: agent.id, generation: next.generation, expires: issued.validUntil.toISOString() };
-    scope.audit(deps.event({ type: 'certificate.issued', actor, outcome: 'success', data }, scope.now));
+    const data = {
+      kinds: ['host_tls'],
+      agent: agent.id,
+      generation: next.generation,
+      expires: issued.validUntil.toISOString(),
+    };
+    scope.audit(
+      deps.event({ type: 'certificate.issued', actor, outcome: 'success', data }, scope.now),
+    );
   });
   return issued;
 }

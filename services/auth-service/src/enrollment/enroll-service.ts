@@ -31,7 +31,10 @@ const maxNames = 50;
 const nonceBytes = 32;
 
 /** @throws ENROLLMENT_INVALID, ENROLLMENT_REFUSED, KEY_REFUSED, LOCKED (the replica) */
-export async function enrollService(deps: Deps, request: ServiceEnrollment): Promise<ServiceEnrolled> {
+export async function enrollService(
+  deps: Deps,
+  request: ServiceEnrollment,
+): Promise<ServiceEnrolled> {
   const { replicaId, publicKey, dnsNames, nonce } = request;
   const kind = requireKind(request.kind);
   const problem = findProblem(request);
@@ -42,14 +45,36 @@ export async function enrollService(deps: Deps, request: ServiceEnrollment): Pro
   const expected = computeEnrollmentMac(secret, 'gatehouse-enroll-request-v1', parts);
   if (!isMacEqual(expected, request.mac)) {
     const actor = unknownActor(replicaId, request.clientAddress);
-    await recordDrafts(deps, [{ type: 'connection.refused', actor, outcome: 'denied', reason: 'join_secret', data: { kind } }]);
+    await recordDrafts(deps, [
+      {
+        type: 'connection.refused',
+        actor,
+        outcome: 'denied',
+        reason: 'join_secret',
+        data: { kind },
+      },
+    ]);
     throw authError('ENROLLMENT_REFUSED', { reason: 'join_secret' });
   }
   await refuseLocked(deps, { replica: replicaId });
-  const issued = await issueServiceCertificate(deps, { kind, id: replicaId, publicKey, names: dnsNames });
+  const issued = await issueServiceCertificate(deps, {
+    kind,
+    id: replicaId,
+    publicKey,
+    names: dnsNames,
+  });
   const trustEncoded = Buffer.from(TrustBundle.encode(deps.authorities.trust().bundle).finish());
-  const mac = computeEnrollmentMac(secret, 'gatehouse-enroll-reply-v1', [nonce, issued.certificate, trustEncoded]);
-  await recordIssue(deps, { kind, replicaId, validUntil: issued.validUntil, clientAddress: request.clientAddress });
+  const mac = computeEnrollmentMac(secret, 'gatehouse-enroll-reply-v1', [
+    nonce,
+    issued.certificate,
+    trustEncoded,
+  ]);
+  await recordIssue(deps, {
+    kind,
+    replicaId,
+    validUntil: issued.validUntil,
+    clientAddress: request.clientAddress,
+  });
   return { ...issued, trustEncoded, mac };
 }
 
@@ -61,7 +86,8 @@ function requireKind(kind: string): Exclude<ServiceKind, 'auth'> {
 function findProblem({ replicaId, dnsNames, nonce }: ServiceEnrollment): string | undefined {
   if (!isId('srv', replicaId)) return 'replica_id is no srv_ id';
   if (dnsNames.length > maxNames) return 'too many names';
-  if (dnsNames.some((name) => !/^[A-Za-z0-9_.:-]{1,253}$/.test(name))) return 'dns_names holds what is no name';
+  if (dnsNames.some((name) => !/^[A-Za-z0-9_.:-]{1,253}$/.test(name)))
+    return 'dns_names holds what is no name';
   return nonce.length === nonceBytes ? undefined : `the nonce has ${nonceBytes} bytes`;
 }
 
@@ -70,8 +96,14 @@ async function recordIssue(
   issue: { kind: string; replicaId: string; validUntil: Date; clientAddress: string },
 ): Promise<void> {
   const actor = { kind: 'service', name: issue.replicaId, address: issue.clientAddress };
-  const data = { kinds: ['host_tls'], service: issue.kind, expires: issue.validUntil.toISOString() };
+  const data = {
+    kinds: ['host_tls'],
+    service: issue.kind,
+    expires: issue.validUntil.toISOString(),
+  };
   await deps.store.record(async (scope) => {
-    scope.audit(deps.event({ type: 'certificate.issued', actor, outcome: 'success', data }, scope.now));
+    scope.audit(
+      deps.event({ type: 'certificate.issued', actor, outcome: 'success', data }, scope.now),
+    );
   });
 }

@@ -3,14 +3,14 @@
  * a copy, and locks the agent.
  */
 import { createId } from '@gatehouse/kit/ids';
+import { findLock } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
+import { renderDocument } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { systemActor } from '../events.js';
 import { findAgent, type StoredAgent } from '../store/agents.js';
 import { putDocument } from '../store/documents.js';
-import { renderDocument } from '../documents/render.js';
-import { findLock } from '@gatehouse/policy';
 import { loadLocks } from '../users/person.js';
 
 /** So long after a renewal the one before may still be shown: two tunnels do not change over at one moment. */
@@ -23,18 +23,30 @@ export async function checkGeneration(
   fingerprint: Buffer,
 ): Promise<{ agent: StoredAgent; isPresent: boolean }> {
   const agent = await findAgent(deps.store.database, agentId);
-  if (agent === undefined) throw authError('AGENT_REFUSED', { reason: 'unknown_agent', details: { why: 'it is not known here' } });
+  if (agent === undefined)
+    throw authError('AGENT_REFUSED', {
+      reason: 'unknown_agent',
+      details: { why: 'it is not known here' },
+    });
   const locks = await loadLocks(deps, deps.store.database);
   const lock = [agent.id, agent.group, agent.name]
     .map((name) => findLock(locks, { agent: name }, deps.clock.now()))
     .find((found) => found !== undefined);
-  if (lock !== undefined) throw authError('AGENT_REFUSED', { reason: 'locked', details: { why: `locked: ${lock.message}` } });
+  if (lock !== undefined)
+    throw authError('AGENT_REFUSED', {
+      reason: 'locked',
+      details: { why: `locked: ${lock.message}` },
+    });
   if (fingerprint.equals(agent.fingerprint)) return { agent, isPresent: true };
-  const isPrevious = agent.previousFingerprint !== undefined && fingerprint.equals(agent.previousFingerprint);
+  const isPrevious =
+    agent.previousFingerprint !== undefined && fingerprint.equals(agent.previousFingerprint);
   const isOverlap = !agent.isGenerationSeen || deps.clock.now() - agent.renewedAtMs < overlapMs;
   if (isPrevious && isOverlap) return { agent, isPresent: false };
   await lockAgent(deps, agent);
-  throw authError('AGENT_REFUSED', { reason: 'old_generation', details: { why: 'its certificate was replaced by a newer one' } });
+  throw authError('AGENT_REFUSED', {
+    reason: 'old_generation',
+    details: { why: 'its certificate was replaced by a newer one' },
+  });
 }
 
 async function lockAgent(deps: Deps, agent: StoredAgent): Promise<void> {
@@ -42,12 +54,24 @@ async function lockAgent(deps: Deps, agent: StoredAgent): Promise<void> {
     const name = createId('lck', scope.now.getTime());
     const message = `an old certificate of agent ${agent.name} was used; join it anew`;
     const spec = { target: { agent: agent.id }, message, created_at: scope.now.toISOString() };
-    const write = { kind: 'lock', name, folded: name, revision: 1, body: { metadata: {}, spec }, origin: 'administrator' as const };
+    const write = {
+      kind: 'lock',
+      name,
+      folded: name,
+      revision: 1,
+      body: { metadata: {}, spec },
+      origin: 'administrator' as const,
+    };
     const written = await putDocument(scope.tx, { ...write, now: scope.now });
     scope.publish({ kind: 'lock', name, body: renderDocument(written) });
     const target = { kind: 'agent', name: agent.name, agent: agent.id };
     const base = { actor: systemActor, target, reason: 'old_generation' };
     scope.audit(deps.event({ ...base, type: 'connection.refused', outcome: 'denied' }, scope.now));
-    scope.audit(deps.event({ ...base, type: 'lock.created', outcome: 'success', data: { name, spec } }, scope.now));
+    scope.audit(
+      deps.event(
+        { ...base, type: 'lock.created', outcome: 'success', data: { name, spec } },
+        scope.now,
+      ),
+    );
   });
 }

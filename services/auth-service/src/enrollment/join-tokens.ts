@@ -1,6 +1,6 @@
+import type { AuditActor } from '@gatehouse/kit/event-log';
 /** Making join tokens (D32). What goes into a join command later is checked here (LIM-06). */
 import { createId } from '@gatehouse/kit/ids';
-import type { AuditActor } from '@gatehouse/kit/event-log';
 
 import type { Deps } from '../deps.js';
 import { invalidDocument, labelsSchema } from '../documents/kinds.js';
@@ -29,17 +29,28 @@ export async function createJoinToken(
   const labels = labelsSchema.safeParse(request.labels);
   if (!labels.success) throw invalidDocument(labels.error, 'labels');
   const problem = findProblem(request);
-  if (problem !== undefined) throw authError('DOCUMENT_INVALID', { details: { problems: problem } });
+  if (problem !== undefined)
+    throw authError('DOCUMENT_INVALID', { details: { problems: problem } });
   const { token, hash } = createToken('join');
   return deps.store.record(async (scope) => {
     const id = createId('tok', scope.now.getTime());
     const expiresAtMs = scope.now.getTime() + (request.ttlMs ?? deps.config.ttl.join_token);
     const { names, group } = request;
-    const entry = { id, tokenHash: hash, labels: labels.data, names, group, createdBy: actor.name, expiresAtMs };
+    const entry = {
+      id,
+      tokenHash: hash,
+      labels: labels.data,
+      names,
+      group,
+      createdBy: actor.name,
+      expiresAtMs,
+    };
     await insertJoinToken(scope.tx, { ...entry, now: scope.now });
     const target = { kind: 'token', name: id };
     const data = { kind: 'token', name: id, expires: new Date(expiresAtMs).toISOString() };
-    scope.audit(deps.event({ type: 'resource.created', actor, target, outcome: 'success', data }, scope.now));
+    scope.audit(
+      deps.event({ type: 'resource.created', actor, target, outcome: 'success', data }, scope.now),
+    );
     return { id, token, expiresAt: new Date(expiresAtMs) };
   });
 }
@@ -47,7 +58,8 @@ export async function createJoinToken(
 function findProblem({ ttlMs, names, group }: JoinTokenRequest): string | undefined {
   if (ttlMs !== undefined && (ttlMs < 1000 || ttlMs > maxTtlMs)) return 'ttl: from 1s to 30d';
   if (names.length > maxGlobs) return `names: at most ${maxGlobs}`;
-  if (names.some((glob) => !/^[\p{L}\p{M}\p{N}._*?-]{1,63}$/u.test(glob))) return 'names: letters, digits and . _ - * ?';
+  if (names.some((glob) => !/^[\p{L}\p{M}\p{N}._*?-]{1,63}$/u.test(glob)))
+    return 'names: letters, digits and . _ - * ?';
   const problem = group === '' ? undefined : findNameProblem(group);
   if (problem !== undefined) return `group: ${problem}`;
   return group.startsWith('agt_') ? 'group: does not begin with agt_' : undefined;

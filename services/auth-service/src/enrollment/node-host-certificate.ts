@@ -21,7 +21,11 @@ export async function issueNodeHostCertificate(
   deps: Deps,
   request: NodeHostRequest,
 ): Promise<{ certificate: Buffer; validUntil: Date }> {
-  const { agent } = await checkGeneration(deps, request.agentId, Buffer.from(request.fingerprint, 'hex'));
+  const { agent } = await checkGeneration(
+    deps,
+    request.agentId,
+    Buffer.from(request.fingerprint, 'hex'),
+  );
   const db = deps.store.database;
   const folded = foldName(request.name);
   const document = await findDocument(db, 'node', folded);
@@ -31,9 +35,15 @@ export async function issueNodeHostCertificate(
     const name = request.name.slice(0, 256);
     const actor = { kind: 'agent', name: agent.name, address: request.clientAddress };
     const target = { kind: 'node', name };
-    await recordDrafts(deps, [{ type: 'connection.refused', actor, target, outcome: 'denied', reason: 'not_yours' }]);
+    await recordDrafts(deps, [
+      { type: 'connection.refused', actor, target, outcome: 'denied', reason: 'not_yours' },
+    ]);
     throw authError('NOT_YOURS', { reason: 'not_yours', details: { name } });
   }
   const { publicKey } = request;
-  return issueHostCertificate(deps, { subject: document.name, principals: nodePrincipals(deps, document.name), publicKey });
+  return issueHostCertificate(deps, {
+    subject: document.name,
+    principals: nodePrincipals(deps, document.name),
+    publicKey,
+  });
 }

@@ -6,7 +6,8 @@ import { refuseLocked } from '../users/person.js';
 /** @throws LOCKED, NOT_YOURS */
 export async function requireService(deps: Deps, context: Context): Promise<string> {
   const { caller } = context;
-  if (caller.type !== 'service') throw authError('NOT_YOURS', { reason: 'wrong_kind', details: { name: 'this method' } });
+  if (caller.type !== 'service')
+    throw authError('NOT_YOURS', { reason: 'wrong_kind', details: { name: 'this method' } });
   await refuseLocked(deps, { replica: caller.id });
   return caller.id;
 }

@@ -13,14 +13,25 @@ export async function reportAgents(
 ): Promise<void> {
   await deps.store.record(async (scope) => {
     const before = await presentAgents(deps, scope);
-    const gone = await removePresence(scope.tx, { replicaId: report.replicaId, except: report.agentIds });
+    const gone = await removePresence(scope.tx, {
+      replicaId: report.replicaId,
+      except: report.agentIds,
+    });
     await putPresence(scope.tx, report.replicaId, report.agentIds, scope.now);
-    await tell(deps, scope, { before, touched: [...gone, ...report.agentIds], replicaId: report.replicaId });
+    await tell(deps, scope, {
+      before,
+      touched: [...gone, ...report.agentIds],
+      replicaId: report.replicaId,
+    });
   });
 }
 
 /** Notes one agent at a replica: its registration came through there. */
-export async function noteAgent(deps: Deps, scope: RecordScope, at: { replicaId: string; agentId: string }): Promise<void> {
+export async function noteAgent(
+  deps: Deps,
+  scope: RecordScope,
+  at: { replicaId: string; agentId: string },
+): Promise<void> {
   const before = await presentAgents(deps, scope);
   await putPresence(scope.tx, at.replicaId, [at.agentId], scope.now);
   await tell(deps, scope, { before, touched: [at.agentId], replicaId: at.replicaId });
@@ -29,7 +40,9 @@ export async function noteAgent(deps: Deps, scope: RecordScope, at: { replicaId:
 /** Forgets what silent replicas held. */
 export async function sweepPresence(deps: Deps): Promise<void> {
   const before = new Date(deps.clock.now() - presenceMs);
-  const stale = (await listPresence(deps.store.database)).some((one) => one.seenAtMs < before.getTime());
+  const stale = (await listPresence(deps.store.database)).some(
+    (one) => one.seenAtMs < before.getTime(),
+  );
   if (!stale) return;
   await deps.store.record(async (scope) => {
     // Those of before, stale or not: an agent whose only presence has run out is told to be gone now.
@@ -56,7 +69,11 @@ async function tell(
     const agent = await findAgent(scope.tx, id);
     if (agent === undefined) continue;
     const actor = { kind: 'agent', name: agent.name };
-    const base = { actor, target: { kind: 'agent', name: agent.name, agent: id }, outcome: 'success' as const };
+    const base = {
+      actor,
+      target: { kind: 'agent', name: agent.name, agent: id },
+      outcome: 'success' as const,
+    };
     const type = after.has(id) ? 'agent.connected' : 'agent.disconnected';
     const data = news.replicaId === '' ? { agent: id } : { agent: id, tunnel: news.replicaId };
     scope.audit(deps.event({ ...base, type, data }, scope.now));

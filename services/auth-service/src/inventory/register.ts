@@ -8,10 +8,18 @@ import { trustFields } from '../documents/check-change.js';
 import { isTargetKind, labelsSchema, parseTargetSpec } from '../documents/kinds.js';
 import { findNameProblem, foldName, matchesGlobs } from '../documents/names.js';
 import { labelsOf, renderDocument } from '../documents/render.js';
+import { checkGeneration } from '../enrollment/generation.js';
 import { authError } from '../errors.js';
 import { listGroupAgents, noteAgentSeen, type StoredAgent } from '../store/agents.js';
-import { findDocument, listOwnedTargets, putDocument, removeDocument, type StoredDocument } from '../store/documents.js';
+import {
+  findDocument,
+  listOwnedTargets,
+  putDocument,
+  removeDocument,
+  type StoredDocument,
+} from '../store/documents.js';
 import type { ChangeScope } from '../store/store.js';
+import type { JsonObject } from '../store/tables.js';
 import {
   findTargetName,
   putTargetName,
@@ -19,8 +27,6 @@ import {
   replaceServedNames,
   type NameKey,
 } from '../store/target-names.js';
-import type { JsonObject } from '../store/tables.js';
-import { checkGeneration } from '../enrollment/generation.js';
 import { noteAgent } from './presence.js';
 
 export interface RegisteredTarget {
@@ -46,7 +52,11 @@ export type RefusalReason = 'name_taken' | 'name_not_allowed' | 'invalid' | 'tru
 export interface Registered {
   readonly agentName: string;
   readonly group: string;
-  readonly refused: readonly { readonly kind: string; readonly name: string; readonly reason: RefusalReason }[];
+  readonly refused: readonly {
+    readonly kind: string;
+    readonly name: string;
+    readonly reason: RefusalReason;
+  }[];
   readonly dynamicTargets: readonly RegisteredTarget[];
 }
 
@@ -61,20 +71,31 @@ export async function registerAgent(deps: Deps, registration: Registration): Pro
   if (targets.length > maxTargets || dynamic.length > maxGlobs) {
     throw authError('ENROLLMENT_INVALID', { details: { why: 'too many targets or globs' } });
   }
-  const { agent, isPresent } = await checkGeneration(deps, registration.agentId, registration.fingerprint);
+  const { agent, isPresent } = await checkGeneration(
+    deps,
+    registration.agentId,
+    registration.fingerprint,
+  );
   return deps.store.change(async (scope) => {
-    const seen = { isPresentGeneration: isPresent, version: registration.version.slice(0, 64), dynamic, now: scope.now };
+    const seen = {
+      isPresentGeneration: isPresent,
+      version: registration.version.slice(0, 64),
+      dynamic,
+      now: scope.now,
+    };
     await noteAgentSeen(scope.tx, agent.id, seen);
     const refused: Registered['refused'][number][] = [];
     const taken: NameKey[] = [];
     for (const target of targets) {
       const reason = await takeTarget(deps, scope, { agent, target });
       if (reason !== undefined) refused.push({ kind: target.kind, name: target.name, reason });
-      if (reason === undefined || reason === 'trust_changed') taken.push({ kind: target.kind, folded: foldName(target.name) });
+      if (reason === undefined || reason === 'trust_changed')
+        taken.push({ kind: target.kind, folded: foldName(target.name) });
     }
     await dropOthers(scope, { agent, taken });
     for (const one of refused) tellRefusal(deps, scope, { agent, refused: one, registration });
-    if (registration.replicaId !== '') await noteAgent(deps, scope, { replicaId: registration.replicaId, agentId: agent.id });
+    if (registration.replicaId !== '')
+      await noteAgent(deps, scope, { replicaId: registration.replicaId, agentId: agent.id });
     const dynamicTargets = await listDynamicTargets(scope, agent.group);
     return { agentName: agent.name, group: agent.group, refused, dynamicTargets };
   });
@@ -91,7 +112,12 @@ async function takeTarget(
   const key = { kind, folded: foldName(name) };
   if (!matchesGlobs(agent.names, name)) return 'name_not_allowed';
   const stored = await findDocument(scope.tx, kind, key.folded);
-  if (stored !== undefined && stored.ownerGroup === agent.group && stored.origin === 'administrator') return 'name_taken';
+  if (
+    stored !== undefined &&
+    stored.ownerGroup === agent.group &&
+    stored.origin === 'administrator'
+  )
+    return 'name_taken';
   if (!(await mayTakeName(scope, key, agent.group))) return 'name_taken';
   await putTargetName(scope.tx, key, agent.group);
   const own = stored?.ownerGroup === agent.group ? stored : undefined;
@@ -100,8 +126,17 @@ async function takeTarget(
   const body = isTrustKept ? keepTrust(own.body, parsed) : parsed;
   if (own === undefined || canonicalJson(own.body) !== canonicalJson(body)) {
     const revision = (stored?.revision ?? 0) + 1;
-    if (stored !== undefined && stored.name !== name) await removeDocument(scope.tx, kind, key.folded);
-    const write = { kind, name, folded: key.folded, revision, body, origin: 'agent' as const, ownerGroup: agent.group };
+    if (stored !== undefined && stored.name !== name)
+      await removeDocument(scope.tx, kind, key.folded);
+    const write = {
+      kind,
+      name,
+      folded: key.folded,
+      revision,
+      body,
+      origin: 'agent' as const,
+      ownerGroup: agent.group,
+    };
     const written = await putDocument(scope.tx, { ...write, now: scope.now });
     scope.publish({ kind, name, body: renderDocument(written) });
   }
@@ -115,8 +150,13 @@ function parseTarget(agent: StoredAgent, target: RegisteredTarget): JsonObject |
   if (!labels.success) return undefined;
   try {
     const value: unknown = JSON.parse(target.specJson === '' ? '{}' : target.specJson);
-    if (typeof value !== 'object' || value === null || target.specJson.includes('\\u0000')) return undefined;
-    const { protocol, spec } = parseTargetSpec(target.kind, { ...value }, target.protocol === '' ? undefined : target.protocol);
+    if (typeof value !== 'object' || value === null || target.specJson.includes('\\u0000'))
+      return undefined;
+    const { protocol, spec } = parseTargetSpec(
+      target.kind,
+      { ...value },
+      target.protocol === '' ? undefined : target.protocol,
+    );
     return { metadata: { labels: labels.data }, protocol, agent: agent.group, spec };
   } catch {
     return undefined;
@@ -152,7 +192,10 @@ function objectOf(value: unknown): JsonObject {
 }
 
 /** Targets that the agent no longer names, and nobody else of its group does, leave the inventory; their names are held. */
-async function dropOthers(scope: ChangeScope, { agent, taken }: { agent: StoredAgent; taken: readonly NameKey[] }): Promise<void> {
+async function dropOthers(
+  scope: ChangeScope,
+  { agent, taken }: { agent: StoredAgent; taken: readonly NameKey[] },
+): Promise<void> {
   for (const key of await replaceServedNames(scope.tx, agent.id, taken)) {
     if (taken.some((one) => one.kind === key.kind && one.folded === key.folded)) continue;
     const stored = await findDocument(scope.tx, key.kind, key.folded);
@@ -170,7 +213,11 @@ function tellRefusal(
 ): void {
   const { agent, refused, registration } = news;
   const actor = { kind: 'agent', name: agent.name, address: registration.clientAddress };
-  const target = { kind: refused.kind.slice(0, 64) || 'node', name: refused.name.slice(0, 256), agent: agent.id };
+  const target = {
+    kind: refused.kind.slice(0, 64) || 'node',
+    name: refused.name.slice(0, 256),
+    agent: agent.id,
+  };
   const isTrust = refused.reason === 'trust_changed';
   const draft = {
     type: isTrust ? ('target.trust_changed' as const) : ('connection.refused' as const),

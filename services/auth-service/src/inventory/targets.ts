@@ -49,15 +49,21 @@ export async function listVisibleTargets(
 ): Promise<{ targets: VisibleTarget[]; nextPageToken: string }> {
   const { kind, search, labels } = request;
   if (kind !== '' && !isTargetKind(kind)) {
-    throw authError('KIND_UNKNOWN', { details: { kind: kind.slice(0, 64), known: targetKinds.join(', ') } });
+    throw authError('KIND_UNKNOWN', {
+      details: { kind: kind.slice(0, 64), known: targetKinds.join(', ') },
+    });
   }
-  const scope = { user: person.name, list: JSON.stringify(['targets', kind, search, Object.entries(labels).toSorted()]) };
+  const scope = {
+    user: person.name,
+    list: JSON.stringify(['targets', kind, search, Object.entries(labels).toSorted()]),
+  };
   const position = decodePageToken(deps.keyring, scope, request.pageToken);
   const limit = Math.min(request.pageSize > 0 ? request.pageSize : 500, maxPage);
   const online = await onlineGroups(deps);
   const targets: VisibleTarget[] = [];
   let last: StoredDocument | undefined;
-  let after = position === undefined ? undefined : { kind: position[0] ?? '', folded: position[1] ?? '' };
+  let after =
+    position === undefined ? undefined : { kind: position[0] ?? '', folded: position[1] ?? '' };
   const kinds = kind === '' ? targetKinds : [kind];
   for (;;) {
     const cursor = after === undefined ? {} : { after };
@@ -66,7 +72,10 @@ export async function listVisibleTargets(
       const seen = seeTarget(person, document, request);
       if (seen === undefined) continue;
       if (targets.length === limit && last !== undefined) {
-        return { targets, nextPageToken: encodePageToken(deps.keyring, scope, [last.kind, last.folded]) };
+        return {
+          targets,
+          nextPageToken: encodePageToken(deps.keyring, scope, [last.kind, last.folded]),
+        };
       }
       targets.push({ ...seen, online: online.has(document.ownerGroup ?? '') });
       last = document;
@@ -91,7 +100,11 @@ function seeTarget(
   return { kind: document.kind, name: document.name, labels, principals: principalsFor(sight) };
 }
 
-function matchesFilter(name: string, labels: Readonly<Record<string, string>>, filter: TargetListRequest): boolean {
+function matchesFilter(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  filter: TargetListRequest,
+): boolean {
   for (const [key, value] of Object.entries(filter.labels)) {
     if (key === 'name' ? name !== value : labels[key] !== value) return false;
   }
@@ -131,25 +144,49 @@ export interface Explanation {
 }
 
 /** Why somebody may or may not use a target. For people who may read users and roles. @throws NOT_ALLOWED, DOCUMENT_MISSING */
-export async function explain(deps: Deps, person: Person, request: ExplainRequest): Promise<Explanation> {
+export async function explain(
+  deps: Deps,
+  person: Person,
+  request: ExplainRequest,
+): Promise<Explanation> {
   requireRule(person, 'user', 'read');
   requireRule(person, 'role', 'read');
   const db = deps.store.database;
   const user = await findDocument(db, 'user', foldName(request.user));
-  if (user === undefined) throw authError('DOCUMENT_MISSING', { details: { kind: 'user', name: request.user.slice(0, 256) } });
+  if (user === undefined)
+    throw authError('DOCUMENT_MISSING', {
+      details: { kind: 'user', name: request.user.slice(0, 256) },
+    });
   const kind: TargetDocumentKind = isTargetKind(request.kind) ? request.kind : 'node';
   const document = await findDocument(db, kind, foldName(request.target));
   const target = document === undefined ? undefined : policyTarget(document);
-  if (target === undefined) return { allowed: false, reason: 'no_target', lines: [`no ${kind} "${request.target}"`] };
+  if (target === undefined)
+    return { allowed: false, reason: 'no_target', lines: [`no ${kind} "${request.target}"`] };
   const { roles: names, traits } = userSpecOf(user);
-  const question = await askAs(deps, { user: user.name, names, traits, target, principal: request.login });
+  const question = await askAs(deps, {
+    user: user.name,
+    names,
+    traits,
+    target,
+    principal: request.login,
+  });
   const decision = decideAccess(question);
-  return { allowed: decision.allowed, reason: decision.allowed ? '' : decision.reason, lines: explainAccess(question) };
+  return {
+    allowed: decision.allowed,
+    reason: decision.allowed ? '' : decision.reason,
+    lines: explainAccess(question),
+  };
 }
 
 async function askAs(
   deps: Deps,
-  as: { user: string; names: readonly string[]; traits: Traits; target: PolicyTarget; principal: string },
+  as: {
+    user: string;
+    names: readonly string[];
+    traits: Traits;
+    target: PolicyTarget;
+    principal: string;
+  },
 ) {
   const roles: Role[] = await loadRoles(deps, deps.store.database, as.names);
   const locks = await loadLocks(deps, deps.store.database);

@@ -1,13 +1,20 @@
 /** Uses an invitation once: sets the password and the second factor. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { AcceptInviteRequest, AcceptInviteResponse } from '@gatehouse/proto/auth/v1/login_service';
+import type {
+  AcceptInviteRequest,
+  AcceptInviteResponse,
+} from '@gatehouse/proto/auth/v1/login_service';
 
 import type { Context, Deps } from '../deps.js';
 import { acceptInvite } from '../users/invites.js';
 
 export const callers: readonly CallerRule[] = ['anonymous', 'service/proxy'];
 
-export async function handle(deps: Deps, request: AcceptInviteRequest, context: Context): Promise<AcceptInviteResponse> {
+export async function handle(
+  deps: Deps,
+  request: AcceptInviteRequest,
+  context: Context,
+): Promise<AcceptInviteResponse> {
   // Only a proxy may speak for somebody else's address.
   const isProxy = context.caller.type === 'service' && request.clientAddress !== '';
   const clientAddress = isProxy ? request.clientAddress : context.clientAddress;

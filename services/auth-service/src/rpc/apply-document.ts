@@ -1,6 +1,9 @@
 /** Creates or changes one document. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { ApplyDocumentRequest, ApplyDocumentResponse } from '@gatehouse/proto/auth/v1/administration_service';
+import type {
+  ApplyDocumentRequest,
+  ApplyDocumentResponse,
+} from '@gatehouse/proto/auth/v1/administration_service';
 
 import type { Context, Deps } from '../deps.js';
 import { applyDocuments, type Applied } from '../documents/apply.js';
@@ -9,7 +12,11 @@ import { requirePerson } from '../users/person.js';
 
 export const callers: readonly CallerRule[] = ['user'];
 
-export async function handle(deps: Deps, request: ApplyDocumentRequest, context: Context): Promise<ApplyDocumentResponse> {
+export async function handle(
+  deps: Deps,
+  request: ApplyDocumentRequest,
+  context: Context,
+): Promise<ApplyDocumentResponse> {
   const person = await requirePerson(deps, context);
   const documents = [parseDocument(request.documentJson)];
   const [applied] = await applyDocuments(deps, person, { documents, dryRun: request.dryRun });

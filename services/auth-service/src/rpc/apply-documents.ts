@@ -1,6 +1,9 @@
 /** Creates or changes several documents, all or none. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { ApplyDocumentsRequest, ApplyDocumentsResponse } from '@gatehouse/proto/auth/v1/administration_service';
+import type {
+  ApplyDocumentsRequest,
+  ApplyDocumentsResponse,
+} from '@gatehouse/proto/auth/v1/administration_service';
 
 import type { Context, Deps } from '../deps.js';
 import { applyDocuments } from '../documents/apply.js';
@@ -13,7 +16,11 @@ const maxDocuments = 500;
 
 export const callers: readonly CallerRule[] = ['user'];
 
-export async function handle(deps: Deps, request: ApplyDocumentsRequest, context: Context): Promise<ApplyDocumentsResponse> {
+export async function handle(
+  deps: Deps,
+  request: ApplyDocumentsRequest,
+  context: Context,
+): Promise<ApplyDocumentsResponse> {
   const person = await requirePerson(deps, context);
   if (request.documentsJson.length > maxDocuments) {
     const problems = `more than ${maxDocuments} documents at once`;

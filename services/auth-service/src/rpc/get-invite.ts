@@ -7,8 +7,16 @@ import { openInvite } from '../users/invites.js';
 
 export const callers: readonly CallerRule[] = ['anonymous', 'service/proxy'];
 
-export async function handle(deps: Deps, request: GetInviteRequest, context: Context): Promise<GetInviteResponse> {
-  const { invite, roles, secondFactor } = await openInvite(deps, request.token, context.clientAddress);
+export async function handle(
+  deps: Deps,
+  request: GetInviteRequest,
+  context: Context,
+): Promise<GetInviteResponse> {
+  const { invite, roles, secondFactor } = await openInvite(
+    deps,
+    request.token,
+    context.clientAddress,
+  );
   return {
     user: invite.user ?? '',
     roles: [...roles],

@@ -1,6 +1,10 @@
 /** Who the caller is now. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { GetSelfRequest, GetSelfResponse, DeepPartial } from '@gatehouse/proto/auth/v1/login_service';
+import type {
+  GetSelfRequest,
+  GetSelfResponse,
+  DeepPartial,
+} from '@gatehouse/proto/auth/v1/login_service';
 
 import type { Context, Deps } from '../deps.js';
 import { requirePerson } from '../users/person.js';

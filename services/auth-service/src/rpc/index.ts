@@ -1,6 +1,6 @@
+import { bindService, type CallerRule, type RpcServerOptions } from '@gatehouse/kit/rpc';
 /** Every rpc of auth-service, on the two listeners. A handler file says who may call it; a missing one does not start. */
 import type { Caller } from '@gatehouse/membership';
-import { bindService, type CallerRule, type RpcServerOptions } from '@gatehouse/kit/rpc';
 import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
 import { CredentialServiceDefinition } from '@gatehouse/proto/auth/v1/credential_service';
@@ -61,7 +61,8 @@ function createBinder(deps: Deps, audience: Audience) {
 const nobody: readonly CallerRule[] = ['service/auth'];
 
 function narrow(callers: readonly CallerRule[], audience: Audience): readonly CallerRule[] {
-  const isPublic = (rule: CallerRule) => rule === 'anonymous' || rule === 'user' || rule === 'agent';
+  const isPublic = (rule: CallerRule) =>
+    rule === 'anonymous' || rule === 'user' || rule === 'agent';
   const kept = callers.filter((rule) => isPublic(rule) === (audience === 'public'));
   return kept.length === 0 ? nobody : kept;
 }

@@ -8,7 +8,11 @@ import { logOut } from '../users/reissue.js';
 
 export const callers: readonly CallerRule[] = ['user'];
 
-export async function handle(deps: Deps, _request: LogoutRequest, context: Context): Promise<LogoutResponse> {
+export async function handle(
+  deps: Deps,
+  _request: LogoutRequest,
+  context: Context,
+): Promise<LogoutResponse> {
   await logOut(deps, await requirePerson(deps, context));
   return {};
 }

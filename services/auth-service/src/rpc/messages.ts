@@ -1,13 +1,17 @@
 /** Messages and domain types: what several handlers decode and encode. */
 import { loginsAnywhere } from '@gatehouse/policy';
-import type { DeepPartial, IssuedIdentity, SelfIdentity } from '@gatehouse/proto/auth/v1/login_service';
+import type {
+  DeepPartial,
+  IssuedIdentity,
+  SelfIdentity,
+} from '@gatehouse/proto/auth/v1/login_service';
 
 import type { PersonCertificates } from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
+import type { StoredLogin } from '../store/logins.js';
 import type { InviteLink } from '../users/invites.js';
 import { loadRoles } from '../users/person.js';
-import type { StoredLogin } from '../store/logins.js';
 
 const minTtlMs = 1_000;
 
@@ -15,7 +19,8 @@ const minTtlMs = 1_000;
 export function decodeTtl(ttl: { seconds: bigint; nanos: number } | undefined): number | undefined {
   if (ttl === undefined) return undefined;
   const ms = Number(ttl.seconds) * 1000 + Math.floor(ttl.nanos / 1_000_000);
-  if (ms < minTtlMs) throw authError('ENROLLMENT_INVALID', { details: { why: 'ttl: less than a second' } });
+  if (ms < minTtlMs)
+    throw authError('ENROLLMENT_INVALID', { details: { why: 'ttl: less than a second' } });
   return ms;
 }
 
@@ -42,7 +47,10 @@ export async function encodeSelf(
   roles: readonly string[],
 ): Promise<DeepPartial<SelfIdentity>> {
   const compiled = await loadRoles(deps, deps.store.database, roles);
-  const traits = Object.entries(login.traits).map(([name, values]) => [name, { values: [...values] }]);
+  const traits = Object.entries(login.traits).map(([name, values]) => [
+    name,
+    { values: [...values] },
+  ]);
   return {
     user: login.user,
     roles: [...roles],

@@ -1,6 +1,9 @@
 /** What an agent says of itself over its tunnel. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { RegisterAgentRequest, RegisterAgentResponse } from '@gatehouse/proto/auth/v1/cluster_service';
+import type {
+  RegisterAgentRequest,
+  RegisterAgentResponse,
+} from '@gatehouse/proto/auth/v1/cluster_service';
 
 import type { Context, Deps } from '../deps.js';
 import { requireService } from '../enrollment/require-service.js';
@@ -8,7 +11,11 @@ import { registerAgent } from '../inventory/register.js';
 
 export const callers: readonly CallerRule[] = ['service/tunnel'];
 
-export async function handle(deps: Deps, request: RegisterAgentRequest, context: Context): Promise<RegisterAgentResponse> {
+export async function handle(
+  deps: Deps,
+  request: RegisterAgentRequest,
+  context: Context,
+): Promise<RegisterAgentResponse> {
   const replicaId = await requireService(deps, context);
   const { certificateFingerprint: fingerprint, ...rest } = request;
   const registered = await registerAgent(deps, { ...rest, fingerprint, replicaId });

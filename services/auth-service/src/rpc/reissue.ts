@@ -1,6 +1,10 @@
 /** Fresh certificates inside the life of the login. */
 import type { CallerRule } from '@gatehouse/kit/rpc';
-import type { ReissueRequest, ReissueResponse, DeepPartial } from '@gatehouse/proto/auth/v1/login_service';
+import type {
+  ReissueRequest,
+  ReissueResponse,
+  DeepPartial,
+} from '@gatehouse/proto/auth/v1/login_service';
 
 import type { Context, Deps } from '../deps.js';
 import { requirePerson } from '../users/person.js';
@@ -16,6 +20,11 @@ export async function handle(
 ): Promise<DeepPartial<ReissueResponse>> {
   const person = await requirePerson(deps, context);
   const { sshPublicKey, tlsPublicKey, routeJson } = request;
-  const certificates = await reissue(deps, person, { sshPublicKey, tlsPublicKey, routeJson, ttlMs: decodeTtl(request.ttl) });
+  const certificates = await reissue(deps, person, {
+    sshPublicKey,
+    tlsPublicKey,
+    routeJson,
+    ttlMs: decodeTtl(request.ttl),
+  });
   return { issued: await encodeIssued(deps, person.login, certificates) };
 }

@@ -14,7 +14,10 @@ export async function checkKeyring(db: Db, keyring: Keyring): Promise<void> {
   const checks = await readSealingChecks(db);
   if (checks === undefined) return;
   for (const [keyId, value] of checks) {
-    if (!keyring.hasKey(keyId)) throw authError('KEK_MISMATCH', { message: `key-encryption key does not match: no key ${keyId}` });
+    if (!keyring.hasKey(keyId))
+      throw authError('KEK_MISMATCH', {
+        message: `key-encryption key does not match: no key ${keyId}`,
+      });
     try {
       if (!keyring.open(place(keyId), value).equals(constant)) throw authError('SEAL_BROKEN');
     } catch (thrown) {
@@ -26,7 +29,11 @@ export async function checkKeyring(db: Db, keyring: Keyring): Promise<void> {
 /** Notes the active key, so that later starts find a wrong one. */
 export async function noteActiveKey(db: Db, keyring: Keyring, now: Date): Promise<void> {
   const { activeKeyId } = keyring;
-  await insertSealingCheck(db, { keyId: activeKeyId, value: keyring.seal(place(activeKeyId), constant), now });
+  await insertSealingCheck(db, {
+    keyId: activeKeyId,
+    value: keyring.seal(place(activeKeyId), constant),
+    now,
+  });
 }
 
 function place(keyId: string): SealPlace {

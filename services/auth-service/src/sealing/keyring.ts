@@ -48,27 +48,43 @@ export function createKeyring(keys: readonly Buffer[]): Keyring {
       const cipher = createCipheriv('aes-256-gcm', active, nonce);
       cipher.setAAD(placeBytes(place, activeKeyId));
       const body = Buffer.concat([cipher.update(plain), cipher.final()]);
-      return Buffer.concat([Buffer.from([version]), Buffer.from(activeKeyId, 'hex'), nonce, cipher.getAuthTag(), body]);
+      return Buffer.concat([
+        Buffer.from([version]),
+        Buffer.from(activeKeyId, 'hex'),
+        nonce,
+        cipher.getAuthTag(),
+        body,
+      ]);
     },
     open(place, sealed) {
       if (sealed.length < headBytes || sealed[0] !== version) throw authError('SEAL_BROKEN');
       const keyId = sealed.toString('hex', 1, 9);
       const key = byId.get(keyId);
-      if (key === undefined) throw authError('SEAL_BROKEN', { message: `sealed under unknown key ${keyId}` });
+      if (key === undefined)
+        throw authError('SEAL_BROKEN', { message: `sealed under unknown key ${keyId}` });
       try {
-        const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(9, 21), { authTagLength: 16 });
+        const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(9, 21), {
+          authTagLength: 16,
+        });
         decipher.setAAD(placeBytes(place, keyId));
         decipher.setAuthTag(sealed.subarray(21, headBytes));
         return Buffer.concat([decipher.update(sealed.subarray(headBytes)), decipher.final()]);
       } catch (thrown) {
-        throw authError('SEAL_BROKEN', { cause: thrown, message: `sealed ${place.table}.${place.column} does not open` });
+        throw authError('SEAL_BROKEN', {
+          cause: thrown,
+          message: `sealed ${place.table}.${place.column} does not open`,
+        });
       }
     },
   };
 }
 
 function idOf(key: Buffer): string {
-  return createHash('sha256').update('gatehouse key-encryption key').update(key).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update('gatehouse key-encryption key')
+    .update(key)
+    .digest('hex')
+    .slice(0, 16);
 }
 
 function placeBytes(place: SealPlace, keyId: string): Buffer {
@@ -79,13 +95,21 @@ function placeBytes(place: SealPlace, keyId: string): Buffer {
 export function readKeyFile(path: string): Buffer[] {
   const content = readFileSync(path);
   if (content.length === 32) return [content];
-  const lines = content.toString('latin1').split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '');
+  const lines = content
+    .toString('latin1')
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
   if (lines.length === 0 || lines.length > maxKeys) {
     throw authError('KEY_FILE_INVALID', { details: { file: path, why: `${lines.length} keys` } });
   }
   return lines.map((line, index) => {
-    const key = /^[0-9a-fA-F]{64}$/.test(line) ? Buffer.from(line, 'hex') : Buffer.from(line, 'base64');
+    const key = /^[0-9a-fA-F]{64}$/.test(line)
+      ? Buffer.from(line, 'hex')
+      : Buffer.from(line, 'base64');
     if (key.length === 32) return key;
-    throw authError('KEY_FILE_INVALID', { details: { file: path, why: `line ${index + 1} is not 32 bytes` } });
+    throw authError('KEY_FILE_INVALID', {
+      details: { file: path, why: `line ${index + 1} is not 32 bytes` },
+    });
   });
 }

@@ -38,7 +38,10 @@ export interface SessionReportResult {
 }
 
 /** @throws ENROLLMENT_INVALID for a report that is no report */
-export async function reportSessions(deps: Deps, report: SessionReport): Promise<SessionReportResult> {
+export async function reportSessions(
+  deps: Deps,
+  report: SessionReport,
+): Promise<SessionReportResult> {
   const { replicaId, started, ended, complete, maxSessions } = report;
   if (started.length > maxBatch || ended.length > maxBatch) {
     throw authError('ENROLLMENT_INVALID', { details: { why: 'too many sessions at once' } });
@@ -48,9 +51,18 @@ export async function reportSessions(deps: Deps, report: SessionReport): Promise
     const leaseUntil = new Date(scope.now.getTime() + leaseMs);
     await putLease(scope.tx, { replicaId, kind: 'proxy', until: leaseUntil });
     await removeSessions(scope.tx, replicaId, ended);
-    if (complete) await keepSessions(scope.tx, replicaId, sessions.map((session) => session.id));
-    const refused = maxSessions > 0 ? await refuseOverLimit(deps, scope, { sessions, maxSessions }) : [];
-    await insertSessions(scope.tx, sessions.filter((session) => !refused.includes(session.id)));
+    if (complete)
+      await keepSessions(
+        scope.tx,
+        replicaId,
+        sessions.map((session) => session.id),
+      );
+    const refused =
+      maxSessions > 0 ? await refuseOverLimit(deps, scope, { sessions, maxSessions }) : [];
+    await insertSessions(
+      scope.tx,
+      sessions.filter((session) => !refused.includes(session.id)),
+    );
     return { refused, leaseUntil };
   };
   // Counting and taking a place is one step over all replicas (RBC-10).
@@ -73,10 +85,26 @@ async function refuseOverLimit(
     }
     counts.set(session.user, count);
     refused.push(session.id);
-    const actor = { kind: 'user', name: session.user, loginId: session.loginId, address: session.clientAddress };
-    const target = { kind: session.targetKind === '' ? 'node' : session.targetKind, name: session.target };
-    const draft = { type: 'limit.reached' as const, actor, target, outcome: 'denied' as const, reason: 'max_sessions' };
-    scope.audit(deps.event({ ...draft, data: { limit: maxSessions, session: session.id } }, scope.now));
+    const actor = {
+      kind: 'user',
+      name: session.user,
+      loginId: session.loginId,
+      address: session.clientAddress,
+    };
+    const target = {
+      kind: session.targetKind === '' ? 'node' : session.targetKind,
+      name: session.target,
+    };
+    const draft = {
+      type: 'limit.reached' as const,
+      actor,
+      target,
+      outcome: 'denied' as const,
+      reason: 'max_sessions',
+    };
+    scope.audit(
+      deps.event({ ...draft, data: { limit: maxSessions, session: session.id } }, scope.now),
+    );
   }
   return refused;
 }

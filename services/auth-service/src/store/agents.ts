@@ -82,12 +82,18 @@ export async function findAgent(db: Db, id: string): Promise<StoredAgent | undef
 }
 
 export async function findAgentByName(db: Db, folded: string): Promise<StoredAgent | undefined> {
-  const row = await db.selectFrom('agent').select(columns).where('name_folded', '=', folded).executeTakeFirst();
+  const row = await db
+    .selectFrom('agent')
+    .select(columns)
+    .where('name_folded', '=', folded)
+    .executeTakeFirst();
   return row === undefined ? undefined : decode(row);
 }
 
 export async function listAgents(db: Db): Promise<StoredAgent[]> {
-  return (await db.selectFrom('agent').select(columns).orderBy('name_folded').execute()).map(decode);
+  return (await db.selectFrom('agent').select(columns).orderBy('name_folded').execute()).map(
+    decode,
+  );
 }
 
 export async function listGroupAgents(db: Db, group: string): Promise<StoredAgent[]> {
@@ -170,11 +176,20 @@ export interface Presence {
 
 export async function listPresence(db: Db): Promise<Presence[]> {
   const rows = await db.selectFrom('agent_presence').selectAll().execute();
-  return rows.map((row) => ({ agentId: row.agent_id, replicaId: row.replica_id, seenAtMs: row.seen_at.getTime() }));
+  return rows.map((row) => ({
+    agentId: row.agent_id,
+    replicaId: row.replica_id,
+    seenAtMs: row.seen_at.getTime(),
+  }));
 }
 
 /** Notes agents as seen at a replica, and on their own rows. Unknown agents are left out. */
-export async function putPresence(db: Db, replicaId: string, agentIds: readonly string[], now: Date): Promise<void> {
+export async function putPresence(
+  db: Db,
+  replicaId: string,
+  agentIds: readonly string[],
+  now: Date,
+): Promise<void> {
   if (agentIds.length === 0) return;
   const known = await db
     .updateTable('agent')
@@ -186,7 +201,9 @@ export async function putPresence(db: Db, replicaId: string, agentIds: readonly 
   await db
     .insertInto('agent_presence')
     .values(known.map(({ id }) => ({ agent_id: id, replica_id: replicaId, seen_at: now })))
-    .onConflict((conflict) => conflict.columns(['agent_id', 'replica_id']).doUpdateSet({ seen_at: now }))
+    .onConflict((conflict) =>
+      conflict.columns(['agent_id', 'replica_id']).doUpdateSet({ seen_at: now }),
+    )
     .execute();
 }
 

@@ -8,7 +8,12 @@ export interface WaitingAudit {
 }
 
 export async function listWaitingAudits(db: Db, limit: number): Promise<WaitingAudit[]> {
-  const rows = await db.selectFrom('audit_row').select(['id', 'log_key', 'event']).orderBy('id').limit(limit).execute();
+  const rows = await db
+    .selectFrom('audit_row')
+    .select(['id', 'log_key', 'event'])
+    .orderBy('id')
+    .limit(limit)
+    .execute();
   return rows.map((row) => ({ id: row.id, logKey: row.log_key, event: row.event }));
 }
 

@@ -12,7 +12,11 @@ export interface StoredCredential {
 }
 
 export async function findCredential(db: Db, user: string): Promise<StoredCredential | undefined> {
-  const row = await db.selectFrom('user_credential').selectAll().where('user_name', '=', user).executeTakeFirst();
+  const row = await db
+    .selectFrom('user_credential')
+    .selectAll()
+    .where('user_name', '=', user)
+    .executeTakeFirst();
   if (row === undefined) return undefined;
   return {
     user: row.user_name,
@@ -26,7 +30,12 @@ export async function findCredential(db: Db, user: string): Promise<StoredCreden
 /** Sets everything anew; a new authenticator starts without a used step. */
 export async function putCredential(
   db: Db,
-  credential: { user: string; passwordHash: string | undefined; totpSecret: Buffer | undefined; validAfter: Date },
+  credential: {
+    user: string;
+    passwordHash: string | undefined;
+    totpSecret: Buffer | undefined;
+    validAfter: Date;
+  },
 ): Promise<void> {
   const values = {
     user_name: credential.user,
@@ -45,7 +54,10 @@ export async function putCredential(
 /** Takes a time step once: false where it, or a later one, was taken before, by any replica. */
 export async function takeTotpStep(db: Db, user: string, step: number): Promise<boolean> {
   const query = db.updateTable('user_credential').set({ totp_last_step: step });
-  const result = await query.where('user_name', '=', user).where('totp_last_step', '<', step).executeTakeFirst();
+  const result = await query
+    .where('user_name', '=', user)
+    .where('totp_last_step', '<', step)
+    .executeTakeFirst();
   return result.numUpdatedRows === 1n;
 }
 

@@ -14,7 +14,15 @@ export interface StoredDocument {
   readonly ownerGroup: string | undefined;
 }
 
-const columns = ['kind', 'name', 'name_folded', 'revision', 'body', 'origin', 'owner_group'] as const;
+const columns = [
+  'kind',
+  'name',
+  'name_folded',
+  'revision',
+  'body',
+  'origin',
+  'owner_group',
+] as const;
 
 interface Row {
   readonly kind: string;
@@ -38,8 +46,16 @@ function decode(row: Row): StoredDocument {
   };
 }
 
-export async function findDocument(db: Db, kind: string, folded: string): Promise<StoredDocument | undefined> {
-  const query = db.selectFrom('document').select(columns).where('kind', '=', kind).where('name_folded', '=', folded);
+export async function findDocument(
+  db: Db,
+  kind: string,
+  folded: string,
+): Promise<StoredDocument | undefined> {
+  const query = db
+    .selectFrom('document')
+    .select(columns)
+    .where('kind', '=', kind)
+    .where('name_folded', '=', folded);
   const row = await query.executeTakeFirst();
   return row === undefined ? undefined : decode(row);
 }
@@ -111,7 +127,11 @@ export async function putDocument(db: Db, write: DocumentWrite): Promise<StoredD
 }
 
 export async function removeDocument(db: Db, kind: string, folded: string): Promise<void> {
-  await db.deleteFrom('document').where('kind', '=', kind).where('name_folded', '=', folded).execute();
+  await db
+    .deleteFrom('document')
+    .where('kind', '=', kind)
+    .where('name_folded', '=', folded)
+    .execute();
 }
 
 /** Targets of one agent group, whoever made their documents. */

@@ -36,7 +36,11 @@ export async function insertInvite(db: Db, invite: InviteWrite): Promise<void> {
 }
 
 export async function findInvite(db: Db, tokenHash: Buffer): Promise<StoredInvite | undefined> {
-  const row = await db.selectFrom('invite').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
+  const row = await db
+    .selectFrom('invite')
+    .selectAll()
+    .where('token_hash', '=', tokenHash)
+    .executeTakeFirst();
   if (row === undefined) return undefined;
   return {
     id: row.id,
@@ -51,12 +55,19 @@ export async function findInvite(db: Db, tokenHash: Buffer): Promise<StoredInvit
 
 /** Takes an unused link; false where somebody was faster. */
 export async function takeInvite(db: Db, id: string, now: Date): Promise<boolean> {
-  const query = db.updateTable('invite').set({ used_at: now }).where('id', '=', id).where('used_at', 'is', null);
+  const query = db
+    .updateTable('invite')
+    .set({ used_at: now })
+    .where('id', '=', id)
+    .where('used_at', 'is', null);
   return (await query.executeTakeFirst()).numUpdatedRows === 1n;
 }
 
 /** Revokes earlier links: of one person, or those for a first administrator. */
-export async function revokeInvites(db: Db, which: { user: string } | { purpose: InvitePurpose }): Promise<void> {
+export async function revokeInvites(
+  db: Db,
+  which: { user: string } | { purpose: InvitePurpose },
+): Promise<void> {
   const query = db.deleteFrom('invite');
   if ('user' in which) await query.where('user_name', '=', which.user).execute();
   else await query.where('purpose', '=', which.purpose).execute();

@@ -54,25 +54,43 @@ export async function insertJoinToken(
     .execute();
 }
 
-export async function findJoinToken(db: Db, tokenHash: Buffer): Promise<StoredJoinToken | undefined> {
-  const row = await db.selectFrom('join_token').selectAll().where('token_hash', '=', tokenHash).executeTakeFirst();
+export async function findJoinToken(
+  db: Db,
+  tokenHash: Buffer,
+): Promise<StoredJoinToken | undefined> {
+  const row = await db
+    .selectFrom('join_token')
+    .selectAll()
+    .where('token_hash', '=', tokenHash)
+    .executeTakeFirst();
   return row === undefined ? undefined : decode(row);
 }
 
 /** Takes an unused token; false where somebody was faster. */
 export async function takeJoinToken(db: Db, id: string, now: Date): Promise<boolean> {
-  const query = db.updateTable('join_token').set({ used_at: now }).where('id', '=', id).where('used_at', 'is', null);
+  const query = db
+    .updateTable('join_token')
+    .set({ used_at: now })
+    .where('id', '=', id)
+    .where('used_at', 'is', null);
   return (await query.executeTakeFirst()).numUpdatedRows === 1n;
 }
 
 /** Tokens that can still be used, by id. */
 export async function listJoinTokens(db: Db, now: Date): Promise<StoredJoinToken[]> {
-  const query = db.selectFrom('join_token').selectAll().where('used_at', 'is', null).where('expires_at', '>', now);
+  const query = db
+    .selectFrom('join_token')
+    .selectAll()
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now);
   return (await query.orderBy('id').execute()).map(decode);
 }
 
 export async function removeJoinToken(db: Db, id: string): Promise<boolean> {
-  return (await db.deleteFrom('join_token').where('id', '=', id).executeTakeFirst()).numDeletedRows === 1n;
+  return (
+    (await db.deleteFrom('join_token').where('id', '=', id).executeTakeFirst()).numDeletedRows ===
+    1n
+  );
 }
 
 /** Used and expired ones are kept for a while, so that the event can say which it was. */

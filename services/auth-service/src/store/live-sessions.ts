@@ -43,7 +43,11 @@ function decode(row: Row): StoredSession {
 }
 
 export async function findSession(db: Db, id: string): Promise<StoredSession | undefined> {
-  const row = await db.selectFrom('live_session').selectAll().where('id', '=', id).executeTakeFirst();
+  const row = await db
+    .selectFrom('live_session')
+    .selectAll()
+    .where('id', '=', id)
+    .executeTakeFirst();
   return row === undefined ? undefined : decode(row);
 }
 
@@ -74,22 +78,41 @@ export async function insertSessions(db: Db, sessions: readonly StoredSession[])
     client_address: session.clientAddress,
     started_at: session.startedAt,
   }));
-  await db.insertInto('live_session').values(values).onConflict((conflict) => conflict.doNothing()).execute();
+  await db
+    .insertInto('live_session')
+    .values(values)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
 }
 
-export async function removeSessions(db: Db, replicaId: string, ids: readonly string[]): Promise<void> {
+export async function removeSessions(
+  db: Db,
+  replicaId: string,
+  ids: readonly string[],
+): Promise<void> {
   if (ids.length === 0) return;
-  await db.deleteFrom('live_session').where('replica_id', '=', replicaId).where('id', 'in', ids).execute();
+  await db
+    .deleteFrom('live_session')
+    .where('replica_id', '=', replicaId)
+    .where('id', 'in', ids)
+    .execute();
 }
 
 /** What a replica does not name is gone. */
-export async function keepSessions(db: Db, replicaId: string, ids: readonly string[]): Promise<void> {
+export async function keepSessions(
+  db: Db,
+  replicaId: string,
+  ids: readonly string[],
+): Promise<void> {
   let query = db.deleteFrom('live_session').where('replica_id', '=', replicaId);
   if (ids.length > 0) query = query.where('id', 'not in', ids);
   await query.execute();
 }
 
-export async function putLease(db: Db, lease: { replicaId: string; kind: string; until: Date }): Promise<void> {
+export async function putLease(
+  db: Db,
+  lease: { replicaId: string; kind: string; until: Date },
+): Promise<void> {
   const values = { id: lease.replicaId, kind: lease.kind, lease_until: lease.until };
   await db
     .insertInto('replica')
@@ -100,12 +123,20 @@ export async function putLease(db: Db, lease: { replicaId: string; kind: string;
 
 /** After an outage of ours nobody could renew: all get a full term (D30). */
 export async function extendLeases(db: Db, until: Date): Promise<void> {
-  await db.updateTable('replica').set({ lease_until: until }).where('lease_until', '<', until).execute();
+  await db
+    .updateTable('replica')
+    .set({ lease_until: until })
+    .where('lease_until', '<', until)
+    .execute();
 }
 
 /** Ends leases that ran out, with their sessions; gives the replicas. */
 export async function removeLapsedReplicas(db: Db, now: Date): Promise<string[]> {
-  const rows = await db.deleteFrom('replica').where('lease_until', '<', now).returning('id').execute();
+  const rows = await db
+    .deleteFrom('replica')
+    .where('lease_until', '<', now)
+    .returning('id')
+    .execute();
   const ids = rows.map((row) => row.id);
   if (ids.length > 0) await db.deleteFrom('live_session').where('replica_id', 'in', ids).execute();
   return ids;

@@ -51,7 +51,11 @@ export async function findLogin(db: Db, id: string): Promise<StoredLogin | undef
 }
 
 /** Ends a login that has not ended; false where it had. */
-export async function endLogin(db: Db, id: string, end: { at: Date; reason: string }): Promise<boolean> {
+export async function endLogin(
+  db: Db,
+  id: string,
+  end: { at: Date; reason: string },
+): Promise<boolean> {
   const query = db.updateTable('login').set({ ended_at: end.at, end_reason: end.reason });
   const result = await query.where('id', '=', id).where('ended_at', 'is', null).executeTakeFirst();
   return result.numUpdatedRows === 1n;
@@ -66,8 +70,16 @@ export interface EndedLogin {
 /** Ended logins of which certificates may still be around. */
 export async function listEndedLogins(db: Db, now: Date): Promise<EndedLogin[]> {
   const query = db.selectFrom('login').select(['id', 'end_reason', 'expires_at']);
-  const rows = await query.where('ended_at', 'is not', null).where('expires_at', '>', now).orderBy('id').execute();
-  return rows.map((row) => ({ id: row.id, reason: row.end_reason ?? 'logout', until: row.expires_at }));
+  const rows = await query
+    .where('ended_at', 'is not', null)
+    .where('expires_at', '>', now)
+    .orderBy('id')
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    reason: row.end_reason ?? 'logout',
+    until: row.expires_at,
+  }));
 }
 
 /** Forgets logins of which no certificate can be valid any more. */

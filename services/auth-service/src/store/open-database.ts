@@ -23,11 +23,14 @@ export function openDatabase(
   const { logger, stack } = options;
   const url = databaseUrl(config, options);
   const where = url === undefined ? socketOf(config) : { url };
-  const opened = options.database ?? createDatabase<Tables>({ ...where, applicationName: 'gatehouse auth', logger });
+  const opened =
+    options.database ??
+    createDatabase<Tables>({ ...where, applicationName: 'gatehouse auth', logger });
   if (options.database === undefined) stack.defer(async () => opened.destroy());
   const isListening = options.database === undefined && url !== undefined;
   const coordination =
-    options.coordination ?? createCoordination<Tables>({ database: opened, logger, ...(isListening ? { url } : {}) });
+    options.coordination ??
+    createCoordination<Tables>({ database: opened, logger, ...(isListening ? { url } : {}) });
   if (options.coordination === undefined) stack.use(coordination);
   return { database: opened, coordination };
 }

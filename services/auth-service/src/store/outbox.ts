@@ -11,9 +11,17 @@ export interface OutboxChange {
 }
 
 export async function listChanges(db: Db, afterId: number, limit: number): Promise<OutboxChange[]> {
-  const query = db.selectFrom('outbox').select(['id', 'kind', 'name', 'body']).where('id', '>', afterId);
+  const query = db
+    .selectFrom('outbox')
+    .select(['id', 'kind', 'name', 'body'])
+    .where('id', '>', afterId);
   const rows = await query.orderBy('id').limit(limit).execute();
-  return rows.map((row) => ({ id: row.id, kind: row.kind, name: row.name, body: row.body ?? undefined }));
+  return rows.map((row) => ({
+    id: row.id,
+    kind: row.kind,
+    name: row.name,
+    body: row.body ?? undefined,
+  }));
 }
 
 /** First and last id that are still kept; both 0 where there are none. */

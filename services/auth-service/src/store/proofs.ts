@@ -2,8 +2,14 @@
 import type { Db } from './store.js';
 
 /** Takes an SSH session id once: false where it was shown before. */
-export async function takeSessionId(db: Db, sessionHash: Buffer, expiresAt: Date): Promise<boolean> {
-  const query = db.insertInto('target_proof').values({ session_hash: sessionHash, expires_at: expiresAt });
+export async function takeSessionId(
+  db: Db,
+  sessionHash: Buffer,
+  expiresAt: Date,
+): Promise<boolean> {
+  const query = db
+    .insertInto('target_proof')
+    .values({ session_hash: sessionHash, expires_at: expiresAt });
   const result = await query.onConflict((conflict) => conflict.doNothing()).executeTakeFirst();
   return (result.numInsertedOrUpdatedRows ?? 0n) === 1n;
 }
@@ -30,7 +36,9 @@ export async function noteProxyLogin(db: Db, entry: ProxyLogin): Promise<void> {
     .insertInto('proxy_login')
     .values(values)
     .onConflict((conflict) =>
-      conflict.columns(['login_id', 'replica_id', 'key_hash']).doUpdateSet({ expires_at: entry.expiresAt }),
+      conflict
+        .columns(['login_id', 'replica_id', 'key_hash'])
+        .doUpdateSet({ expires_at: entry.expiresAt }),
     )
     .execute();
 }
@@ -46,5 +54,7 @@ export async function findProxyLogin(
     .where('replica_id', '=', key.replicaId)
     .where('key_hash', '=', key.keyHash)
     .executeTakeFirst();
-  return row === undefined ? undefined : { user: row.user_name, expiresAtMs: row.expires_at.getTime() };
+  return row === undefined
+    ? undefined
+    : { user: row.user_name, expiresAtMs: row.expires_at.getTime() };
 }

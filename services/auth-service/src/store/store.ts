@@ -100,16 +100,29 @@ function createScope(tx: Transaction<Tables>, now: Date) {
   return { scope, audits, changes };
 }
 
-async function insertAudits(tx: Transaction<Tables>, rows: readonly AuditRow[], now: Date): Promise<void> {
+async function insertAudits(
+  tx: Transaction<Tables>,
+  rows: readonly AuditRow[],
+  now: Date,
+): Promise<void> {
   if (rows.length === 0) return;
   const values = rows.map(({ logKey, event }) => ({ log_key: logKey, event, created_at: now }));
   await tx.insertInto('audit_row').values(values).execute();
 }
 
-async function insertChanges(tx: Transaction<Tables>, rows: readonly OutboxRow[], now: Date): Promise<void> {
+async function insertChanges(
+  tx: Transaction<Tables>,
+  rows: readonly OutboxRow[],
+  now: Date,
+): Promise<void> {
   // One statement a row: their ids must follow the order in which they were published.
   for (const { kind, name, body } of rows) {
-    const values = { kind, name, body: body === undefined ? null : JSON.stringify(body), created_at: now };
+    const values = {
+      kind,
+      name,
+      body: body === undefined ? null : JSON.stringify(body),
+      created_at: now,
+    };
     await tx.insertInto('outbox').values(values).execute();
   }
 }

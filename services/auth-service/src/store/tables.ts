@@ -20,7 +20,14 @@ export interface SealingKeyTable {
   created_at: Date;
 }
 
-export type AuthorityKind = 'user_ssh' | 'target_ssh' | 'host_ssh' | 'user_tls' | 'host_tls' | 'db_client' | 'app_jwt';
+export type AuthorityKind =
+  | 'user_ssh'
+  | 'target_ssh'
+  | 'host_ssh'
+  | 'user_tls'
+  | 'host_tls'
+  | 'db_client'
+  | 'app_jwt';
 
 export interface AuthorityTable {
   id: string;

@@ -18,7 +18,10 @@ export async function readThrottle(
   const row = await db.selectFrom('throttle').selectAll().where('key', '=', key).executeTakeFirst();
   if (row === undefined) return { level: 0, blockedUntilMs: undefined };
   const forgotten = Math.max(0, at.nowMs - row.updated_at.getTime()) * at.forgetPerMs;
-  return { level: Math.max(0, row.level - forgotten), blockedUntilMs: row.blocked_until?.getTime() };
+  return {
+    level: Math.max(0, row.level - forgotten),
+    blockedUntilMs: row.blocked_until?.getTime(),
+  };
 }
 
 /** Counts one failure, atomically over all replicas, and gives the new level. */
@@ -48,7 +51,9 @@ export async function blockKey(db: Db, key: string, until: Date, now: Date): Pro
     .updateTable('throttle')
     .set({ blocked_until: until, level: 0 })
     .where('key', '=', key)
-    .where((where) => where.or([where('blocked_until', 'is', null), where('blocked_until', '<=', now)]))
+    .where((where) =>
+      where.or([where('blocked_until', 'is', null), where('blocked_until', '<=', now)]),
+    )
     .executeTakeFirst();
   return result.numUpdatedRows === 1n;
 }
@@ -60,5 +65,9 @@ export async function clearThrottle(db: Db, key: string): Promise<void> {
 /** Forgets what no longer matters. */
 export async function pruneThrottle(db: Db, before: Date): Promise<void> {
   const query = db.deleteFrom('throttle').where('updated_at', '<', before);
-  await query.where((where) => where.or([where('blocked_until', 'is', null), where('blocked_until', '<', before)])).execute();
+  await query
+    .where((where) =>
+      where.or([where('blocked_until', 'is', null), where('blocked_until', '<', before)]),
+    )
+    .execute();
 }

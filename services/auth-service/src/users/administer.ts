@@ -23,9 +23,13 @@ export async function inviteUser(deps: Deps, person: Person, user: NewUser): Pro
   requireRule(person, 'user', 'create');
   const { name } = user;
   const problem = findNameProblem(name, 'user');
-  if (problem !== undefined) throw authError('DOCUMENT_INVALID', { details: { problems: `name: ${problem}` } });
+  if (problem !== undefined)
+    throw authError('DOCUMENT_INVALID', { details: { problems: `name: ${problem}` } });
   const traits = Object.entries(user.traits).map(([key, text]) => [key, splitValues(text)]);
-  const parsed = userSpecSchema.safeParse({ roles: [...new Set(user.roles)], traits: Object.fromEntries(traits) });
+  const parsed = userSpecSchema.safeParse({
+    roles: [...new Set(user.roles)],
+    traits: Object.fromEntries(traits),
+  });
   if (!parsed.success) throw invalidDocument(parsed.error);
   return deps.store.change(async (scope) => {
     await requireRoles(scope.tx, parsed.data.roles);
@@ -33,36 +37,84 @@ export async function inviteUser(deps: Deps, person: Person, user: NewUser): Pro
     if ((await findDocument(scope.tx, 'user', folded)) !== undefined) {
       throw authError('DOCUMENT_EXISTS', { details: { kind: 'user', name } });
     }
-    const body = { metadata: {}, spec: parsed.data, state: { validAfter: scope.now.toISOString() } };
-    const write = { kind: 'user', name, folded, revision: 1, body, origin: 'administrator' as const, now: scope.now };
+    const body = {
+      metadata: {},
+      spec: parsed.data,
+      state: { validAfter: scope.now.toISOString() },
+    };
+    const write = {
+      kind: 'user',
+      name,
+      folded,
+      revision: 1,
+      body,
+      origin: 'administrator' as const,
+      now: scope.now,
+    };
     const written = await putDocument(scope.tx, write);
     scope.publish({ kind: 'user', name, body: renderDocument(written) });
-    const base = { actor: person.actor, target: { kind: 'user', name }, outcome: 'success' as const };
-    scope.audit(deps.event({ ...base, type: 'resource.created', data: { kind: 'user', name, revision: 1 } }, scope.now));
+    const base = {
+      actor: person.actor,
+      target: { kind: 'user', name },
+      outcome: 'success' as const,
+    };
+    scope.audit(
+      deps.event(
+        { ...base, type: 'resource.created', data: { kind: 'user', name, revision: 1 } },
+        scope.now,
+      ),
+    );
     return createUserLink(deps, scope, { user: name, purpose: 'invite' });
   });
 }
 
 function splitValues(text: string): string[] {
-  return text.split(',').map((value) => value.trim()).filter((value) => value !== '');
+  return text
+    .split(',')
+    .map((value) => value.trim())
+    .filter((value) => value !== '');
 }
 
 /** Takes password, second factor, logins and links away and makes a link to start again. @throws NOT_ALLOWED, DOCUMENT_MISSING */
-export async function resetUser(deps: Deps, person: Person, name: string): Promise<InviteLink & { user: string }> {
+export async function resetUser(
+  deps: Deps,
+  person: Person,
+  name: string,
+): Promise<InviteLink & { user: string }> {
   requireRule(person, 'user', 'update');
   return deps.store.change(async (scope) => {
     const stored = await findDocument(scope.tx, 'user', foldName(name));
-    if (stored === undefined) throw authError('DOCUMENT_MISSING', { details: { kind: 'user', name: name.slice(0, 256) } });
+    if (stored === undefined)
+      throw authError('DOCUMENT_MISSING', { details: { kind: 'user', name: name.slice(0, 256) } });
     const user = stored.name;
     await endLoginsOf(scope, user, 'reset');
     await removeCredential(scope.tx, user);
-    await putCredential(scope.tx, { user, passwordHash: undefined, totpSecret: undefined, validAfter: scope.now });
+    await putCredential(scope.tx, {
+      user,
+      passwordHash: undefined,
+      totpSecret: undefined,
+      validAfter: scope.now,
+    });
     const body = { ...stored.body, state: { validAfter: scope.now.toISOString() } };
-    const written = await putDocument(scope.tx, { ...stored, body, revision: stored.revision + 1, now: scope.now });
+    const written = await putDocument(scope.tx, {
+      ...stored,
+      body,
+      revision: stored.revision + 1,
+      now: scope.now,
+    });
     scope.publish({ kind: 'user', name: user, body: renderDocument(written) });
-    const base = { actor: person.actor, target: { kind: 'user', name: user }, outcome: 'success' as const };
+    const base = {
+      actor: person.actor,
+      target: { kind: 'user', name: user },
+      outcome: 'success' as const,
+    };
     const data = { kind: 'user', name: user, revision: written.revision, reset: true };
-    scope.audit(deps.event({ ...base, type: 'mfa_device.removed', data: { user, device: 'totp' } }, scope.now));
+    scope.audit(
+      deps.event(
+        { ...base, type: 'mfa_device.removed', data: { user, device: 'totp' } },
+        scope.now,
+      ),
+    );
     scope.audit(deps.event({ ...base, type: 'resource.updated', data }, scope.now));
     return { user, ...(await createUserLink(deps, scope, { user, purpose: 'reset' })) };
   });

@@ -10,8 +10,19 @@ import { renderDocument, userSpecOf } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { systemActor, unknownActor } from '../events.js';
 import { putCredential } from '../store/credentials.js';
-import { findDocument, listDocuments, putDocument, type StoredDocument } from '../store/documents.js';
-import { findInvite, insertInvite, revokeInvites, takeInvite, type StoredInvite } from '../store/invites.js';
+import {
+  findDocument,
+  listDocuments,
+  putDocument,
+  type StoredDocument,
+} from '../store/documents.js';
+import {
+  findInvite,
+  insertInvite,
+  revokeInvites,
+  takeInvite,
+  type StoredInvite,
+} from '../store/invites.js';
 import type { ChangeScope, Db } from '../store/store.js';
 import { countLoginFailure, refuseSlowedAddress } from './lockout.js';
 import { recordDrafts } from './login.js';
@@ -41,12 +52,20 @@ export async function hasAdministrator(db: Db): Promise<boolean> {
  * A link for the first administrator; revokes earlier ones. Undefined once there is an administrator.
  * @param logins OS users that the first administrator may log in as
  */
-export async function createFirstInvite(deps: Deps, logins: readonly string[]): Promise<InviteLink | undefined> {
+export async function createFirstInvite(
+  deps: Deps,
+  logins: readonly string[],
+): Promise<InviteLink | undefined> {
   return deps.store.change(async (scope) => {
     if (await hasAdministrator(scope.tx)) return undefined;
     await revokeInvites(scope.tx, { purpose: 'first_administrator' });
     const traits = logins.length === 0 ? {} : { logins };
-    return insertLink(deps, scope, { purpose: 'first_administrator', user: undefined, roles: firstRoles, traits });
+    return insertLink(deps, scope, {
+      purpose: 'first_administrator',
+      user: undefined,
+      roles: firstRoles,
+      traits,
+    });
   });
 }
 
@@ -69,7 +88,11 @@ async function insertLink(
   const expiresAtMs = scope.now.getTime() + deps.config.ttl.invite;
   const id = createId('inv', scope.now.getTime());
   await insertInvite(scope.tx, { ...link, id, tokenHash: hash, expiresAtMs, now: scope.now });
-  return { token, url: `https://${deps.config.public_addr}/invite/${token}`, expiresAt: new Date(expiresAtMs) };
+  return {
+    token,
+    url: `https://${deps.config.public_addr}/invite/${token}`,
+    expiresAt: new Date(expiresAtMs),
+  };
 }
 
 export interface InviteDetails {
@@ -80,12 +103,18 @@ export interface InviteDetails {
 }
 
 /** @throws LINK_INVALID, LOGIN_SLOWED */
-export async function openInvite(deps: Deps, token: string, clientAddress: string): Promise<InviteDetails> {
+export async function openInvite(
+  deps: Deps,
+  token: string,
+  clientAddress: string,
+): Promise<InviteDetails> {
   await refuseSlowedAddress(deps, clientAddress);
   const db = deps.store.database;
   const invite = isTokenShape('inv', token) ? await findInvite(db, hashToken(token)) : undefined;
-  const document = invite?.user === undefined ? undefined : await findDocument(db, 'user', foldName(invite.user));
-  const isGone = invite?.purpose === 'first_administrator' ? await hasAdministrator(db) : document === undefined;
+  const document =
+    invite?.user === undefined ? undefined : await findDocument(db, 'user', foldName(invite.user));
+  const isGone =
+    invite?.purpose === 'first_administrator' ? await hasAdministrator(db) : document === undefined;
   if (invite === undefined || isGone || invite.isUsed || invite.expiresAtMs <= deps.clock.now()) {
     await countLoginFailure(deps, undefined, clientAddress);
     const actor = unknownActor(invite?.user ?? '', clientAddress);
@@ -113,24 +142,39 @@ export interface Accepted {
 
 /** @throws LINK_INVALID, DOCUMENT_INVALID (name), PASSWORD_WEAK, DOCUMENT_EXISTS, LOGIN_BUSY, LOGIN_SLOWED */
 export async function acceptInvite(deps: Deps, request: AcceptRequest): Promise<Accepted> {
-  const { invite, roles, secondFactor } = await openInvite(deps, request.token, request.clientAddress);
+  const { invite, roles, secondFactor } = await openInvite(
+    deps,
+    request.token,
+    request.clientAddress,
+  );
   const user = invite.user ?? request.user;
   const problem = findNameProblem(user, 'user');
-  if (problem !== undefined) throw authError('DOCUMENT_INVALID', { details: { problems: `user: ${problem}` } });
+  if (problem !== undefined)
+    throw authError('DOCUMENT_INVALID', { details: { problems: `user: ${problem}` } });
   checkPassword(request.password, user);
   const passwordHash = await deps.passwords.hash(request.password);
   const secret = secondFactor ? createTotpSecret() : undefined;
   await deps.store.change(async (scope) => {
-    if (!(await takeInvite(scope.tx, invite.id, scope.now))) throw authError('LINK_INVALID', { reason: 'link' });
+    if (!(await takeInvite(scope.tx, invite.id, scope.now)))
+      throw authError('LINK_INVALID', { reason: 'link' });
     const document = await putInvitedUser(deps, scope, { invite, user });
-    const totpSecret = secret === undefined ? undefined : sealTotpSecret(deps, document.name, secret);
-    await putCredential(scope.tx, { user: document.name, passwordHash, totpSecret, validAfter: scope.now });
+    const totpSecret =
+      secret === undefined ? undefined : sealTotpSecret(deps, document.name, secret);
+    await putCredential(scope.tx, {
+      user: document.name,
+      passwordHash,
+      totpSecret,
+      validAfter: scope.now,
+    });
     if (secret === undefined) return;
     const actor = { kind: 'user', name: document.name, address: request.clientAddress };
     const data = { user: document.name, device: 'totp' };
-    scope.audit(deps.event({ type: 'mfa_device.added', actor, outcome: 'success', data }, scope.now));
+    scope.audit(
+      deps.event({ type: 'mfa_device.added', actor, outcome: 'success', data }, scope.now),
+    );
   });
-  const uri = secret === undefined ? '' : totpUri(secret, { issuer: `Gatehouse ${deps.clusterName}`, user });
+  const uri =
+    secret === undefined ? '' : totpUri(secret, { issuer: `Gatehouse ${deps.clusterName}`, user });
   return { user, roles, totpUri: uri };
 }
 
@@ -147,16 +191,29 @@ async function putInvitedUser(
     return stored;
   }
   if (await hasAdministrator(scope.tx)) throw authError('LINK_INVALID', { reason: 'link' });
-  if (stored !== undefined) throw authError('DOCUMENT_EXISTS', { details: { kind: 'user', name: user } });
+  if (stored !== undefined)
+    throw authError('DOCUMENT_EXISTS', { details: { kind: 'user', name: user } });
   const body = {
     metadata: {},
     spec: { roles: invite.roles, traits: invite.traits },
     state: { validAfter: scope.now.toISOString() },
   };
-  const write = { kind: 'user', name: user, folded, revision: 1, body, origin: 'administrator' as const };
+  const write = {
+    kind: 'user',
+    name: user,
+    folded,
+    revision: 1,
+    body,
+    origin: 'administrator' as const,
+  };
   const document = await putDocument(scope.tx, { ...write, now: scope.now });
   scope.publish({ kind: 'user', name: user, body: renderDocument(document) });
   const data = { kind: 'user', name: user, revision: 1 };
-  scope.audit(deps.event({ type: 'resource.created', actor: systemActor, outcome: 'success', data }, scope.now));
+  scope.audit(
+    deps.event(
+      { type: 'resource.created', actor: systemActor, outcome: 'success', data },
+      scope.now,
+    ),
+  );
   return document;
 }

@@ -51,7 +51,10 @@ export async function refuseSlowedAddress(deps: Needs, clientAddress: string): P
 /** Must this name wait? */
 export async function isBlocked(deps: Needs, key: string): Promise<boolean> {
   const nowMs = deps.clock.now();
-  const state = await readThrottle(deps.store.database, key, { nowMs, forgetPerMs: userForgetPerMs(deps) });
+  const state = await readThrottle(deps.store.database, key, {
+    nowMs,
+    forgetPerMs: userForgetPerMs(deps),
+  });
   return state.blockedUntilMs !== undefined && nowMs < state.blockedUntilMs;
 }
 
@@ -75,7 +78,10 @@ export async function countLoginFailure(
   const addressLevel = await countFailure(store.database, addressKey(clientAddress), at);
   const isAddressSlowed = addressLevel > limit - 1 && addressLevel <= limit;
   if (key === undefined) return { blockedUntil: undefined, isAddressSlowed };
-  const level = await countFailure(store.database, key, { nowMs, forgetPerMs: userForgetPerMs(deps) });
+  const level = await countFailure(store.database, key, {
+    nowMs,
+    forgetPerMs: userForgetPerMs(deps),
+  });
   if (level <= config.lockout.attempts - 1) return { blockedUntil: undefined, isAddressSlowed };
   const until = new Date(nowMs + config.lockout.wait);
   const isFirst = await blockKey(store.database, key, until, new Date(nowMs));

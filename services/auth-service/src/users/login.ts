@@ -5,7 +5,10 @@
 import { createId } from '@gatehouse/kit/ids';
 import { findLock, loginOptions } from '@gatehouse/policy';
 
-import { issuePersonCertificates, type PersonCertificates } from '../certificates/person-certificates.js';
+import {
+  issuePersonCertificates,
+  type PersonCertificates,
+} from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
 import { foldName } from '../documents/names.js';
 import { userSpecOf } from '../documents/render.js';
@@ -14,7 +17,13 @@ import { unknownActor, type EventDraft } from '../events.js';
 import { findCredential, takeTotpStep, type StoredCredential } from '../store/credentials.js';
 import { findDocument, type StoredDocument } from '../store/documents.js';
 import { insertLogin, type StoredLogin } from '../store/logins.js';
-import { countLoginFailure, forgetFailures, isBlocked, refuseSlowedAddress, userKey } from './lockout.js';
+import {
+  countLoginFailure,
+  forgetFailures,
+  isBlocked,
+  refuseSlowedAddress,
+  userKey,
+} from './lockout.js';
 import { maxPasswordBytes } from './passwords.js';
 import { ipOf, loadLocks, loadRoles } from './person.js';
 import { readSecondFactorRule } from './preference.js';
@@ -46,7 +55,11 @@ export async function logIn(deps: Deps, request: LoginRequest): Promise<LoginRes
   return deps.loginTurns.run(folded, async () => checkAndLogIn(deps, request, folded));
 }
 
-async function checkAndLogIn(deps: Deps, request: LoginRequest, folded: string): Promise<LoginResult> {
+async function checkAndLogIn(
+  deps: Deps,
+  request: LoginRequest,
+  folded: string,
+): Promise<LoginResult> {
   const document = await findDocument(deps.store.database, 'user', folded);
   const credential = await findCredential(deps.store.database, document?.name ?? '');
   const key = userKey(folded, document !== undefined);
@@ -68,7 +81,11 @@ interface Checked {
 /** Compares everything, always: an unknown name costs what a known one costs. */
 async function checkFactors(
   deps: Deps,
-  known: { request: LoginRequest; document: StoredDocument | undefined; credential: StoredCredential | undefined },
+  known: {
+    request: LoginRequest;
+    document: StoredDocument | undefined;
+    credential: StoredCredential | undefined;
+  },
 ): Promise<Checked | FailureReason> {
   const { request, document, credential } = known;
   const rule = await readSecondFactorRule(deps.store.database);
@@ -89,7 +106,12 @@ const decoySecret = Buffer.alloc(20, 7);
 
 async function fail(
   deps: Deps,
-  failure: { request: LoginRequest; key: string; document: StoredDocument | undefined; reason: FailureReason },
+  failure: {
+    request: LoginRequest;
+    key: string;
+    document: StoredDocument | undefined;
+    reason: FailureReason;
+  },
 ): Promise<never> {
   const { request, key, document, reason } = failure;
   const { clientAddress } = request;
@@ -109,7 +131,12 @@ async function fail(
     }
     if (count.isAddressSlowed) {
       const data = { subject: 'address', address: ipOf(clientAddress) };
-      drafts.push({ type: 'login.blocked', actor: unknownActor('', clientAddress), outcome: 'denied', data });
+      drafts.push({
+        type: 'login.blocked',
+        actor: unknownActor('', clientAddress),
+        outcome: 'denied',
+        data,
+      });
     }
   }
   await recordDrafts(deps, drafts);
@@ -125,7 +152,10 @@ export async function recordDrafts(deps: Deps, drafts: readonly EventDraft[]): P
   });
 }
 
-async function openLogin(deps: Deps, right: Checked & { request: LoginRequest }): Promise<LoginResult> {
+async function openLogin(
+  deps: Deps,
+  right: Checked & { request: LoginRequest },
+): Promise<LoginResult> {
   const { request, document, step } = right;
   const { clientAddress } = request;
   const spec = userSpecOf(document);
@@ -133,7 +163,9 @@ async function openLogin(deps: Deps, right: Checked & { request: LoginRequest })
   const locks = await loadLocks(deps, deps.store.database);
   const lock = findLock(locks, { user: document.name, roles: spec.roles }, deps.clock.now());
   if (lock !== undefined) {
-    await recordDrafts(deps, [{ type: 'login.failed', actor, outcome: 'denied', reason: 'locked' }]);
+    await recordDrafts(deps, [
+      { type: 'login.failed', actor, outcome: 'denied', reason: 'locked' },
+    ]);
     throw authError('LOCKED', { reason: 'locked', details: { message: lock.message } });
   }
   const login = await planLogin(deps, right);
@@ -149,15 +181,26 @@ async function openLogin(deps: Deps, right: Checked & { request: LoginRequest })
     const expires = new Date(certificates.validBeforeMs).toISOString();
     const secondFactor = step === undefined ? 'none' : 'totp';
     const who = { actor: { ...actor, loginId: login.id }, outcome: 'success' as const };
-    scope.audit(deps.event({ ...who, type: 'login.succeeded', data: { expires, secondFactor } }, scope.now));
-    if (step !== undefined) scope.audit(deps.event({ ...who, type: 'mfa.verified', data: { secondFactor } }, scope.now));
-    scope.audit(deps.event({ ...who, type: 'certificate.issued', data: { kinds: ['user_ssh', 'user_tls'], expires } }, scope.now));
+    scope.audit(
+      deps.event({ ...who, type: 'login.succeeded', data: { expires, secondFactor } }, scope.now),
+    );
+    if (step !== undefined)
+      scope.audit(deps.event({ ...who, type: 'mfa.verified', data: { secondFactor } }, scope.now));
+    scope.audit(
+      deps.event(
+        { ...who, type: 'certificate.issued', data: { kinds: ['user_ssh', 'user_tls'], expires } },
+        scope.now,
+      ),
+    );
   });
   return { login, certificates };
 }
 
 /** Never longer than asked for, than any role allows, than the configuration says (CRT-03). */
-async function planLogin(deps: Deps, right: Checked & { request: LoginRequest }): Promise<StoredLogin> {
+async function planLogin(
+  deps: Deps,
+  right: Checked & { request: LoginRequest },
+): Promise<StoredLogin> {
   const { request, document, step } = right;
   const spec = userSpecOf(document);
   const roles = await loadRoles(deps, deps.store.database, spec.roles);

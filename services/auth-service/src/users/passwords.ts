@@ -83,7 +83,8 @@ export function checkPassword(password: string, user: string): void {
 function findWeakness(password: string, user: string): string | undefined {
   const chars = [...password];
   if (chars.length < minPasswordChars) return `it has fewer than ${minPasswordChars} characters`;
-  if (Buffer.byteLength(password) > maxPasswordBytes) return `it is longer than ${maxPasswordBytes} bytes`;
+  if (Buffer.byteLength(password) > maxPasswordBytes)
+    return `it is longer than ${maxPasswordBytes} bytes`;
   if (new Set(chars).size < 4) return 'it repeats few characters';
   if (isSequence(chars)) return 'it is a plain sequence';
   // What is left when the parts that everybody tries are taken away.
@@ -91,7 +92,8 @@ function findWeakness(password: string, user: string): string | undefined {
   if (user.length >= 3) rest = rest.replaceAll(user.toLowerCase(), '');
   for (const word of common) rest = rest.replaceAll(word, '');
   rest = rest.replaceAll(/[\d\s!?._@#$*-]+/g, '');
-  if (rest === '' && !/^[\d\s!?._@#$*-]+$/.test(password)) return 'it is among the first that everybody tries';
+  if (rest === '' && !/^[\d\s!?._@#$*-]+$/.test(password))
+    return 'it is among the first that everybody tries';
   return undefined;
 }
 

@@ -17,7 +17,7 @@ import type { Context, Deps } from '../deps.js';
 import { foldName } from '../documents/names.js';
 import { renderDocument, userSpecOf, validAfterOf } from '../documents/render.js';
 import { authError } from '../errors.js';
-import { findDocument, findDocuments, listDocuments, type StoredDocument } from '../store/documents.js';
+import { findDocument, findDocuments, listDocuments } from '../store/documents.js';
 import { findLogin, type StoredLogin } from '../store/logins.js';
 import type { Db } from '../store/store.js';
 
@@ -39,13 +39,20 @@ export async function requirePerson(deps: Deps, context: Context): Promise<Perso
   if (caller.type !== 'user') throw authError('LOGIN_ENDED', { reason: 'wrong_kind' });
   const { sourceIp } = caller.identity;
   if (sourceIp !== undefined && sourceIp !== ipOf(clientAddress)) {
-    throw authError('CERTIFICATE_SOURCE', { reason: 'source_ip', details: { address: ipOf(clientAddress) } });
+    throw authError('CERTIFICATE_SOURCE', {
+      reason: 'source_ip',
+      details: { address: ipOf(clientAddress) },
+    });
   }
   return resolvePerson(deps, caller.identity, clientAddress);
 }
 
 /** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, LOCKED */
-export async function resolvePerson(deps: Deps, identity: Identity, address?: string): Promise<Person> {
+export async function resolvePerson(
+  deps: Deps,
+  identity: Identity,
+  address?: string,
+): Promise<Person> {
   const db = deps.store.database;
   const document = await findDocument(db, 'user', foldName(identity.user));
   if (document?.name !== identity.user) throw authError('LOGIN_ENDED', { reason: 'no_such_user' });
@@ -54,10 +61,16 @@ export async function resolvePerson(deps: Deps, identity: Identity, address?: st
   if (login?.user !== identity.user || login.ended !== undefined || login.expiresAtMs <= nowMs) {
     throw authError('LOGIN_ENDED', { reason: 'logged_out' });
   }
-  if (idTime(identity.loginId) < validAfterOf(document)) throw authError('LOGIN_ENDED', { reason: 'reset' });
+  if (idTime(identity.loginId) < validAfterOf(document))
+    throw authError('LOGIN_ENDED', { reason: 'reset' });
   const roleNames = effectiveRoles(identity, userSpecOf(document).roles);
   const roles = await loadRoles(deps, db, roleNames);
-  await refuseLocked(deps, { user: identity.user, roles: roleNames, loginId: identity.loginId, requests: identity.requests ?? [] });
+  await refuseLocked(deps, {
+    user: identity.user,
+    roles: roleNames,
+    loginId: identity.loginId,
+    requests: identity.requests ?? [],
+  });
   const actor: AuditActor = {
     kind: 'user',
     name: identity.user,
@@ -68,14 +81,16 @@ export async function resolvePerson(deps: Deps, identity: Identity, address?: st
   return { name: identity.user, identity, login, roleNames, roles, traits: identity.traits, actor };
 }
 
-/** Compiled roles by name; those that are missing or can't be read grant nothing. */
-export async function loadRoles(deps: Pick<Deps, 'roles'>, db: Db, names: readonly string[]): Promise<Role[]> {
+/** Compiled roles in the order of their names; those that are missing or can't be read grant nothing. */
+export async function loadRoles(
+  deps: Pick<Deps, 'roles'>,
+  db: Db,
+  names: readonly string[],
+): Promise<Role[]> {
   const documents = await findDocuments(db, 'role', names.map(foldName));
-  return compileRoles(deps, documents);
-}
-
-export function compileRoles(deps: Pick<Deps, 'roles'>, documents: readonly StoredDocument[]): Role[] {
-  return documents.map((document) => deps.roles.compile(document)).filter((role) => role !== undefined);
+  const byName = new Map(documents.map((document) => [document.name, document]));
+  const found = names.map((name) => byName.get(name)).filter((document) => document !== undefined);
+  return found.map((document) => deps.roles.compile(document)).filter((role) => role !== undefined);
 }
 
 /** All locks, in force or not. */
@@ -85,19 +100,29 @@ export async function loadLocks(deps: Pick<Deps, 'logger'>, db: Db): Promise<Loc
 }
 
 /** @throws LOCKED with the lock's message */
-export async function refuseLocked(deps: Deps, subject: Parameters<typeof findLock>[1]): Promise<void> {
+export async function refuseLocked(
+  deps: Deps,
+  subject: Parameters<typeof findLock>[1],
+): Promise<void> {
   const lock = findLock(await loadLocks(deps, deps.store.database), subject, deps.clock.now());
-  if (lock !== undefined) throw authError('LOCKED', { reason: 'locked', details: { message: lock.message } });
+  if (lock !== undefined)
+    throw authError('LOCKED', { reason: 'locked', details: { message: lock.message } });
 }
 
 /** @throws NOT_ALLOWED */
-export function requireRule(person: Person, kind: AdministrationKind, verb: AdministrationVerb): void {
+export function requireRule(
+  person: Person,
+  kind: AdministrationKind,
+  verb: AdministrationVerb,
+): void {
   if (mayAdminister(person.roles, kind, verb)) return;
   throw authError('NOT_ALLOWED', { reason: 'no_rule', details: { user: person.name, verb, kind } });
 }
 
 /** The address without its port; IPv4-mapped addresses as plain IPv4. */
 export function ipOf(address: string): string {
-  const bare = /^\[(.*)\]:\d+$/.exec(address)?.[1] ?? (/^[^:]*:\d+$/.test(address) ? address.replace(/:\d+$/, '') : address);
+  const bare =
+    /^\[(.*)\]:\d+$/.exec(address)?.[1] ??
+    (/^[^:]*:\d+$/.test(address) ? address.replace(/:\d+$/, '') : address);
   return bare.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
 }

@@ -10,6 +10,9 @@ export const preferenceName = 'cluster';
 export async function readSecondFactorRule(db: Db): Promise<SecondFactorRule> {
   const document = await findDocument(db, 'cluster_auth_preference', preferenceName);
   const spec = document?.body['spec'];
-  const rule = typeof spec === 'object' && spec !== null && 'second_factor' in spec ? spec.second_factor : 'required';
+  const rule =
+    typeof spec === 'object' && spec !== null && 'second_factor' in spec
+      ? spec.second_factor
+      : 'required';
   return rule === 'optional' || rule === 'off' ? rule : 'required';
 }

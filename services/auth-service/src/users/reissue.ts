@@ -3,7 +3,10 @@ import type { Route } from '@gatehouse/identity';
 import { loginTtlMs } from '@gatehouse/policy';
 import { z } from 'zod';
 
-import { issuePersonCertificates, type PersonCertificates } from '../certificates/person-certificates.js';
+import {
+  issuePersonCertificates,
+  type PersonCertificates,
+} from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import { endLogin } from '../store/logins.js';
@@ -30,7 +33,11 @@ const routeSchema = z.strictObject({
  * (MFA time, address, requests) binds the new certificates: all of it comes from the stored login.
  * @throws ROUTE_INVALID, KEY_REFUSED, LOGIN_ENDED
  */
-export async function reissue(deps: Deps, person: Person, request: ReissueRequest): Promise<PersonCertificates> {
+export async function reissue(
+  deps: Deps,
+  person: Person,
+  request: ReissueRequest,
+): Promise<PersonCertificates> {
   const { login } = person;
   const nowMs = deps.clock.now();
   const endsAtMs = Math.min(
@@ -50,8 +57,18 @@ export async function reissue(deps: Deps, person: Person, request: ReissueReques
   });
   await deps.store.record(async (scope) => {
     const expires = new Date(certificates.validBeforeMs).toISOString();
-    const data = { kinds: ['user_ssh', 'user_tls'], expires, reissued: true, ...(route === undefined ? {} : { route }) };
-    scope.audit(deps.event({ type: 'certificate.issued', actor: person.actor, outcome: 'success', data }, scope.now));
+    const data = {
+      kinds: ['user_ssh', 'user_tls'],
+      expires,
+      reissued: true,
+      ...(route === undefined ? {} : { route }),
+    };
+    scope.audit(
+      deps.event(
+        { type: 'certificate.issued', actor: person.actor, outcome: 'success', data },
+        scope.now,
+      ),
+    );
   });
   return certificates;
 }
@@ -60,9 +77,17 @@ function parseRoute(json: string): Route | undefined {
   if (json === '') return undefined;
   try {
     const { kind, name, user, database } = routeSchema.parse(JSON.parse(json));
-    return { kind, name, ...(user === undefined ? {} : { user }), ...(database === undefined ? {} : { database }) };
+    return {
+      kind,
+      name,
+      ...(user === undefined ? {} : { user }),
+      ...(database === undefined ? {} : { database }),
+    };
   } catch (thrown) {
-    throw authError('ROUTE_INVALID', { cause: thrown, details: { why: '{kind, name, user?, database?}' } });
+    throw authError('ROUTE_INVALID', {
+      cause: thrown,
+      details: { why: '{kind, name, user?, database?}' },
+    });
   }
 }
 
@@ -71,7 +96,13 @@ export async function logOut(deps: Deps, person: Person): Promise<void> {
   await deps.store.change(async (scope) => {
     const { login } = person;
     if (!(await endLogin(scope.tx, login.id, { at: scope.now, reason: 'logout' }))) return;
-    scope.publish({ kind: 'login_end', name: login.id, body: loginEndBody({ reason: 'logout', until: new Date(login.expiresAtMs) }) });
-    scope.audit(deps.event({ type: 'logout.done', actor: person.actor, outcome: 'success' }, scope.now));
+    scope.publish({
+      kind: 'login_end',
+      name: login.id,
+      body: loginEndBody({ reason: 'logout', until: new Date(login.expiresAtMs) }),
+    });
+    scope.audit(
+      deps.event({ type: 'logout.done', actor: person.actor, outcome: 'success' }, scope.now),
+    );
   });
 }

@@ -1,7 +1,7 @@
-/** Knows the last committed change and wakes watchers; one per replica. */
-import type { Logger } from '@gatehouse/kit/log';
 import { sleep } from '@gatehouse/kit/clock';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
+/** Knows the last committed change and wakes watchers; one per replica. */
+import type { Logger } from '@gatehouse/kit/log';
 
 import { readOutboxBounds } from '../store/outbox.js';
 import { outboxChannel, type Store } from '../store/store.js';

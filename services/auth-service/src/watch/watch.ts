@@ -27,7 +27,13 @@ export const documentKinds = [
   'desktop',
 ] as const;
 
-export const watchKinds: readonly string[] = [...documentKinds, 'agent', 'trust', 'session_end', 'login_end'];
+export const watchKinds: readonly string[] = [
+  ...documentKinds,
+  'agent',
+  'trust',
+  'session_end',
+  'login_end',
+];
 
 /** What a tunnel service needs to know; it has no business with people. */
 export const tunnelWatchKinds: readonly string[] = ['agent', 'lock', 'trust'];
@@ -44,7 +50,10 @@ export interface WatchOptions {
 }
 
 /** The stream; ends when the signal aborts. @throws WATCH_INVALID */
-export async function* watchCluster(deps: Deps, options: WatchOptions): AsyncGenerator<{ event: Event }> {
+export async function* watchCluster(
+  deps: Deps,
+  options: WatchOptions,
+): AsyncGenerator<{ event: Event }> {
   checkKinds(options.kinds);
   const kinds = new Set(options.kinds);
   let position = Number(options.afterId);
@@ -69,9 +78,17 @@ async function* follow(
   while (!signal.aborted) {
     if (deps.clock.monotonic() - beatAt >= heartbeatMs) {
       beatAt = deps.clock.monotonic();
-      yield { event: { $case: 'heartbeat', value: { time: new Date(deps.clock.now()), id: BigInt(position) } } };
+      yield {
+        event: {
+          $case: 'heartbeat',
+          value: { time: new Date(deps.clock.now()), id: BigInt(position) },
+        },
+      };
     }
-    const changes = deps.hub.lastId() > position ? await listChanges(deps.store.database, position, batchSize) : [];
+    const changes =
+      deps.hub.lastId() > position
+        ? await listChanges(deps.store.database, position, batchSize)
+        : [];
     for (const change of changes) {
       position = change.id;
       if (!kinds.has(change.kind)) continue;
@@ -81,7 +98,11 @@ async function* follow(
       } else yield { event: changeEvent(change) };
     }
     if (changes.length === 0) {
-      await deps.hub.wait(position, Math.max(1, beatAt + heartbeatMs - deps.clock.monotonic()), signal);
+      await deps.hub.wait(
+        position,
+        Math.max(1, beatAt + heartbeatMs - deps.clock.monotonic()),
+        signal,
+      );
     }
   }
 }
@@ -89,7 +110,8 @@ async function* follow(
 function checkKinds(kinds: readonly string[]): void {
   if (kinds.length === 0) throw authError('WATCH_INVALID', { details: { why: 'none given' } });
   const unknown = kinds.find((kind) => !watchKinds.includes(kind));
-  if (unknown !== undefined) throw authError('WATCH_INVALID', { details: { why: `"${unknown}" can't be watched` } });
+  if (unknown !== undefined)
+    throw authError('WATCH_INVALID', { details: { why: `"${unknown}" can't be watched` } });
 }
 
 /** Resuming needs every change since; a database restored from a backup has fewer ids than the watcher saw. */
@@ -110,9 +132,14 @@ async function readSnapshot(deps: Deps, kinds: ReadonlySet<string>): Promise<Sna
   return readConsistently(deps.store.database, async (tx) => {
     const { last } = await readOutboxBounds(tx);
     const documents = await listDocuments(tx, { kinds: wanted });
-    const changes = documents.map((one) => ({ kind: one.kind, name: one.name, body: renderDocument(one) }));
+    const changes = documents.map((one) => ({
+      kind: one.kind,
+      name: one.name,
+      body: renderDocument(one),
+    }));
     if (kinds.has('agent')) {
-      for (const agent of await listAgents(tx)) changes.push({ kind: 'agent', name: agent.id, body: agentBody(agent) });
+      for (const agent of await listAgents(tx))
+        changes.push({ kind: 'agent', name: agent.id, body: agentBody(agent) });
     }
     if (kinds.has('login_end')) {
       for (const login of await listEndedLogins(tx, new Date(deps.clock.now()))) {
@@ -139,5 +166,8 @@ function trustEvent(deps: Deps): Event {
 
 function changeEvent(change: OutboxChange): Event {
   const documentJson = change.body === undefined ? '' : JSON.stringify(change.body);
-  return { $case: 'change', value: { id: BigInt(change.id), kind: change.kind, name: change.name, documentJson } };
+  return {
+    $case: 'change',
+    value: { id: BigInt(change.id), kind: change.kind, name: change.name, documentJson },
+  };
 }
