@@ -1,0 +1,100 @@
+/** The tunnels that end here, and who wants to hear of them. */
+import type { AgentPresence, WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
+import type { AcceptedTunnel } from '@gatehouse/tunnel';
+
+/** One tunnel of an agent. */
+export interface LiveTunnel {
+  readonly agentId: string;
+  readonly nonce: bigint;
+  /** The proxy it came through, srv_…; empty: directly. */
+  readonly viaProxy: string;
+  readonly tunnel: AcceptedTunnel;
+  /** End of the certificate it was opened with, ms since the epoch. */
+  readonly expiresAtMs: number;
+  /** From auth-service; the agent's id until it has answered. */
+  group: string;
+  /** From auth-service; the agent's id until it has answered. */
+  name: string;
+}
+
+type Watcher = (change: WatchAgentsResponse) => void;
+
+export class LiveTunnels {
+  readonly #replicaId: string;
+  readonly #all = new Set<LiveTunnel>();
+  readonly #shown = new Set<LiveTunnel>();
+  readonly #watchers = new Set<Watcher>();
+  readonly #onChange: () => void;
+  #isDraining = false;
+
+  /** @param onChange called when the set of agents may have changed */
+  constructor(replicaId: string, onChange: () => void) {
+    this.#replicaId = replicaId;
+    this.#onChange = onChange;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Keeps a tunnel until it ends; proxies hear of it with `show`. */
+  add(live: LiveTunnel): void {
+    this.#all.add(live);
+    this.#onChange();
+  }
+
+  /** Tells the proxies of a tunnel, or of its new group. */
+  show(live: LiveTunnel): void {
+    if (!this.#all.has(live) || this.#isDraining) return;
+    this.#shown.add(live);
+    this.#tell({ present: [presenceOf(live)], gone: [] });
+  }
+
+  remove(live: LiveTunnel): void {
+    if (!this.#all.delete(live)) return;
+    if (this.#shown.delete(live)) this.#tell({ present: [], gone: [presenceOf(live)] });
+    this.#onChange();
+  }
+
+  /** Proxies are to dial elsewhere from now on. */
+  drain(): void {
+    this.#isDraining = true;
+    const gone = [...this.#shown].map(presenceOf);
+    this.#shown.clear();
+    if (gone.length > 0) this.#tell({ present: [], gone });
+  }
+
+  /** The newest tunnel of an agent that has registered. */
+  find(agentId: string): LiveTunnel | undefined {
+    let newest: LiveTunnel | undefined;
+    for (const live of this.#all)
+      if (live.agentId === agentId && (newest === undefined || live.nonce > newest.nonce))
+        newest = live;
+    return newest;
+  }
+
+  all(): LiveTunnel[] {
+    return [...this.#all];
+  }
+
+  agentIds(): string[] {
+    return [...new Set(this.all().map(({ agentId }) => agentId))];
+  }
+
+  /** Calls back with the full set at once, then with each change. */
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher);
+    const present = [...this.#shown].map(presenceOf);
+    watcher({ replicaId: this.#replicaId, full: true, present, gone: [] });
+    return () => this.#watchers.delete(watcher);
+  }
+
+  #tell(change: { present: AgentPresence[]; gone: AgentPresence[] }): void {
+    for (const watcher of this.#watchers)
+      watcher({ replicaId: this.#replicaId, full: false, ...change });
+  }
+}
+
+function presenceOf({ agentId, group, nonce, viaProxy }: LiveTunnel): AgentPresence {
+  return { agentId, group, nonce, viaProxy };
+}

@@ -1,0 +1,64 @@
+/** Configuration of tunnel-service; docs/config/tunnel-service.example.yaml is the manual. */
+import { byteSize, duration } from '@gatehouse/kit/config';
+import { z } from 'zod';
+
+const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
+
+export const tunnelConfigSchema = z.strictObject({
+  /** In certificates and internal server names. */
+  cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  /** gRPC for the proxies, mutual TLS. */
+  listen: address.default('127.0.0.1:3028'),
+  /** Where agents' tunnels arrive, passed on by the proxies. */
+  public_listen: address.default('127.0.0.1:3029'),
+  /** True: each connection on `public_listen` starts with a PROXY v2 header. False only where agents dial it directly. */
+  proxy_header: z.boolean().default(true),
+  /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
+  metrics_listen: address.default('127.0.0.1:9444'),
+  /** Names and addresses under which the proxies reach `listen`. */
+  dns_names: z.array(z.string().max(253)).max(50).default(['localhost', '127.0.0.1']),
+  auth: z.strictObject({
+    /** Internal listener of auth-service. */
+    address,
+    join_secret_file: z.string(),
+  }),
+  /** Certificate of this replica, between starts. */
+  state_dir: z.string(),
+  /** Where this service's audit events wait for the event log; without it they are only logged. */
+  spool: z
+    .strictObject({
+      dir: z.string(),
+      events: byteSize('64MiB'),
+    })
+    .optional(),
+  limits: z
+    .strictObject({
+      /** Tunnels of all agents. */
+      tunnels: z.int().min(1).max(100_000).default(12_000),
+      /** Connections through one tunnel at a time. */
+      streams_per_tunnel: z.int().min(1).max(10_000).default(2_000),
+      /** TLS handshakes a second, on average; agents that come faster wait or try again later. */
+      admissions_per_second: z.int().min(1).max(10_000).default(100),
+      /** How long an agent may take from its connection to its first message. */
+      handshake_timeout: duration('10s'),
+    })
+    .prefault({}),
+  /** Between SIGTERM and the end of listening, so that balancers notice. */
+  shutdown_delay: duration('0s'),
+  /** How long open connections may go on after that. */
+  drain_timeout: duration('1h'),
+  log: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
+});
+
+export type TunnelConfig = z.output<typeof tunnelConfigSchema>;
+
+/** `host:port` apart; IPv6 without its brackets. */
+export function splitAddress(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
+}

@@ -1,0 +1,334 @@
+/**
+ * Composition root of tunnel-service. Agents' tunnels come in on the public side; proxies ask for connections through
+ * them by gRPC; what is known of people and targets never comes near: a dial carries a grant that only agents can check.
+ */
+import { systemClock, type Clock } from '@gatehouse/kit/clock';
+import { readSecretFile } from '@gatehouse/kit/config';
+import type { EventLog } from '@gatehouse/kit/event-log';
+import { openPrivatePort, type PrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import { openSpool, type Spool } from '@gatehouse/kit/spool';
+import { createMetrics } from '@gatehouse/kit/telemetry';
+import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+import { findLock } from '@gatehouse/policy';
+import {
+  createTunnelRpc,
+  dialError,
+  tunnelServiceDefinition,
+  type TunnelRpc,
+} from '@gatehouse/tunnel';
+
+import { createAdmission } from './agents/admission.js';
+import { serveAgent, type AgentSessionDeps } from './agents/agent-session.js';
+import { LiveTunnels } from './agents/live-tunnels.js';
+import { encodeLocks, findAgentLock } from './agents/news.js';
+import { openPublicPort, type PublicPort } from './agents/public-port.js';
+import { createRegistrar } from './agents/registrar.js';
+import { splitAddress, type TunnelConfig } from './config.js';
+import { drain } from './drain.js';
+import { createRefusalEvents } from './events.js';
+
+export { tunnelConfigSchema, type TunnelConfig } from './config.js';
+export { events } from './events.js';
+
+/** What a caller may put in place of the real thing. */
+export interface TunnelDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where audit events go, through the spool; without it they are only logged. */
+  readonly eventLog: EventLog;
+  readonly membership: Membership;
+  /** Kinds `lock` and `trust`. */
+  readonly policy: PolicyView;
+  /** Interval of pings to agents. */
+  readonly pingIntervalMs: number;
+}
+
+export interface TunnelService extends AsyncDisposable {
+  readonly replicaId: string;
+  /** For the proxies, `host:port`. */
+  readonly address: string;
+  /** For agents, `host:port`. */
+  readonly publicAddress: string;
+  readonly metricsUrl: string;
+  /** Tunnels that stand. */
+  readonly tunnels: number;
+  /** Connections through them. */
+  readonly dials: number;
+}
+
+/** Joins the cluster and listens on both sides. A first view of the locks is waited for: a locked agent is not let in. */
+export async function createTunnelService(
+  config: TunnelConfig,
+  overrides: Partial<TunnelDeps> = {},
+): Promise<TunnelService> {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger({ name: 'tunnel', ...config.log });
+  await using stack = new AsyncDisposableStack();
+  const membership = overrides.membership ?? stack.use(await join(config, { clock, logger }));
+  const policy =
+    overrides.policy ??
+    stack.use(
+      watchPolicy({
+        auth: membership.auth,
+        kinds: ['lock', 'trust'],
+        clock,
+        logger,
+        onTrust: (trust) => {
+          membership.setTrust(trust);
+        },
+      }),
+    );
+  const spool = await openOwnSpool(config, { ...overrides, clock, logger, membership });
+  if (spool) stack.use(spool);
+  await policy.ready;
+  const parts = { config, clock, logger, membership, policy, spool, overrides };
+  return await startServing(parts, stack.move());
+}
+
+async function join(
+  config: TunnelConfig,
+  { clock, logger }: { clock: Clock; logger: Logger },
+): Promise<Membership> {
+  return joinCluster({
+    kind: 'tunnel',
+    clusterName: config.cluster_name,
+    authAddress: config.auth.address,
+    joinSecret: readSecretFile(config.auth.join_secret_file),
+    stateDir: config.state_dir,
+    dnsNames: [...config.dns_names, `tunnel.${config.cluster_name}.gatehouse.internal`],
+    clock,
+    logger,
+  });
+}
+
+async function openOwnSpool(
+  config: TunnelConfig,
+  deps: { eventLog?: EventLog; clock: Clock; logger: Logger; membership: Membership },
+): Promise<Spool | undefined> {
+  const { eventLog, clock, logger, membership } = deps;
+  if (eventLog === undefined || config.spool === undefined) return undefined;
+  return openSpool({
+    dir: config.spool.dir,
+    eventLog,
+    clock,
+    logger,
+    cluster: config.cluster_name,
+    replicaId: membership.replicaId,
+    serviceKind: 'tunnel',
+    limits: { eventsBytes: config.spool.events },
+  });
+}
+
+interface Parts {
+  readonly config: TunnelConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly membership: Membership;
+  readonly policy: PolicyView;
+  readonly spool: Spool | undefined;
+  readonly overrides: Partial<TunnelDeps>;
+}
+
+interface Serving {
+  readonly live: LiveTunnels;
+  readonly rpc: TunnelRpc;
+  readonly state: { isDraining: boolean };
+}
+
+async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<TunnelService> {
+  await using stack = moved;
+  const { config, logger, membership } = parts;
+  const { replicaId } = membership;
+  const live: LiveTunnels = new LiveTunnels(replicaId, () => {
+    registrar.changed();
+  });
+  const registrar = stack.use(
+    createRegistrar({ auth: membership.auth, replicaId, logger, agentIds: () => live.agentIds() }),
+  );
+  const rpc = createRpc(parts, live);
+  const serving: Serving = { live, rpc, state: { isDraining: false } };
+  const privatePort = stack.use(await openHealth(parts, serving));
+  const server = stack.use(await listenForProxies(parts, rpc));
+  const session: AgentSessionDeps = {
+    replicaId,
+    live,
+    registrar,
+    clock: parts.clock,
+    logger,
+    limits: {
+      maxStreams: config.limits.streams_per_tunnel,
+      handshakeTimeoutMs: config.limits.handshake_timeout,
+      ...pingInterval(parts.overrides),
+    },
+    helloTimeoutMs: config.limits.handshake_timeout,
+    locks: () => parts.policy.locks(),
+    trust: () => membership.trust(),
+    onRefused: createRefusalEvents(parts),
+  };
+  const port = stack.use(await listenForAgents(parts, session));
+  stack.defer(() => {
+    for (const { tunnel } of live.all()) tunnel.close();
+  });
+  keepNews(parts, { live, server, port }, stack);
+  stack.defer(async () => drain({ ...serving, port, config, logger }));
+  const { host, port: publicPort } = hostAndPort(port.address);
+  const internal = hostAndPort(server.address);
+  const resources = stack.move();
+  return {
+    replicaId,
+    address: `${internal.host}:${internal.port}`,
+    publicAddress: `${host}:${publicPort}`,
+    metricsUrl: privatePort.url,
+    get tunnels() {
+      return live.size;
+    },
+    get dials() {
+      return rpc.dialCount();
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+function pingInterval({ pingIntervalMs }: Partial<TunnelDeps>): { pingIntervalMs?: number } {
+  return pingIntervalMs === undefined ? {} : { pingIntervalMs };
+}
+
+function hostAndPort({ address, port }: { address: string; port: number }) {
+  return { host: address.includes(':') ? `[${address}]` : address, port };
+}
+
+function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): TunnelRpc {
+  return createTunnelRpc({
+    replicaId: () => membership.replicaId,
+    isProxy(certificate) {
+      try {
+        const caller = membership.identify(certificate);
+        if (caller.type !== 'service' || caller.kind !== 'proxy') return false;
+        return findLock(policy.locks(), { replica: caller.id }, clock.now()) === undefined;
+      } catch {
+        return false;
+      }
+    },
+    async open({ agentId, grant, sessionId, traceparent }, signal) {
+      const found = live.find(agentId);
+      if (found === undefined) throw dialError('offline');
+      const trace = traceparent === '' ? {} : { traceparent };
+      return found.tunnel.open({ grant, sessionId, signal, ...trace });
+    },
+    watch: (onChange) => live.watch(onChange),
+  });
+}
+
+async function listenForProxies({ config, membership, logger }: Parts, rpc: TunnelRpc) {
+  return createRpcServer({
+    ...splitAddress(config.listen),
+    tls: membership.tls(),
+    services: [],
+    rawServices: [{ definition: tunnelServiceDefinition, implementation: rpc.implementation }],
+    identify: (certificate) => membership.identify(certificate),
+    logger,
+  });
+}
+
+async function listenForAgents(
+  { config, clock, membership, logger }: Parts,
+  session: AgentSessionDeps,
+): Promise<PublicPort> {
+  const { limits } = config;
+  return openPublicPort({
+    ...splitAddress(config.public_listen),
+    proxyHeader: config.proxy_header,
+    tls: membership.tls(),
+    admission: createAdmission({ perSecond: limits.admissions_per_second, clock }),
+    maxConnections: limits.tunnels,
+    handshakeTimeoutMs: limits.handshake_timeout,
+    logger,
+    identify: (certificate) => membership.identify(certificate),
+    onAgent(arrival) {
+      runInBackground(() => serveAgent(arrival, session), logger);
+    },
+    onRefused: (refusal) => {
+      session.onRefused(refusal);
+    },
+  });
+}
+
+/** Locks, trust and the ends of certificates reach open tunnels. */
+function keepNews(
+  { policy, membership, clock, logger }: Parts,
+  { live, server, port }: { live: LiveTunnels; server: RpcServer; port: PublicPort },
+  stack: AsyncDisposableStack,
+): void {
+  const enforceLocks = () => {
+    const news = encodeLocks(policy.locks());
+    const isLocked = findLock(policy.locks(), { replica: membership.replicaId }, clock.now());
+    for (const one of live.all()) {
+      if (isLocked ?? findAgentLock(policy.locks(), one, clock)) one.tunnel.close();
+      else one.tunnel.control.send(news);
+    }
+  };
+  policy.onChange(({ kind }) => {
+    if (kind === 'lock' || kind === 'snapshot') enforceLocks();
+  });
+  membership.onChange(() => {
+    server.replaceTls(membership.tls());
+    port.replaceTls(membership.tls());
+    const value = membership.trust();
+    for (const { tunnel } of live.all())
+      tunnel.control.send({ message: { $case: 'trust', value } });
+  });
+  const timer = setInterval(() => {
+    const nowMs = clock.now();
+    for (const { tunnel, expiresAtMs, agentId } of live.all()) {
+      if (nowMs < expiresAtMs) continue;
+      logger.info({ agentId }, 'certificate of the tunnel has ended');
+      tunnel.close();
+    }
+  }, 5_000);
+  stack.defer(() => {
+    clearInterval(timer);
+  });
+}
+
+async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<PrivatePort> {
+  const { config, logger, policy, spool } = parts;
+  const metrics = createMetrics();
+  metrics.gauge('gatehouse.tunnel.active', 'tunnels that stand', () => live.size);
+  metrics.gauge('gatehouse.tunnel.agents', 'agents that are here', () => live.agentIds().length);
+  metrics.gauge('gatehouse.tunnel.dials', 'connections through tunnels', () => rpc.dialCount());
+  metrics.gauge('gatehouse.policy.stale', '1 while auth-service is silent', () =>
+    policy.isStale() ? 1 : 0,
+  );
+  if (spool)
+    metrics.gauge(
+      'gatehouse.spool.events.bytes',
+      'audit events not yet acknowledged',
+      () => spool.state().events.bytes,
+    );
+  return openPrivatePort({
+    ...splitAddress(config.metrics_listen),
+    logger,
+    readiness: () => readiness(parts, state),
+    metrics: async () => metrics.render(),
+  });
+}
+
+function readiness({ policy, spool }: Parts, state: { isDraining: boolean }): Readiness {
+  const spoolState = spool?.state();
+  const reasons = [
+    ...(state.isDraining ? ['draining'] : []),
+    ...(policy.isReady() ? [] : ['no_policy']),
+    ...(Math.abs(policy.clockSkewMs()) > 120_000 ? ['clock'] : []),
+  ];
+  return {
+    status: reasons.length === 0 ? 'ready' : 'not_ready',
+    reasons,
+    degraded: [
+      ...(policy.isStale() ? ['auth'] : []),
+      ...(spoolState?.degraded === true ? ['kafka'] : []),
+    ],
+  };
+}
