@@ -2,11 +2,15 @@
 import type { AgentProtocol, AgentServices } from '@gatehouse/protocol-api';
 
 import { connectTcp } from './node/connect-tcp.js';
+import { connectBuiltinNode } from './node/node.js';
 import type { SshSpec } from './target.js';
 
 export function createAgent(services: AgentServices): AgentProtocol<SshSpec> {
   return {
     name: 'ssh',
-    connect: (dial) => connectTcp(dial.target, dial.spec.address ?? '', dial.signal),
+    connect: (dial) =>
+      dial.spec.builtin === true
+        ? connectBuiltinNode(services, dial)
+        : connectTcp({ target: dial.target, address: dial.spec.address ?? '', signal: dial.signal }),
   };
 }

@@ -12,7 +12,7 @@
 import type { Duplex } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 
-import type { Identity } from '@gatehouse/identity';
+import type { Identity, SshUserProof } from '@gatehouse/identity';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import {
   served,
@@ -33,7 +33,7 @@ import { Relay } from './relay/relay.js';
 import type { SshSpec } from './target.js';
 import { clientFacing } from './transport/algorithms.js';
 import { createHostKeys } from './transport/host-keys.js';
-import { authenticateUser, type UserLogin } from './transport/server-login.js';
+import { authenticateUser } from './transport/server-login.js';
 import { SshTransport } from './transport/transport.js';
 import { connectUpstream } from './upstream.js';
 import { encodeMessage } from './wire/codec.js';
@@ -45,7 +45,7 @@ const farewellMs = 900;
 /** What `open` keeps for `serve` and `refuse`. */
 export interface SshState {
   readonly transport: SshTransport;
-  readonly login: UserLogin;
+  readonly proof: SshUserProof;
 }
 
 export function createProxy(services: ProxyServices): ProxyProtocol<SshSpec, SshState> {
@@ -90,17 +90,18 @@ async function openConnection(
       services.credentials.verifySshUserCertificate(blob, offer.clientAddress),
   });
   if (login === undefined) return served;
-  if (offer.identity !== undefined && !isSameIdentity(offer.identity, login.identity)) {
+  const { identity } = login.verified;
+  if (offer.identity !== undefined && !isSameIdentity(offer.identity, identity)) {
     throw sshError('SSH_IDENTITY_DIFFERS', { reason: 'identity' });
   }
   const destination = readDestination(services, offer, login.userName);
   if (destination === undefined) {
     acceptUser(transport);
     const { clusterName, logger } = services;
-    await serveGateway({ transport, offer, identity: login.identity, clusterName, logger });
+    await serveGateway({ transport, offer, identity, clusterName, logger });
     return served;
   }
-  return { identity: login.identity, ...destination, state: { transport, login } };
+  return { identity, ...destination, state: { transport, proof: login.proof } };
 }
 
 /** The same person by the same login with the same rights; a routed certificate differs in its route alone. */
@@ -140,10 +141,10 @@ async function serveSession(
   session: Session<SshSpec>,
   opening: Opening<SshState>,
 ): Promise<EndReason> {
-  const { transport: user, login } = opening.state;
+  const { transport: user, proof } = opening.state;
   let upstream;
   try {
-    upstream = await connectUpstream(services, session, login);
+    upstream = await connectUpstream(services, session, proof);
   } catch (thrown) {
     const end = sessionEnd(session.signal);
     const error = toGatehouseError(thrown);

@@ -1,12 +1,11 @@
 /** The leg to the target: dial, check the host key, log in as the session's login. */
-import { parseSshPublicKey } from '@gatehouse/identity';
+import { parseSshPublicKey, type SshUserProof } from '@gatehouse/identity';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import type { ProxyServices, Session } from '@gatehouse/protocol-api';
 
 import { sshError } from './errors.js';
 import type { SshSpec } from './target.js';
 import { loginToTarget, type TargetConnection } from './transport/client-login.js';
-import type { UserLogin } from './transport/server-login.js';
 
 /** From dial to a finished login, ms (SSH-07). */
 const connectTimeoutMs = 10_000;
@@ -19,12 +18,12 @@ const connectTimeoutMs = 10_000;
 export async function connectUpstream(
   services: ProxyServices,
   session: Session<SshSpec>,
-  login: UserLogin,
+  proof: SshUserProof,
 ): Promise<TargetConnection> {
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(connectTimeoutMs)]);
   const aborted = rejectOnAbort(signal, session.target.name);
   const certificate = await Promise.race([
-    services.credentials.targetCertificate(login.proof, session.principal, session.clientAddress),
+    services.credentials.targetCertificate(proof, session.principal, session.clientAddress),
     aborted,
   ]);
   const dialled = session.dial();

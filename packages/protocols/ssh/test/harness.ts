@@ -45,7 +45,7 @@ import { createProxy } from '../src/proxy.js';
 import type { SshSpec } from '../src/target.js';
 import { startSshd, type RunningSshd, type SshdOptions } from '../src/testing.js';
 
-export const logger = createLogger({ name: 'test', level: 'silent' });
+export const logger = createLogger({ name: 'test', level: process.env['SSH_TEST_DEBUG'] ? 'debug' : 'silent' });
 
 export const defaultOptions: RoleOptions = {
   maxSessionTtlMs: 3_600_000,
@@ -196,6 +196,7 @@ export async function startHarness(): Promise<Harness> {
       events.push({ type: 'session.ended', outcome: 'success', reason, data: {} });
     } catch (thrown) {
       const error = toGatehouseError(thrown);
+      if (process.env['SSH_TEST_DEBUG']) process.stderr.write(`${error.stack} cause ${String((error.cause as Error)?.stack)} ${String(((error.cause as Error)?.cause as Error)?.stack)}\n`);
       events.push({ type: 'session.connect_failed', outcome: 'failure', reason: error.reason ?? error.message, data: {} });
     } finally {
       controllers.delete(controller);

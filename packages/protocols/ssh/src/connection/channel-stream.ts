@@ -144,6 +144,10 @@ export class ChannelStream extends Duplex {
       callback(new Error('the channel is closed'));
       return;
     }
+    if (chunk.length === 0) {
+      callback();
+      return;
+    }
     this.waiting.push({ isStderr, rest: chunk, callback });
     this.flush();
   }

@@ -16,15 +16,28 @@ const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
   ENETUNREACH: { reason: 'refused', why: 'network is unreachable' },
 };
 
+export interface TcpDial {
+  /** Name of the target, for the error. */
+  readonly target: string;
+  /** `host:port`, IPv6 in brackets. */
+  readonly address: string;
+  readonly signal: AbortSignal;
+  /** Each direction is ended by itself. Default: the socket closes when the target ends. */
+  readonly isHalfOpen?: boolean;
+}
+
 /**
- * Connects to `address` (`host:port`, IPv6 in brackets) for `target`.
+ * Connects within 10 s.
  * @throws TARGET_UNREACHABLE with reason refused, not_found or timed_out
  */
-export async function connectTcp(target: string, address: string, signal: AbortSignal): Promise<Socket> {
+export async function connectTcp(dial: TcpDial): Promise<Socket> {
+  const { target, address, signal } = dial;
   const separator = address.lastIndexOf(':');
   const host = address.slice(0, separator).replace(/^\[(.*)\]$/, '$1');
   const timeout = AbortSignal.timeout(connectTimeoutMs);
-  const socket = connect({ host, port: Number(address.slice(separator + 1)), noDelay: true });
+  const port = Number(address.slice(separator + 1));
+  const allowHalfOpen = dial.isHalfOpen === true;
+  const socket = connect({ host, port, noDelay: true, allowHalfOpen });
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

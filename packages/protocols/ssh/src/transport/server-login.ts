@@ -4,7 +4,7 @@
  * An offered certificate proves nothing; the person is who holds the key that signed (SSH-20). The function returns
  * with the signature verified and USERAUTH_SUCCESS not yet sent, so that the host can decide and dial first.
  */
-import { parseSshCertificate, verifySshSignature, type Identity, type SshUserProof } from '@gatehouse/identity';
+import { parseSshCertificate, verifySshSignature, type SshUserProof } from '@gatehouse/identity';
 import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 
 import { bannerOf, disconnectReason, sshError } from '../errors.js';
@@ -25,20 +25,19 @@ const signatureAlgorithms: ReadonlyMap<string, string> = new Map([
   ['rsa-sha2-256-cert-v01@openssh.com', 'rsa-sha2-256'],
 ]);
 
-/** Whoever signed. */
-export interface UserLogin {
+/** Whoever signed, with what `verifyCertificate` found out of the certificate. */
+export interface SignedLogin<Verified> {
   /** As the client gave it: the login, or `login@target`. */
   readonly userName: string;
-  readonly identity: Identity;
   readonly proof: SshUserProof;
-  readonly validBeforeMs: number;
+  readonly verified: Verified;
 }
 
-export interface ServerLoginOptions {
+export interface ServerLoginOptions<Verified> {
   readonly transport: SshTransport;
   readonly signal: AbortSignal;
   /** @throws the refusal, which becomes a banner and the reason if no other certificate follows */
-  verifyCertificate(blob: Buffer): Promise<{ identity: Identity; validBeforeMs: number }>;
+  verifyCertificate(blob: Buffer, userName: string): Promise<Verified>;
 }
 
 /**
@@ -46,7 +45,9 @@ export interface ServerLoginOptions {
  * @throws SSH_NO_CERTIFICATE, SSH_USER_CHANGED, SSH_TOO_MANY_TRIES, SSH_TIMED_OUT, SSH_CLIENT_LEFT, SSH_PROTOCOL and
  *   what `verifyCertificate` throws. The client has been told.
  */
-export async function authenticateUser(options: ServerLoginOptions): Promise<UserLogin | undefined> {
+export async function authenticateUser<Verified>(
+  options: ServerLoginOptions<Verified>,
+): Promise<SignedLogin<Verified> | undefined> {
   const login = new ServerLogin(options);
   try {
     return await login.run();
@@ -68,7 +69,7 @@ interface PublicKeyRequest {
   readonly signedData: Buffer;
 }
 
-class ServerLogin {
+class ServerLogin<Verified> {
   private readonly transport: SshTransport;
   private userName: string | undefined;
   private failures = 0;
@@ -76,11 +77,11 @@ class ServerLogin {
   private refusal: GatehouseError | undefined;
   private readonly banners = new Set<string>();
 
-  constructor(private readonly options: ServerLoginOptions) {
+  constructor(private readonly options: ServerLoginOptions<Verified>) {
     this.transport = options.transport;
   }
 
-  async run(): Promise<UserLogin> {
+  async run(): Promise<SignedLogin<Verified>> {
     for (;;) {
       const message = await this.transport.read(this.options.signal);
       if (message[0] === messageType.serviceRequest) this.onServiceRequest(message);
@@ -110,7 +111,7 @@ class ServerLogin {
     this.transport.send(encodeMessage(messageType.serviceAccept, name));
   }
 
-  private async onRequest(message: Buffer): Promise<UserLogin | undefined> {
+  private async onRequest(message: Buffer): Promise<SignedLogin<Verified> | undefined> {
     const reader = new WireReader(message, 1);
     const userName = reader.text(maxUserNameBytes);
     if (this.userName !== undefined && userName !== this.userName) {
@@ -124,7 +125,7 @@ class ServerLogin {
     return undefined;
   }
 
-  private async onPublicKey(request: PublicKeyRequest): Promise<UserLogin | undefined> {
+  private async onPublicKey(request: PublicKeyRequest): Promise<SignedLogin<Verified> | undefined> {
     const signatureAlgorithm = signatureAlgorithms.get(request.algorithm);
     if (signatureAlgorithm === undefined) {
       if (!this.certificateOffered) this.showBanner(sshError('SSH_NO_CERTIFICATE', { reason: 'no_certificate' }));
@@ -147,12 +148,12 @@ class ServerLogin {
       return undefined;
     }
     const proof = { certificate: request.blob, signedData: request.signedData, signature: request.signature };
-    return { userName: this.userName ?? '', proof, ...verified };
+    return { userName: this.userName ?? '', proof, verified: verified.value };
   }
 
-  private async verify(blob: Buffer): Promise<{ identity: Identity; validBeforeMs: number } | undefined> {
+  private async verify(blob: Buffer): Promise<{ readonly value: Verified } | undefined> {
     try {
-      return await this.options.verifyCertificate(blob);
+      return { value: await this.options.verifyCertificate(blob, this.userName ?? '') };
     } catch (thrown) {
       this.refusal = toGatehouseError(thrown);
       this.showBanner(this.refusal);

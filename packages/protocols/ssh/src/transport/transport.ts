@@ -83,6 +83,8 @@ export class SshTransport {
   private software = '';
   private paused = false;
   private chunks = 0;
+  private isBusy = false;
+  private readonly deferred: Buffer[] = [];
 
   constructor(options: TransportOptions) {
     this.socket = options.socket;
@@ -109,7 +111,7 @@ export class SshTransport {
     this.dispatchKeyExchange = this.protocol._onPayload;
     this.protocol._onPayload = (payload) => this.onPayload(payload);
     this.listen();
-    this.protocol.start();
+    this.guard(() => this.protocol.start());
   }
 
   /** Resolves when the first key exchange is done. @throws how the connection ended, when it did */
@@ -175,7 +177,7 @@ export class SshTransport {
     this.bytesSinceRekey = 0;
     this.lastRekeyMs = performance.now();
     this.startExchangeTimer();
-    this.protocol.rekey();
+    this.guard(() => this.protocol.rekey());
   }
 
   /** The next message, a copy. @throws when the connection ends or `signal` aborts first */
@@ -254,6 +256,11 @@ export class SshTransport {
   private onData(chunk: Buffer): void {
     if (this.endState !== undefined) return;
     this.chunks += 1;
+    if (this.isBusy || this.deferred.length > 0) this.deferred.push(chunk);
+    else this.guard(() => this.parse(chunk));
+  }
+
+  private parse(chunk: Buffer): void {
     this.onChunk?.before();
     try {
       this.protocol.parse(chunk, 0, chunk.length);
@@ -262,6 +269,28 @@ export class SshTransport {
     } finally {
       this.onChunk?.after();
     }
+  }
+
+  /**
+   * ssh2 must not be entered twice, but an in-process stream answers while it is being written to. What arrives during
+   * `work` waits until it is done.
+   */
+  private guard(work: () => void): void {
+    const wasBusy = this.isBusy;
+    this.isBusy = true;
+    try {
+      work();
+    } finally {
+      this.isBusy = wasBusy;
+    }
+    if (!wasBusy && this.deferred.length > 0) queueMicrotask(() => this.parseDeferred());
+  }
+
+  private parseDeferred(): void {
+    if (this.isBusy) return;
+    const chunk = this.deferred.shift();
+    if (chunk === undefined || this.endState !== undefined) return;
+    this.guard(() => this.parse(chunk));
   }
 
   private fail(thrown: unknown): void {
@@ -333,7 +362,7 @@ export class SshTransport {
     const writer = this.protocol._packetRW.write;
     const packet = writer.alloc(payload.length);
     packet.set(payload, writer.allocStart);
-    this.protocol._cipher.encrypt(writer.finalize(packet));
+    this.encrypt(writer.finalize(packet));
   }
 
   private sendDisconnect(reason: number, text: string): void {
@@ -342,7 +371,15 @@ export class SshTransport {
     const writer = this.protocol._packetRW.write;
     const packet = writer.alloc(payload.length, true);
     packet.set(payload, writer.allocStartKEX);
-    this.protocol._cipher.encrypt(writer.finalize(packet, true));
+    this.encrypt(writer.finalize(packet, true));
+  }
+
+  private encrypt(packet: Buffer): void {
+    const wasBusy = this.isBusy;
+    this.isBusy = true;
+    this.protocol._cipher.encrypt(packet);
+    this.isBusy = wasBusy;
+    if (!wasBusy && this.deferred.length > 0) queueMicrotask(() => this.parseDeferred());
   }
 
   private countForRekey(bytes: number): void {

@@ -1,0 +1,107 @@
+/** The operating system's user behind a login, and how a process becomes that user (D32). */
+import { execFile } from 'node:child_process';
+import { access, readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { basename } from 'node:path';
+import { promisify } from 'node:util';
+
+import { sshError } from '../errors.js';
+
+const execFileAsync = promisify(execFile);
+
+/** A user with a shell, and the words in front of a command that make it run as this user. */
+export interface OsUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+  readonly shell: string;
+  /** Empty when the process is this user already. */
+  readonly become: readonly string[];
+}
+
+/** Names as useradd takes them; anything else is looked up nowhere. */
+const namePattern = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
+
+/**
+ * The user of a login. As root any user of the machine; else only the agent's own, and that only where the agent's
+ * configuration accepts that shells could read what the agent holds.
+ * @throws SSH_NODE_REFUSED
+ */
+export async function findOsUser(
+  login: string,
+  rules: { readonly sameUserAccepted: boolean },
+): Promise<OsUser> {
+  const own = userInfo();
+  if (own.uid !== 0) {
+    if (login !== own.username) throw refused(`only the login ${own.username} is possible here`);
+    if (!rules.sameUserAccepted) {
+      throw refused('its agent holds secrets under the same user (same_user: accepted permits it)');
+    }
+  }
+  const entry = await lookUp(login);
+  if (entry === undefined) throw refused(`there is no user ${login}`);
+  const home = (await isReachable(entry.home)) ? entry.home : '/';
+  return { ...entry, home, become: own.uid === 0 ? becomeWords(entry) : [] };
+}
+
+function becomeWords(entry: { uid: number; gid: number }): string[] {
+  return ['setpriv', '--reuid', String(entry.uid), '--regid', String(entry.gid), '--init-groups', '--'];
+}
+
+interface PasswdEntry {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+  readonly shell: string;
+}
+
+async function lookUp(login: string): Promise<PasswdEntry | undefined> {
+  if (!namePattern.test(login)) return undefined;
+  const lines = await getent(login);
+  const fields = lines
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find((parts) => parts[0] === login && parts.length >= 7);
+  if (fields === undefined) return undefined;
+  const [name = '', , uid = '', gid = '', , home = '', shell = ''] = fields;
+  if (!/^\d+$/.test(uid) || !/^\d+$/.test(gid)) return undefined;
+  return { name, uid: Number(uid), gid: Number(gid), home: home || '/', shell: shell || '/bin/sh' };
+}
+
+/** By the name service where there is `getent`, else from the file alone. */
+async function getent(login: string): Promise<string> {
+  try {
+    const { stdout } = await execFileAsync('getent', ['passwd', login], { timeout: 5000 });
+    return stdout;
+  } catch {
+    return readFile('/etc/passwd', 'utf8').catch(() => '');
+  }
+}
+
+async function isReachable(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+const loginShells = new Set(['sh', 'bash', 'dash', 'zsh', 'ksh', 'ash', 'fish']);
+
+/** The words that start an interactive login shell. */
+export function loginShellWords(user: OsUser): string[] {
+  return loginShells.has(basename(user.shell)) ? [user.shell, '-l'] : [user.shell];
+}
+
+/** The words that run one command line in the user's shell. Bytes that are no UTF-8 are restored by the shell. */
+export function commandWords(user: OsUser, command: Buffer): string[] {
+  const text = command.toString('utf8');
+  if (Buffer.from(text).equals(command)) return [user.shell, '-c', text];
+  const octal = [...command].map((byte) => `\\0${byte.toString(8).padStart(3, '0')}`).join('');
+  return [user.shell, '-c', `eval "$(printf '%b' '${octal}')"`];
+}
+
+function refused(why: string): Error {
+  return sshError('SSH_NODE_REFUSED', { details: { why }, reason: 'login_refused' });
+}
