@@ -5,11 +5,13 @@
 import { createPrivateKey, sign } from 'node:crypto';
 
 import { der, derBits, tags } from './der.js';
+import { signatureVectors } from './fuzz-vectors.js';
 import { signGrant, verifyGrant } from './grant.js';
 import { encodeIdentity, parseIdentity, type Identity } from './identity.js';
 import { createSigner } from './keys.js';
 import { formatPartName, parsePartName } from './part-name.js';
 import { derToPem, pemToDer } from './pem.js';
+import { refuse } from './refusals.js';
 import { issueSshCertificate, parseSshCertificate } from './ssh-certificate.js';
 import {
   formatSshPublicKey,
@@ -19,6 +21,7 @@ import {
   sshPublicKeyFromSpki,
 } from './ssh-keys.js';
 import { verifySshUserProof } from './ssh-proof.js';
+import { verifySshSignature } from './ssh-signature.js';
 import { verifySshHostCertificate, verifySshUserCertificate } from './ssh-verify.js';
 import { encodeSshString } from './ssh-wire.js';
 import { createTlsAuthority, issueTlsCertificate } from './x509-issue.js';
@@ -205,6 +208,16 @@ export const fuzzTargets: readonly FuzzTarget[] = [
       { certificate: userCertificate, signedData: signedRequest, signature },
       sshCheck,
     ),
+  ),
+  ...signatureVectors.map(({ name, key, signature }) =>
+    verifier(`identity.ssh-signature-${name}`, [Buffer.from(signature, 'base64')], (input) => {
+      const isValid = verifySshSignature(
+        Buffer.from(key, 'base64'),
+        Buffer.from('gatehouse'),
+        input,
+      );
+      if (!isValid) throw refuse('the signature does not fit', 'signature');
+    }),
   ),
   verifier('identity.tls-certificate', [userTlsCertificate, proxyTlsCertificate], (input) =>
     verifyTlsCertificate(input, { authorities: [authority.certificate], chain: [input], nowMs }),
