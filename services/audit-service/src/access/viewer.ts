@@ -1,0 +1,60 @@
+/** Who asks, and whether they may see what others did. */
+import { checkSourceAddress, type Identity } from '@gatehouse/identity';
+import type { AuditActor } from '@gatehouse/kit/event-log';
+import { findLock, mayAdminister } from '@gatehouse/policy';
+
+import type { Context, Deps } from '../deps.js';
+import { auditError } from '../errors.js';
+
+/** A person who may ask: login alive, not locked. */
+export interface Viewer {
+  readonly name: string;
+  readonly actor: AuditActor;
+  /** Undefined: sees everything of this kind; else only what this person did. */
+  ownerFor(kind: 'event' | 'recording'): string | undefined;
+}
+
+/** @throws AUDIT_LOGIN_ENDED, AUDIT_LOCKED, AUDIT_NOT_READY, SOURCE_ADDRESS */
+export function requireViewer(
+  deps: Pick<Deps, 'policy' | 'clock'>,
+  context: Pick<Context, 'caller' | 'clientAddress'>,
+): Viewer {
+  const { policy } = deps;
+  const { caller, clientAddress } = context;
+  if (!policy.isReady()) throw auditError('AUDIT_NOT_READY');
+  if (caller.type !== 'user') throw auditError('AUDIT_LOGIN_ENDED', { reason: 'wrong_kind' });
+  const { identity } = caller;
+  const refusal = caller.notAfterMs <= deps.clock.now() ? 'expired' : policy.refusalOf(identity);
+  if (refusal !== undefined) throw auditError('AUDIT_LOGIN_ENDED', { reason: refusal });
+  checkSourceAddress(identity, clientAddress);
+  const roles = policy.rolesOf(identity);
+  const roleNames = roles.map((role) => role.name);
+  refuseLocked(deps, identity, roleNames);
+  return {
+    name: identity.user,
+    actor: {
+      kind: 'user',
+      name: identity.user,
+      roles: roleNames,
+      loginId: identity.loginId,
+      address: clientAddress,
+    },
+    ownerFor: (kind) => (mayAdminister(roles, kind, 'read') ? undefined : identity.user),
+  };
+}
+
+function refuseLocked(
+  deps: Pick<Deps, 'policy' | 'clock'>,
+  identity: Identity,
+  roles: readonly string[],
+): void {
+  const subject = {
+    user: identity.user,
+    roles,
+    loginId: identity.loginId,
+    requests: identity.requests ?? [],
+  };
+  const lock = findLock(deps.policy.locks(), subject, deps.clock.now());
+  if (lock !== undefined)
+    throw auditError('AUDIT_LOCKED', { reason: 'locked', details: { message: lock.message } });
+}

@@ -1,0 +1,67 @@
+/** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
+import { z } from 'zod';
+
+const address = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'write it as host:port');
+
+const databaseSchema = z
+  .strictObject({
+    /** `postgres://user@host:5432/name`, without a password. */
+    url: z.string().startsWith('postgres').optional(),
+    /** File with the password for `url`. */
+    password_file: z.string().optional(),
+    /** Socket of an embedded database, `…/.s.PGSQL.<port>`. */
+    socket: z.string().optional(),
+  })
+  .refine(
+    ({ url, socket }) => (url === undefined) !== (socket === undefined),
+    'set either url or socket',
+  )
+  .refine(
+    ({ url }) => url === undefined || !hasPassword(url),
+    'the url holds a password; write it to password_file',
+  );
+
+export const auditConfigSchema = z.strictObject({
+  cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  /** What people search and play through; reached through the one port, each connection starts with a PROXY v2 header. */
+  public_listen: address.default('127.0.0.1:3027'),
+  /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
+  metrics_listen: address.default('127.0.0.1:9442'),
+  auth: z.strictObject({
+    /** Internal listener of auth-service. */
+    address,
+    join_secret_file: z.string(),
+  }),
+  /** Certificate of this replica, between starts. */
+  state_dir: z.string(),
+  database: databaseSchema,
+  recordings: z.strictObject({
+    /** Where chunks of recordings lie, one file each. */
+    dir: z.string(),
+  }),
+  log: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
+});
+
+export type AuditConfig = z.output<typeof auditConfigSchema>;
+
+function hasPassword(url: string): boolean {
+  try {
+    const { password, searchParams } = new URL(url);
+    return password !== '' || searchParams.has('password');
+  } catch {
+    return false;
+  }
+}
+
+/** `host:port` apart; IPv6 without its brackets. */
+export function splitAddress(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(':');
+  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
+}

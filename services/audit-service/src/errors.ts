@@ -1,0 +1,29 @@
+/** Errors of audit-service. */
+import { createErrorFactory } from '@gatehouse/kit/errors';
+
+export const auditErrors = {
+  AUDIT_LOGIN_ENDED: {
+    kind: 'unauthenticated',
+    message: 'this login has ended',
+    remedy: 'gate login',
+  },
+  AUDIT_LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
+  AUDIT_NOT_READY: {
+    kind: 'unavailable',
+    message: 'audit-service does not know the cluster’s roles yet; try again shortly',
+  },
+  AUDIT_FILTER: { kind: 'invalid_argument', message: 'the filter is not valid: {why}' },
+  AUDIT_PAGE_TOKEN: { kind: 'invalid_argument', message: 'this page token is not for this search' },
+  RECORDING_HIDDEN: {
+    kind: 'not_found',
+    message: 'no such recording or no access: {id}',
+    remedy: 'gate recordings ls',
+  },
+  RECORDING_INCOMPLETE: {
+    kind: 'unavailable',
+    message: 'a part of the recording can’t be read just now',
+  },
+  CHUNK_CONFLICT: { kind: 'already_exists', message: 'another chunk is stored in this place' },
+} as const;
+
+export const auditError = createErrorFactory(auditErrors);

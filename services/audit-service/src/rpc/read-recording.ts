@@ -1,0 +1,83 @@
+/** One recording's chunks in order. That it was read is audited before the first chunk leaves. */
+import { createHash } from 'node:crypto';
+
+import { encodeAuditRecord, topics } from '@gatehouse/kit/event-log';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { CallerRule } from '@gatehouse/kit/rpc';
+import type {
+  ReadRecordingRequest,
+  ReadRecordingResponse,
+} from '@gatehouse/proto/audit/v1/audit_service';
+
+import { requireViewer, type Viewer } from '../access/viewer.js';
+import type { Context, Deps } from '../deps.js';
+import { auditError } from '../errors.js';
+import { recordingPlayed } from '../events.js';
+import { storeEvents } from '../events/store-events.js';
+import { chunkKey } from '../recordings/object-store.js';
+import {
+  findChunks,
+  findRecording,
+  type Recording,
+  type StoredChunk,
+} from '../store/recordings.js';
+
+export const callers: readonly CallerRule[] = ['user'];
+
+const batch = 64;
+
+export async function* handle(
+  deps: Deps,
+  request: ReadRecordingRequest,
+  context: Context,
+): AsyncGenerator<ReadRecordingResponse> {
+  const viewer = requireViewer(deps, context);
+  const recording = await requireRecording(deps, viewer, request.id);
+  await auditPlayed(deps, viewer, recording);
+  for (let from = 0; !context.signal.aborted;) {
+    const chunks = await findChunks(deps.database, recording.id, { from, limit: batch });
+    for (const chunk of chunks)
+      yield { index: chunk.index, content: await readChunk(deps, recording, chunk) };
+    const last = chunks.at(-1);
+    if (chunks.length < batch || last === undefined) return;
+    from = last.index + 1;
+  }
+}
+
+/** Missing and not visible look the same. @throws RECORDING_HIDDEN */
+async function requireRecording(deps: Deps, viewer: Viewer, id: string): Promise<Recording> {
+  const isId = /^(?:rec|ses)_[0-9a-f]{32}$/.test(id);
+  const recording = isId ? await findRecording(deps.database, id) : undefined;
+  const owner = viewer.ownerFor('recording');
+  const isVisible =
+    owner === undefined || (recording?.actorKind === 'user' && recording.actorName === owner);
+  if (recording === undefined || !isVisible)
+    throw auditError('RECORDING_HIDDEN', { details: { id: id.slice(0, 64) } });
+  return recording;
+}
+
+/** Into the own store first, which must succeed; the event log follows, and brings it here as a repeat. */
+async function auditPlayed(deps: Deps, viewer: Viewer, recording: Recording): Promise<void> {
+  const event = recordingPlayed({
+    cluster: deps.clusterName,
+    nowMs: deps.clock.now(),
+    actor: viewer.actor,
+    recording,
+  });
+  await storeEvents(deps, [{ event, json: JSON.stringify(event) }]);
+  const source = `gatehouse://${deps.clusterName}/service/audit/${deps.replicaId}`;
+  const publish = async () =>
+    deps.eventLog.publish(topics.audit, [encodeAuditRecord(event, source)]);
+  runInBackground(publish, deps.logger, 'recording.played could not be published');
+}
+
+async function readChunk(deps: Deps, recording: Recording, chunk: StoredChunk): Promise<Buffer> {
+  const content = await deps.objects.get(chunkKey(recording.sessionId, recording.id, chunk.index));
+  if (content !== undefined && createHash('sha256').update(content).digest('hex') === chunk.sha256)
+    return content;
+  deps.logger.error(
+    { recordingId: recording.id, index: chunk.index, isMissing: content === undefined },
+    'chunk is missing or changed',
+  );
+  throw auditError('RECORDING_INCOMPLETE');
+}

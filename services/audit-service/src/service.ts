@@ -1,0 +1,201 @@
+/**
+ * Composition root of audit-service. In this order: database migrated → consumers of both topics → membership and policy
+ * → listeners. Events are stored also while auth-service is away; people are answered once its roles are known.
+ */
+import { systemClock, type Clock } from '@gatehouse/kit/clock';
+import { readSecretFile, type Secret } from '@gatehouse/kit/config';
+import { topics, type EventLog } from '@gatehouse/kit/event-log';
+import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { withDeadline } from '@gatehouse/kit/lifecycle';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+
+import { splitAddress, type AuditConfig } from './config.js';
+import { DeadLetters } from './dead-letters.js';
+import type { Deps, Policy } from './deps.js';
+import { createPageTokens } from './events/page-token.js';
+import { storeEventBatch } from './events/store-events.js';
+import { createTailHub } from './events/tail-hub.js';
+import { createAuditMetrics } from './metrics.js';
+import { createDirectoryStore } from './recordings/object-store.js';
+import { storeChunkBatch } from './recordings/store-chunks.js';
+import { bindAuditService } from './rpc/index.js';
+import { openDatabase } from './store/open-database.js';
+
+export { auditConfigSchema, type AuditConfig } from './config.js';
+export { auditErrors } from './errors.js';
+export { auditEvents } from './events.js';
+
+/** Who this replica is and whom it trusts. */
+export type AuditMembership = Pick<Membership, 'replicaId' | 'tls' | 'identify' | 'onChange'>;
+
+/** What a caller may put in place of the real thing. */
+export interface AuditOverrides {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly eventLog: EventLog;
+  /** In place of `database.url`: may hold a password. */
+  readonly databaseUrl: Secret;
+  /** In place of joining through auth-service, together. */
+  readonly cluster: { readonly membership: AuditMembership; readonly policy: Policy };
+}
+
+export interface AuditService extends AsyncDisposable {
+  readonly replicaId: string;
+  /** Listener behind the proxies, `host:port`. */
+  readonly publicAddress: string;
+  readonly metricsUrl: string;
+}
+
+/** How long a start waits for a first view of the policy before it listens without one. */
+const policyWaitMs = 10_000;
+
+/** Resolves when listening. @throws MIGRATION_FAILED, ENROLLMENT_REFUSED, or why a listener failed */
+export async function createAuditService(
+  config: AuditConfig,
+  overrides: Partial<AuditOverrides> & Pick<AuditOverrides, 'eventLog'>,
+): Promise<AuditService> {
+  const clock = overrides.clock ?? systemClock;
+  const logger = overrides.logger ?? createLogger({ name: 'audit', ...config.log });
+  await using stack = new AsyncDisposableStack();
+  const { database, coordination } = await openDatabase(config.database, {
+    logger,
+    stack,
+    databaseUrl: overrides.databaseUrl,
+  });
+  const tailHub = stack.use(await createTailHub({ database, coordination, logger }));
+  const store = {
+    clock,
+    logger,
+    eventLog: overrides.eventLog,
+    database,
+    coordination,
+    tailHub,
+    objects: createDirectoryStore(config.recordings.dir),
+    metrics: createAuditMetrics(),
+  };
+  await startConsumers(store, stack);
+  const { membership, policy } =
+    overrides.cluster ?? (await enterCluster(config, { clock, logger, stack }));
+  const pageTokens = createPageTokens(readSecretFile(config.auth.join_secret_file).reveal());
+  const deps: Deps = {
+    ...store,
+    clusterName: config.cluster_name,
+    replicaId: membership.replicaId,
+    policy,
+    pageTokens,
+  };
+  const server = await openListener(config, { deps, membership, stack });
+  const metricsUrl = await openMetrics(config, { deps, stack });
+  const publicAddress = formatAddress(server);
+  logger.info({ replica: deps.replicaId, publicAddress, metricsUrl }, 'audit-service is listening');
+  const resources = stack.move();
+  return {
+    replicaId: deps.replicaId,
+    publicAddress,
+    metricsUrl,
+    [Symbol.asyncDispose]: async () => resources.disposeAsync(),
+  };
+}
+
+type StoreDeps = Omit<Deps, 'clusterName' | 'replicaId' | 'policy' | 'pageTokens'>;
+
+/** All replicas are one group. */
+const group = 'audit-store';
+
+async function startConsumers(deps: StoreDeps, stack: AsyncDisposableStack): Promise<void> {
+  const { eventLog, logger, metrics } = deps;
+  const createDeadLetters = () =>
+    new DeadLetters({ eventLog, logger, counter: metrics.deadLetters });
+  const forEvents = { ...deps, deadLetters: createDeadLetters() };
+  const forChunks = { ...deps, deadLetters: createDeadLetters() };
+  stack.use(
+    await eventLog.subscribe({
+      topic: topics.audit,
+      group,
+      onBatch: async (records) => storeEventBatch(forEvents, records),
+    }),
+  );
+  stack.use(
+    await eventLog.subscribe({
+      topic: topics.recordings,
+      group,
+      onBatch: async (records) => storeChunkBatch(forChunks, records),
+    }),
+  );
+}
+
+async function enterCluster(
+  config: AuditConfig,
+  { clock, logger, stack }: { clock: Clock; logger: Logger; stack: AsyncDisposableStack },
+): Promise<{ membership: Membership; policy: PolicyView }> {
+  const membership = stack.use(
+    await joinCluster({
+      kind: 'audit',
+      clusterName: config.cluster_name,
+      authAddress: config.auth.address,
+      joinSecret: readSecretFile(config.auth.join_secret_file),
+      stateDir: config.state_dir,
+      dnsNames: ['localhost', '127.0.0.1', `audit.${config.cluster_name}.gatehouse.internal`],
+      clock,
+      logger,
+    }),
+  );
+  const kinds = ['user', 'role', 'lock', 'trust', 'login_end'];
+  const onTrust: Membership['setTrust'] = (trust) => membership.setTrust(trust);
+  const policy = stack.use(watchPolicy({ auth: membership.auth, kinds, clock, logger, onTrust }));
+  await withDeadline(policy.ready, policyWaitMs, () => new Error('no policy yet')).catch(
+    (thrown: unknown) => {
+      logger.warn({ err: thrown }, 'listening without a view of the policy');
+    },
+  );
+  return { membership, policy };
+}
+
+async function openListener(
+  config: AuditConfig,
+  {
+    deps,
+    membership,
+    stack,
+  }: { deps: Deps; membership: AuditMembership; stack: AsyncDisposableStack },
+): Promise<RpcServer> {
+  const server = stack.use(
+    await createRpcServer({
+      ...splitAddress(config.public_listen),
+      tls: membership.tls(),
+      proxyHeader: true,
+      services: [bindAuditService(deps)],
+      identify: (certificate) => membership.identify(certificate),
+      logger: deps.logger,
+    }),
+  );
+  membership.onChange(() => server.replaceTls(membership.tls()));
+  return server;
+}
+
+async function openMetrics(
+  config: AuditConfig,
+  { deps, stack }: { deps: Deps; stack: AsyncDisposableStack },
+): Promise<string> {
+  const port = await openPrivatePort({
+    ...splitAddress(config.metrics_listen),
+    logger: deps.logger,
+    readiness: () => readReadiness(deps),
+    metrics: async () => deps.metrics.render(),
+  });
+  stack.use(port);
+  return port.url;
+}
+
+function readReadiness({ policy }: Deps): Readiness {
+  const reasons = policy.isReady() ? [] : ['no_policy'];
+  return { status: reasons.length === 0 ? 'ready' : 'not_ready', reasons, degraded: [] };
+}
+
+function formatAddress({ address }: RpcServer): string {
+  return address.family === 'IPv6'
+    ? `[${address.address}]:${address.port}`
+    : `${address.address}:${address.port}`;
+}

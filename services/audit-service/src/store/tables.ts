@@ -1,0 +1,53 @@
+/** Types of the tables that the migrations make. */
+import type { ColumnType, Generated, Kysely } from 'kysely';
+
+type Time = ColumnType<Date, Date, never>;
+
+export interface EventTable {
+  position: Generated<number>;
+  id: string;
+  type: string;
+  time: Time;
+  session_id: string | null;
+  sequence: number | null;
+  actor_kind: string;
+  actor_name: string;
+  target_name: string | null;
+  outcome: string;
+  search_text: string;
+  event: string;
+  stored_at: Time;
+}
+
+export interface RecordingTable {
+  id: string;
+  session_id: string;
+  protocol: string;
+  actor_kind: string;
+  actor_name: string;
+  target_name: string;
+  started_at: Time;
+  duration_ms: number;
+  bytes: number;
+  chunks: number;
+  expected_chunks: number | null;
+  head: string | null;
+}
+
+export interface RecordingChunkTable {
+  recording_id: string;
+  chunk_index: number;
+  sha256: string;
+  previous_sha256: string;
+  from_ms: number;
+  to_ms: number;
+  stored_bytes: number;
+}
+
+export interface Tables {
+  audit_event: EventTable;
+  audit_recording: RecordingTable;
+  audit_recording_chunk: RecordingChunkTable;
+}
+
+export type Db = Kysely<Tables>;
