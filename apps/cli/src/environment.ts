@@ -2,7 +2,7 @@
 import type { Clock } from '@gatehouse/kit/clock';
 
 export interface TextOutput {
-  write(text: string): unknown;
+  write(text: string, done?: () => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
 }

@@ -15,7 +15,7 @@ export const cliErrors = {
   NOT_LOGGED_IN: {
     kind: 'unauthenticated',
     message: 'not logged in to {proxy}',
-    remedy: 'gate login',
+    remedy: 'gate login --proxy {proxy}',
   },
   LOGIN_EXPIRED: {
     kind: 'unauthenticated',

@@ -13,6 +13,7 @@ import {
   writeSync,
   type Stats,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
@@ -30,6 +31,19 @@ export function writeFileWhole(path: string, content: string | Uint8Array, mode 
     renameSync(temporary, path);
   } catch (thrown) {
     rmSync(temporary, { force: true });
+    throw cliError('FILE_UNWRITABLE', { details: { path, why: reasonOf(thrown) }, cause: thrown });
+  }
+}
+
+/** Writes what arrives in pieces under another name and renames it at the end. @throws FILE_UNWRITABLE */
+export async function writePiecesWhole(path: string, pieces: AsyncIterable<string>): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    await writeFile(temporary, pieces, { flag: 'wx', mode: 0o600 });
+    renameSync(temporary, path);
+  } catch (thrown) {
+    rmSync(temporary, { force: true });
+    if (systemErrorCode(thrown) === undefined) throw thrown;
     throw cliError('FILE_UNWRITABLE', { details: { path, why: reasonOf(thrown) }, cause: thrown });
   }
 }

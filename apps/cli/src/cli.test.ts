@@ -1,0 +1,175 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { runCommandLine } from './cli.js';
+import { storeLogin } from './profile/store-login.js';
+import { commandNames, loadAllCommands } from './registry.js';
+import { createTestEnvironment, createTestFolder } from './testing.js';
+
+async function run(
+  argv: readonly string[],
+  options: { home: string; nowMs?: number; variables?: Record<string, string> },
+) {
+  const environment = createTestEnvironment(options);
+  const code = await runCommandLine(argv, environment);
+  return { code, out: environment.out(), err: environment.err() };
+}
+
+function withLogin(home: string) {
+  return storeLogin(home, {
+    profile: {
+      proxy: 'localhost:8443',
+      cluster: 'home',
+      user: 'alice',
+      roles: ['dev'],
+      traits: {},
+      logins: ['deploy'],
+      validUntil: '2026-11-25T12:00:00Z',
+      mfaVerified: true,
+      activeRequests: [],
+      loginId: 'lgn_1',
+    },
+    sshKey: 'k',
+    sshCertificate: 'c',
+    tlsKey: 'k',
+    tlsCertificate: 'c',
+    ca: 'ca',
+    knownHosts: '',
+    sshConfig: '',
+  });
+}
+
+function expectFailure(
+  result: { readonly code: number; readonly err: string },
+  code: number,
+  text: string | RegExp,
+): void {
+  expect(result.err).toMatch(text);
+  expect(result.code).toBe(code);
+}
+
+const before = Date.parse('2026-11-25T11:00:00Z');
+const after = Date.parse('2026-11-25T12:00:01Z');
+
+describe('gate', () => {
+  it('names the nearest command and option, with exit code 2', async () => {
+    using folder = createTestFolder();
+    const home = folder.path;
+    expectFailure(await run(['statsu'], { home }), 2, 'did you mean gate status?');
+    expectFailure(await run(['sessions', 'lss'], { home }), 2, 'gate sessions ls');
+    expectFailure(await run(['ls', '--serch', 'x'], { home }), 2, '--search');
+    expect(await run(['version', 'extra'], { home })).toMatchObject({ code: 2 });
+    expect(await run(['lock', '--user', 'a', '--role', 'b'], { home })).toMatchObject({ code: 2 });
+    expect(await run(['login', '--ttl', '0s', '--proxy', 'a:1'], { home })).toMatchObject({
+      code: 2,
+    });
+  });
+
+  it('answers a mistake in JSON where JSON is asked for, on stdout only', async () => {
+    using folder = createTestFolder();
+    for (const argv of [
+      ['ls', '--bad', '--format', 'json'],
+      ['nothing', '--format=json'],
+      ['status', '--format', 'json', '--proxy', 'a:1'],
+    ]) {
+      const { out, err, code } = await run(argv, { home: folder.path });
+      expect(err).toBe('');
+      expect(code).toBeGreaterThan(0);
+      expect(out).toMatch(/^\{"error":\{"code":".+","message":".+","remedy":.+,"id":null\}\}\n$/);
+    }
+  });
+
+  it('shows who is logged in, until the certificate ends', async () => {
+    using folder = createTestFolder();
+    const { files } = withLogin(folder.path);
+    const argv = ['status', '--format', 'json', '--proxy', 'localhost:8443'];
+    const good = await run(argv, { home: folder.path, nowMs: before });
+    expect(good.code).toBe(0);
+    expect(JSON.parse(good.out)).toMatchObject({
+      proxy: 'localhost:8443',
+      cluster: 'home',
+      user: 'alice',
+      roles: ['dev'],
+      logins: ['deploy'],
+      validUntil: '2026-11-25T12:00:00Z',
+      mfaVerified: true,
+      activeRequests: [],
+      sshKeyFile: files.sshKey,
+      knownHostsFile: files.knownHosts,
+    });
+    const ended = await run(['status', '--proxy', 'localhost:8443'], {
+      home: folder.path,
+      nowMs: after,
+    });
+    expectFailure(ended, 1, 'certificate expired at 2026-11-25T12:00:00Z; run gate login');
+  });
+
+  it('writes a complete configuration for ssh', async () => {
+    using folder = createTestFolder();
+    withLogin(folder.path);
+    const file = join(folder.path, 'out.ssh');
+    const result = await run(['config', '--write', file, '--proxy', 'localhost:8443'], {
+      home: folder.path,
+      nowMs: before,
+    });
+    expect(result).toMatchObject({ code: 0, out: '' });
+    expect(readFileSync(file, 'utf8')).toContain(
+      "ProxyCommand '/opt/gate house/bin/gate' proxy ssh",
+    );
+    const include = await run(['config', '--include', '--proxy', 'localhost:8443'], {
+      home: folder.path,
+      nowMs: before,
+    });
+    expect(include.out).toContain('Host *.home\n');
+  });
+
+  it('asks nothing without a terminal: what is missing is an error that names the flag', async () => {
+    using folder = createTestFolder();
+    const invite = await run(['invite', 'accept', 'http://x/invite/y'], { home: folder.path });
+    expectFailure(invite, 2, 'https://HOST:PORT/invite/');
+    const users = await run(['users', 'add', 'bob'], { home: folder.path });
+    expectFailure(users, 2, '--roles');
+    const apply = await run(['apply'], { home: folder.path });
+    expectFailure(apply, 2, '-f FILE');
+  });
+
+  it('checks documents before anything is sent, with the place of the mistake', async () => {
+    using folder = createTestFolder();
+    const file = join(folder.path, 'x.yaml');
+    const apply = async (text: string) => {
+      writeFileSync(file, text);
+      return run(['apply', '-f', file], { home: folder.path });
+    };
+    expectFailure(
+      await apply('kind: role\nmetadata: {name: a}\n---\nkind: role\n'),
+      2,
+      'document 2',
+    );
+    expectFailure(await apply('kind: ['), 2, file);
+    expectFailure(await apply('a: 1\na: 2'), 2, 'unique');
+    expect(await apply('')).toMatchObject({ code: 2 });
+  });
+
+  it('ends gate proxy ssh with 255 and a plain line, whatever went wrong', async () => {
+    using folder = createTestFolder();
+    const result = await run(['proxy', 'ssh', '--host', 'web-1', '--proxy', 'localhost:1'], {
+      home: folder.path,
+    });
+    expectFailure(result, 255, /^gate: not logged in to localhost:1\n/);
+  });
+
+  it('has help with three examples for every command', async () => {
+    for (const command of await loadAllCommands()) {
+      expect(command.help.examples.length, command.name).toBeGreaterThanOrEqual(3);
+      expect(commandNames).toContain(command.name);
+      expect(command.summary).not.toMatch(/^[A-Z]|\.$/);
+    }
+    using folder = createTestFolder();
+    expect((await run(['ls', '--help'], { home: folder.path })).out).toContain(
+      'exit codes: 0 done',
+    );
+    expect((await run([], { home: folder.path })).out).toContain('audit search');
+  });
+});
