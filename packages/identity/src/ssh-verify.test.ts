@@ -2,8 +2,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { refusal } from '../test/tools.js';
 import { createSigner, generateKeyPair } from './keys.js';
-import { issueSshCertificate, type SshCertificateRequest } from './ssh-certificate.js';
+import {
+  issueSshCertificate,
+  parseSshCertificate,
+  type SshCertificateRequest,
+} from './ssh-certificate.js';
 import { sshPublicKeyFromSpki } from './ssh-keys.js';
+import { verifySshSignature } from './ssh-signature.js';
 import {
   verifySshHostCertificate,
   verifySshUserCertificate,
@@ -286,20 +291,22 @@ describe('verifySshUserCertificate', () => {
     });
   });
 
-  it('takes less than 0.5 ms of processor time for an Ed25519 certificate', async () => {
+  // 0.3 ms on one core of a small machine, of which more than half is the signature. A ratio holds on a busy one too.
+  it('costs less than four times its one Ed25519 verification', async () => {
     const blob = await issue({});
-    for (let round = 0; round < 500; round += 1) verify(blob);
-    const best = Math.min(...Array.from({ length: 20 }, () => measureMs(() => verify(blob))));
-    expect(best).toBeLessThan(0.5);
+    const { signedBytes, signature, signatureKey } = parseSshCertificate(blob);
+    const ratios = Array.from({ length: 30 }, () => {
+      const wholeMs = measureMs(() => verify(blob));
+      return wholeMs / measureMs(() => verifySshSignature(signatureKey, signedBytes, signature));
+    });
+    expect(Math.min(...ratios)).toBeLessThan(4);
   });
 });
 
 function measureMs(act: () => unknown): number {
-  const rounds = 50;
-  const start = process.cpuUsage();
-  for (let round = 0; round < rounds; round += 1) act();
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1000 / rounds;
+  const start = performance.now();
+  for (let round = 0; round < 30; round += 1) act();
+  return performance.now() - start;
 }
 
 describe('verifySshHostCertificate', () => {
