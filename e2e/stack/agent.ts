@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { stringify } from 'yaml';
 
-import { root, type Home } from './home.js';
+import type { Home } from './home.js';
 import type { Person } from './person.js';
 import { eventually } from './run.js';
 
@@ -54,7 +54,7 @@ export class AgentProcess implements AsyncDisposable {
     const { proxyAddr, caPin } = this.home.ready;
     const token = options.token === undefined ? [] : ['--token', options.token];
     const child = spawn(
-      join(root, 'bin/gate-agent'),
+      join(this.home.root, 'bin/gate-agent'),
       [
         '--proxy',
         options.proxy ?? proxyAddr,
@@ -66,7 +66,7 @@ export class AgentProcess implements AsyncDisposable {
         join(this.dir, 'agent.yaml'),
         ...token,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'], cwd: root },
+      { stdio: ['ignore', 'pipe', 'pipe'], cwd: this.home.root },
     );
     const log = createWriteStream(join(this.dir, 'log'), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });

@@ -32,12 +32,15 @@ export interface HomeOptions {
   readonly flags?: readonly string[];
   /** Reuses a directory of an earlier start. */
   readonly dir?: string;
+  /** Another copy of the tree to run. */
+  readonly root?: string;
 }
 
 export class Home implements AsyncDisposable {
   readonly dir: string;
   readonly dataDir: string;
   readonly logFile: string;
+  readonly root: string;
   ready!: Ready;
   #child: ChildProcess | undefined;
   readonly #flags: readonly string[];
@@ -47,6 +50,7 @@ export class Home implements AsyncDisposable {
     this.dataDir = join(this.dir, 'data');
     this.logFile = join(this.dir, 'cluster.log');
     this.#flags = options.flags ?? [];
+    this.root = options.root ?? root;
   }
 
   get pid(): number {
@@ -72,7 +76,7 @@ export class Home implements AsyncDisposable {
       '--conditions=source',
       '--import',
       'tsx',
-      join(root, 'apps/standalone/src/main.ts'),
+      join(this.root, 'apps/standalone/src/main.ts'),
     ];
     const flags = [
       '--data-dir',
@@ -86,7 +90,7 @@ export class Home implements AsyncDisposable {
       ...this.#flags,
     ];
     const child = spawn(process.execPath, [...args, ...flags], {
-      cwd: root,
+      cwd: this.root,
       env: { ...process.env, GATE_HOME: this.folder('starter') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
