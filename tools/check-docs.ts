@@ -72,22 +72,31 @@ function escapeCell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
 }
 
-async function checkEvents(): Promise<void> {
-  const found = new Map<string, { description: string; data: z.ZodType; owner: string }>();
-  for (const file of sources.filter(
-    (name) => name.endsWith('events.ts') && !name.includes('/rpc/') && !name.includes('/commands/'),
-  )) {
+interface OwnedEvent {
+  readonly description: string;
+  readonly data: z.ZodType;
+  readonly owner: string;
+}
+
+async function collectEvents(): Promise<Map<string, OwnedEvent>> {
+  const found = new Map<string, OwnedEvent>();
+  const isTable = (name: string) =>
+    name.endsWith('events.ts') && !/\/(rpc|commands|registry)\//.test(name);
+  for (const file of sources.filter(isTable)) {
     for (const exported of Object.values(await load(file))) {
-      const parsed = eventTable.safeParse(exported);
-      if (!parsed.success) continue;
-      for (const [type, definition] of Object.entries(parsed.data)) {
+      for (const [type, definition] of Object.entries(eventTable.safeParse(exported).data ?? {})) {
         const before = found.get(type);
-        if (before !== undefined && before.owner !== file && !file.includes('/registry/'))
+        if (before !== undefined && before.owner !== file)
           problems.push(`event ${type} stands in ${before.owner} and ${file}`);
         found.set(type, { ...definition, owner: file });
       }
     }
   }
+  return found;
+}
+
+async function checkEvents(): Promise<void> {
+  const found = await collectEvents();
   const types = [...found.keys()].sort();
   const rows = types.map(
     (type) =>
@@ -98,9 +107,7 @@ async function checkEvents(): Promise<void> {
     `# Audit events\n\nOne JSON object each, on the topic and from \`gate audit\`. The envelope: \`id\`, \`type\`, \`time\`, \`cluster\`, \`sessionId\`,\n\`sequence\` (1..n within a session, without gaps), \`actor\`, \`target\`, \`outcome\` (success, failure, denied), \`reason\`,\n\`traceId\`, \`data\`. Written by \`tools/check-docs.ts --write\` from the tables in the code.\n\n| type | when | data |\n| --- | --- | --- |\n${rows.join('\n')}\n`,
   );
   if (isWriting) mkdirSync(join(root, 'docs/events'), { recursive: true });
-  for (const type of types) {
-    const data = found.get(type)?.data;
-    if (data === undefined) continue;
+  for (const [type, { data }] of found) {
     const schema = {
       title: type,
       ...z.toJSONSchema(data, { io: 'output', unrepresentable: 'any' }),
@@ -108,7 +115,7 @@ async function checkEvents(): Promise<void> {
     compare(`docs/events/${type}.schema.json`, `${JSON.stringify(schema, undefined, 2)}\n`);
   }
   for (const file of globSync('docs/events/*.schema.json', { cwd: root })) {
-    if (types.some((type) => file === `docs/events/${type}.schema.json`)) continue;
+    if (found.has(file.replace(/^docs\/events\/(.*)\.schema\.json$/, '$1'))) continue;
     if (isWriting) rmSync(join(root, file));
     else problems.push(`${file} belongs to no event`);
   }
