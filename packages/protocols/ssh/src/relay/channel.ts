@@ -62,6 +62,11 @@ export class RelayChannel {
   inspector: StreamInspector | undefined;
   hasCommand = false;
   exit: ChannelExit = {};
+  /** The node's message with the exit code, kept back until its output has passed (exit-order.ts). */
+  heldExit: Buffer | undefined;
+  stopExitTimer: (() => void) | undefined;
+  /** What the node may still send as the user sees it: the window, less the reserve. */
+  userCredit = 0;
   /** Why the node refused to open it. */
   openFailure: string | undefined;
   /** The relay has closed it on both sides; what still comes is dropped. */
@@ -95,6 +100,7 @@ export class RelayChannel {
   /** The node is done with it: results can be written. */
   finish(): void {
     this.requests.close();
+    this.stopExitTimer?.();
     this.inspector?.end();
     this.inspector = undefined;
     this.resolveClosed();

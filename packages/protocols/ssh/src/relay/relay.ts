@@ -21,6 +21,7 @@ import {
 } from '../wire/connection.js';
 import { messageType, stderrCode } from '../wire/message-types.js';
 import { RelayChannel } from './channel.js';
+import { releaseExit } from './exit-order.js';
 import { handleNodeGlobal, handleNodeOpen, handleUserGlobal, handleUserOpen } from './forwards.js';
 import { ReplyQueue } from './reply-queue.js';
 import { handleNodeRequest, handleUserRequest } from './requests.js';
@@ -189,7 +190,8 @@ export class Relay {
   /** Passes an open on, with a part of the window set aside for messages of ours. */
   forwardOpen(channel: RelayChannel, open: ChannelOpen, message: Buffer): void {
     if (open.type === 'session') {
-      message.writeUInt32BE(channel.userReserve.setAside(open.window), open.windowOffset);
+      channel.userCredit = channel.userReserve.setAside(open.window);
+      message.writeUInt32BE(channel.userCredit, open.windowOffset);
     }
     this.node.send(message);
   }
@@ -284,6 +286,7 @@ export class Relay {
     const passed = channel.userReserve.refill(new WireReader(message, 5).u32());
     channel.inspector?.onWindow();
     if (passed === 0) return;
+    channel.userCredit += passed;
     message.writeUInt32BE(passed, 5);
     this.node.send(message);
   }
@@ -353,7 +356,7 @@ export class Relay {
     else if (type === messageType.channelExtendedData) this.onNodeData(channel, message, 9);
     else if (type === messageType.channelWindowAdjust) this.onNodeAdjust(channel, message);
     else if (type === messageType.channelRequest) handleNodeRequest(this, channel, message);
-    else this.user.send(message);
+    else if (type === messageType.channelEof) this.onNodeEof(channel, message);
   }
 
   private onNodeConfirmation(message: Buffer): void {
@@ -374,6 +377,7 @@ export class Relay {
   private onNodeData(channel: RelayChannel, message: Buffer, start: number): void {
     const data = dataOf(message, start);
     channel.bytesOut += data.length;
+    channel.userCredit -= data.length;
     this.session.activity();
     if (channel.recorder !== undefined) this.recordOutput(channel.recorder, data);
     const inspected = start === 5 ? channel.inspector : undefined;
@@ -397,8 +401,14 @@ export class Relay {
     this.user.send(message);
   }
 
+  private onNodeEof(channel: RelayChannel, message: Buffer): void {
+    releaseExit(this, channel);
+    this.user.send(message);
+  }
+
   private onNodeClose(channel: RelayChannel, message: Buffer): void {
     channel.closedByNode = true;
+    releaseExit(this, channel);
     if (!channel.refused) this.user.send(message);
     this.finishChannel(channel);
     if (channel.closedByUser) this.remove(channel);

@@ -3,6 +3,7 @@ import { escapeBytes } from '../wire/escape.js';
 import { parseChannelRequest, type ChannelRequest } from '../wire/connection.js';
 import type { RelayChannel } from './channel.js';
 import { startCommand } from './commands.js';
+import { holdExit } from './exit-order.js';
 import type { Relay } from './relay.js';
 
 /** Variables that change what a program on the target loads or runs, whatever its sshd accepts (SSH-10). */
@@ -50,7 +51,8 @@ export function handleNodeRequest(relay: Relay, channel: RelayChannel, message: 
   const { detail } = parseChannelRequest(message);
   if (detail.kind === 'exit-status') channel.exit = { exit_code: detail.code };
   if (detail.kind === 'exit-signal') channel.exit = { signal: escapeBytes(Buffer.from(detail.signal)) };
-  relay.user.send(message);
+  if (detail.kind.startsWith('exit-') && channel.heldExit === undefined) holdExit(relay, channel, message);
+  else relay.user.send(message);
 }
 
 function pass(relay: Relay, channel: RelayChannel, asked: { request: ChannelRequest; message: Buffer }): void {
