@@ -152,7 +152,7 @@ export function readKeyFields(
 }
 
 /** Plain wire blob of the fields. */
-export function encodeKeyFields(fields: SshKeyFields): Buffer {
+function encodeKeyFields(fields: SshKeyFields): Buffer {
   const name = encodeSshString(fields.algorithm);
   switch (fields.algorithm) {
     case 'ssh-ed25519':

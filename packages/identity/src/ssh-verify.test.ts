@@ -1,13 +1,16 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { refusal } from '../test/tools.js';
+import { refusal, run, temporaryFolder } from '../test/tools.js';
 import { createSigner, generateKeyPair } from './keys.js';
 import {
   issueSshCertificate,
   parseSshCertificate,
   type SshCertificateRequest,
 } from './ssh-certificate.js';
-import { sshPublicKeyFromSpki } from './ssh-keys.js';
+import { encodeOpensshPrivateKey, parseSshPublicKey, sshPublicKeyFromSpki } from './ssh-keys.js';
 import { verifySshSignature } from './ssh-signature.js';
 import {
   verifySshHostCertificate,
@@ -289,6 +292,35 @@ describe('verifySshUserCertificate', () => {
     expect(refusal(() => verify(both, { clientAddress: '10.0.0.2:1' }))).toMatchObject({
       reason: 'source_ip',
     });
+  });
+
+  // A CA that was made to sign a key that can be broken must not open the door with it.
+  it('refuses a correctly signed certificate of an RSA key with 1024 bits', () => {
+    const folder = temporaryFolder();
+    const ca = encodeOpensshPrivateKey(authorities.userSsh.privateKeyPem, '');
+    writeFileSync(join(folder, 'ca'), ca, { mode: 0o600 });
+    const payload = '{"v":1,"user":"alice","roles":[],"traits":{},"loginId":"lgn_1"}';
+    const option = `extension:identity-v1@gatehouse=${payload}`;
+    const verifyBits = (bits: string) => {
+      run(folder, 'ssh-keygen', '-q', '-t', 'rsa', '-b', bits, '-N', '', '-f', bits);
+      run(
+        folder,
+        'ssh-keygen',
+        '-q',
+        '-s',
+        'ca',
+        '-I',
+        'alice',
+        '-n',
+        'alice',
+        '-O',
+        option,
+        `${bits}.pub`,
+      );
+      return verify(parseSshPublicKey(readFileSync(join(folder, `${bits}-cert.pub`), 'utf8')));
+    };
+    expect(verifyBits('2048').identity.user).toBe('alice');
+    expect(refusal(() => verifyBits('1024'))).toMatchObject({ reason: 'malformed' });
   });
 
   // 0.3 ms on one core of a small machine, of which more than half is the signature. A ratio holds on a busy one too.

@@ -1,6 +1,6 @@
 /** Who may pass: SSH user and host certificates against the authorities trusted for them. */
 import { identityFailure, type Identity } from './identity.js';
-import { checkValidity, malformed, refuse, refuseCertificateAsCa } from './refusals.js';
+import { checkValidity, malformed, refuse } from './refusals.js';
 import { checkRestrictions } from './source-address.js';
 import { parseSshCertificate, type SshCertificate } from './ssh-certificate.js';
 import { checkSshPublicKey } from './ssh-keys.js';
@@ -69,7 +69,6 @@ function verifyCertificate(blob: Buffer, type: 'user' | 'host', check: SshCheck)
     throw refuse(`it is a ${certificate.type} certificate`, 'wrong_kind');
   const authority = check.authorities.find((key) => key.equals(certificate.signatureKey));
   if (!authority) throw refuse('its CA is not trusted', 'unknown_ca');
-  if (isCertificateBlob(authority)) throw refuseCertificateAsCa();
   if (!verifySshSignature(authority, certificate.signedBytes, certificate.signature)) {
     throw refuse('its CA has not signed it', 'unknown_ca');
   }
@@ -85,10 +84,6 @@ function readCertifiedKey(blob: Buffer): void {
   } catch {
     throw malformed('its key is not acceptable');
   }
-}
-
-function isCertificateBlob(blob: Buffer): boolean {
-  return blob.subarray(0, 64).includes('-cert-v0');
 }
 
 function refuseUnknownOptions(certificate: SshCertificate, known: readonly string[]): void {
