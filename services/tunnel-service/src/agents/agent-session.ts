@@ -48,7 +48,7 @@ export async function serveAgent(arrival: AgentArrival, deps: AgentSessionDeps):
     const tunnel = await acceptTunnel(socket, deps.limits);
     await serveTunnel(tunnel, arrival, { ...deps, logger });
   } catch (thrown) {
-    logger.info({ err: thrown }, 'tunnel did not come about');
+    logger.debug({ err: thrown }, 'tunnel did not come about');
   }
 }
 

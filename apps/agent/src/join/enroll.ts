@@ -1,0 +1,93 @@
+/** Joining a cluster with a one-use token, and a fresh certificate every day after that (D17). */
+import { generateKeyPair, verifyTlsCertificate, type VerifiedTls } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
+import type { Secret } from '@gatehouse/kit/config';
+import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
+import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
+
+import { agentError } from '../errors.js';
+import { connectToAuth } from './servers.js';
+import type { AgentState } from './state.js';
+import { fetchClusterInfo } from './well-known.js';
+
+export interface EnrollOptions {
+  readonly proxy: string;
+  readonly caPins: readonly string[];
+  readonly token: Secret;
+  readonly name: string;
+  readonly group: string | undefined;
+  readonly configFile: string | undefined;
+  readonly clock: Clock;
+}
+
+/** @throws CLUSTER_UNREACHABLE, CA_PIN_MISMATCH, and what auth-service refuses with */
+export async function enrollAgent(options: EnrollOptions): Promise<AgentState> {
+  const { proxy, caPins, token, name, group = '', configFile, clock } = options;
+  const { clusterName, hostTlsCa } = await fetchClusterInfo(proxy, caPins);
+  const keys = generateKeyPair('p256');
+  using auth = connectToAuth({ proxy, clusterName, clock, hostTlsCa });
+  const client = auth.client(EnrollmentServiceDefinition);
+  const request = { token: token.reveal(), name, group, publicKey: keys.spki };
+  const { agentId, certificate, trust } = await client.enrollAgent(request);
+  if (trust === undefined) throw unusable('no trust came with it');
+  checkOwnCertificate(certificate, { agentId, clusterName, trust, clock });
+  return {
+    agentId,
+    name,
+    clusterName,
+    proxy,
+    caPins,
+    configFile,
+    privateKeyPem: keys.privateKeyPem,
+    certificate,
+    hostKeyPem: generateKeyPair('ed25519').privateKeyPem,
+    trust,
+  };
+}
+
+/** The same agent with a new key and certificate. */
+export async function renewCertificate(state: AgentState, clock: Clock): Promise<AgentState> {
+  const { proxy, clusterName, privateKeyPem, certificate, agentId } = state;
+  const keys = generateKeyPair('p256');
+  const { hostTlsCa } = state.trust;
+  using auth = connectToAuth({ proxy, clusterName, clock, privateKeyPem, certificate, hostTlsCa });
+  const client = auth.client(EnrollmentServiceDefinition);
+  const fresh = await client.renewAgent({ publicKey: keys.spki });
+  const trust = fresh.trust ?? state.trust;
+  checkOwnCertificate(fresh.certificate, { agentId, clusterName, trust, clock });
+  return {
+    ...state,
+    privateKeyPem: keys.privateKeyPem,
+    certificate: fresh.certificate,
+    trust,
+  };
+}
+
+/** @throws CERTIFICATE_UNUSABLE */
+export function checkOwnCertificate(
+  certificate: Buffer,
+  expected: { agentId: string; clusterName: string; trust: TrustBundle; clock: Pick<Clock, 'now'> },
+): VerifiedTls {
+  const { agentId, clusterName, trust, clock } = expected;
+  let verified: VerifiedTls;
+  try {
+    verified = verifyTlsCertificate(certificate, {
+      authorities: trust.hostTlsCa,
+      nowMs: clock.now(),
+      toleranceMs: 120_000,
+    });
+  } catch (cause) {
+    throw agentError('CERTIFICATE_UNUSABLE', {
+      cause,
+      details: { why: cause instanceof Error ? cause.message : 'not readable' },
+    });
+  }
+  const { part } = verified;
+  if (part?.type !== 'agent' || part.id !== agentId || part.cluster !== clusterName)
+    throw unusable('it names somebody else');
+  return verified;
+}
+
+function unusable(why: string): Error {
+  return agentError('CERTIFICATE_UNUSABLE', { details: { why } });
+}

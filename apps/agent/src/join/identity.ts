@@ -1,0 +1,108 @@
+/** The agent's present identity: kept on disk, renewed daily, with news of whom to trust. */
+import { parseSshPublicKey } from '@gatehouse/identity';
+import { backoffMs, sleep, type Clock } from '@gatehouse/kit/clock';
+import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
+
+import { checkOwnCertificate, renewCertificate } from './enroll.js';
+import { saveState, type AgentState } from './state.js';
+
+export interface AgentIdentity extends Disposable {
+  readonly state: AgentState;
+  /** `target_ssh` keys, wire blobs. */
+  targetAuthorities(): readonly Buffer[];
+  setTrust(trust: TrustBundle): void;
+  /** Called after a renewal. */
+  onRenewed(listener: () => void): void;
+}
+
+const renewAfterMs = 24 * 3_600_000;
+const checkEveryMs = 15 * 60_000;
+
+export interface IdentityDeps {
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export function keepIdentity(state: AgentState, deps: IdentityDeps): AgentIdentity {
+  return new KeptIdentity(state, deps);
+}
+
+class KeptIdentity implements AgentIdentity {
+  readonly #deps: IdentityDeps;
+  readonly #stop = new AbortController();
+  readonly #listeners: (() => void)[] = [];
+  #state: AgentState;
+  #targetAuthorities: readonly Buffer[];
+
+  constructor(state: AgentState, deps: IdentityDeps) {
+    this.#state = state;
+    this.#deps = deps;
+    this.#targetAuthorities = state.trust.targetSsh.map(parseSshPublicKey);
+    runInBackground(() => this.#renewForEver(), deps.logger, 'renewal stopped');
+  }
+
+  get state(): AgentState {
+    return this.#state;
+  }
+
+  targetAuthorities(): readonly Buffer[] {
+    return this.#targetAuthorities;
+  }
+
+  setTrust(trust: TrustBundle): void {
+    if (trust.clusterName !== this.#state.clusterName || trust.hostTlsCa.length === 0) return;
+    const [before, after] = [this.#state.trust, trust].map((one) =>
+      TrustBundle.encode(one).finish(),
+    );
+    if (before && after && Buffer.from(before).equals(after)) return;
+    this.#targetAuthorities = trust.targetSsh.map(parseSshPublicKey);
+    this.#use({ ...this.#state, trust });
+  }
+
+  onRenewed(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+
+  #use(state: AgentState): void {
+    this.#state = state;
+    saveState(this.#deps.dataDir, state);
+  }
+
+  async #renewForEver(): Promise<void> {
+    const { signal } = this.#stop;
+    let failures = 0;
+    while (!signal.aborted) {
+      failures = (await this.#renewWhenDue()) ? 0 : failures + 1;
+      const waitMs =
+        failures === 0
+          ? checkEveryMs * (0.9 + Math.random() * 0.2)
+          : 60_000 + backoffMs(failures, { baseMs: 60_000, capMs: 3_600_000 });
+      await sleep(waitMs, signal).catch(() => undefined);
+    }
+  }
+
+  async #renewWhenDue(): Promise<boolean> {
+    const { clock, logger } = this.#deps;
+    try {
+      const { notBeforeMs } = checkOwnCertificate(this.#state.certificate, {
+        ...this.#state,
+        clock,
+      });
+      if (clock.now() - notBeforeMs < renewAfterMs) return true;
+      this.#use(await renewCertificate(this.#state, clock));
+      logger.info('certificate renewed');
+      for (const listener of this.#listeners) listener();
+      return true;
+    } catch (thrown) {
+      logger.warn({ err: thrown }, 'certificate renewal failed');
+      return false;
+    }
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * The list: what this agent may reach, from its own configuration and from documents that the configuration allows.
+ * Nothing else is ever dialled, whoever asks.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { parseConfig } from '@gatehouse/kit/config';
+import type { Logger } from '@gatehouse/kit/log';
+import type { AgentTarget } from '@gatehouse/proto/auth/v1/cluster_service';
+import type { TargetType } from '@gatehouse/protocol-api';
+import { z } from 'zod';
+
+import type { AgentConfig, ConfiguredTarget } from '../config.js';
+import { matchesGlob } from './glob.js';
+
+/** Something this agent may reach. */
+export interface ListedTarget {
+  readonly kind: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly protocol: string;
+  /** Checked by the protocol's schema. */
+  readonly spec: unknown;
+}
+
+export interface TargetListOptions {
+  readonly config: Pick<AgentConfig, 'targets' | 'dynamic'>;
+  readonly types: Readonly<Record<string, TargetType>>;
+  /** Relative paths in the configuration start here. */
+  readonly configDir: string;
+  readonly logger: Logger;
+}
+
+export interface TargetList {
+  /** What the agent tells the cluster; no secrets and no paths of them. */
+  describe(): AgentTarget[];
+  find(name: string, protocol: string): ListedTarget | undefined;
+  /** All of one kind of spec, for work ahead of need. */
+  all(): readonly ListedTarget[];
+  /** Takes the targets that documents give; those beyond `dynamic` are refused. */
+  setDynamic(targets: readonly AgentTarget[]): void;
+}
+
+/** @throws CONFIG_INVALID where a spec is not what its protocol needs */
+export function createTargetList(options: TargetListOptions): TargetList {
+  const own = options.config.targets.map((target) => readOwn(target, options));
+  let dynamic: readonly ListedTarget[] = [];
+  const all = () => [...own, ...dynamic];
+  return {
+    describe: () => own.map(describeTarget),
+    find: (name, protocol) =>
+      all().find((target) => target.name === name && target.protocol === protocol),
+    all,
+    setDynamic(targets) {
+      dynamic = targets.flatMap((target) => readDynamic(target, options));
+    },
+  };
+}
+
+function readOwn(target: ConfiguredTarget, options: TargetListOptions): ListedTarget {
+  const { kind, name, labels } = target;
+  const spec = readFiles(target.spec, options.configDir);
+  const type = typeOf({ kind, protocol: target.protocol, spec }, options.types);
+  const where = `target ${name}`;
+  if (type === undefined) {
+    const noType = z.never({ error: `no protocol of kind "${kind}" fits` });
+    return parseConfig(noType, target, where);
+  }
+  return { kind, name, labels, protocol: type.protocol, spec: parseConfig(type.spec, spec, where) };
+}
+
+function typeOf(
+  target: { kind: string; protocol: string | undefined; spec: Readonly<Record<string, unknown>> },
+  types: Readonly<Record<string, TargetType>>,
+): TargetType | undefined {
+  const candidates = Object.values(types).filter(({ kind }) => kind === target.kind);
+  const inside = target.spec['protocol'];
+  const wanted = target.protocol ?? (typeof inside === 'string' ? inside : undefined);
+  if (wanted === undefined) return candidates.length === 1 ? candidates[0] : undefined;
+  return candidates.find(({ protocol }) => protocol === wanted);
+}
+
+/** `host_ca` and `host_key` may be files; what the cluster needs is their first line of content. */
+function readFiles(
+  spec: Readonly<Record<string, unknown>>,
+  configDir: string,
+): Record<string, unknown> {
+  const read = { ...spec };
+  for (const field of ['host_ca', 'host_key']) {
+    const value = read[field];
+    if (typeof value !== 'string' || !/^(\/|\.\.?\/)/.test(value)) continue;
+    const lines = readFileSync(resolve(configDir, value), 'utf8').split('\n');
+    read[field] = lines.find((line) => line.trim() !== '' && !line.startsWith('#'))?.trim() ?? '';
+  }
+  return read;
+}
+
+const specSchema = z.record(z.string(), z.unknown());
+
+function readDynamic(target: AgentTarget, options: TargetListOptions): ListedTarget[] {
+  const { kind, name, labels, protocol } = target;
+  try {
+    if (!options.config.dynamic.some((glob) => matchesGlob(glob, name)))
+      throw new Error('the configuration does not allow its name (dynamic)');
+    const spec = specSchema.parse(JSON.parse(target.specJson));
+    const type = typeOf({ kind, protocol, spec }, options.types);
+    if (type === undefined) throw new Error('no such protocol here');
+    return [{ kind, name, labels, protocol: type.protocol, spec: type.spec.parse(spec) }];
+  } catch (thrown) {
+    options.logger.warn({ err: thrown, target: name }, 'target of a document is not served');
+    return [];
+  }
+}
+
+function describeTarget({ kind, name, labels, protocol, spec }: ListedTarget): AgentTarget {
+  return {
+    kind,
+    name,
+    labels: { ...labels },
+    protocol,
+    specJson: JSON.stringify(publicSpec(spec)),
+  };
+}
+
+/** Without `auth` and without paths of files. */
+function publicSpec(spec: unknown): unknown {
+  if (typeof spec !== 'object' || spec === null) return {};
+  return Object.fromEntries(
+    Object.entries(spec).filter(([field]) => field !== 'auth' && !field.endsWith('_file')),
+  );
+}

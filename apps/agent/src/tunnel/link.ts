@@ -1,0 +1,97 @@
+/** One tunnel from its connection to its end: hello, welcome, news. */
+import { runInBackground, withDeadline } from '@gatehouse/kit/lifecycle';
+import type { Logger } from '@gatehouse/kit/log';
+import type {
+  AgentHello,
+  ServiceMessage,
+  ServiceWelcome,
+} from '@gatehouse/proto/tunnel/v1/control';
+import {
+  serveTunnel,
+  tunnelError,
+  type IncomingDial,
+  type ServedTunnel,
+  type TunnelEnd,
+  type TunnelLimits,
+} from '@gatehouse/tunnel';
+
+import type { TunnelSocket } from './connect.js';
+
+type Message = NonNullable<ServiceMessage['message']>;
+
+/** News other than the welcome. */
+export type News = Exclude<Message, { $case: 'welcome' }>;
+
+export interface LinkOptions {
+  readonly hello: AgentHello;
+  readonly limits: Partial<TunnelLimits>;
+  readonly logger: Logger;
+  onDial(dial: IncomingDial): void;
+  onWelcome(welcome: ServiceWelcome): void;
+  onNews(news: News): void;
+}
+
+export interface Link {
+  readonly replicaId: string;
+  readonly streamCount: number;
+  /** Resolves with the first welcome. @throws TUNNEL_HANDSHAKE when the replica does not let us in */
+  readonly welcomed: Promise<void>;
+  readonly closed: Promise<TunnelEnd>;
+  close(): void;
+}
+
+/** auth-service may be slow just then. */
+const welcomeTimeoutMs = 30_000;
+
+export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptions): Link {
+  const tunnel = serveTunnel(
+    socket,
+    (dial) => {
+      options.onDial(dial);
+    },
+    options.limits,
+  );
+  const welcomed = Promise.withResolvers<undefined>();
+  runInBackground(
+    async () => {
+      try {
+        await readControl(tunnel, options, () => {
+          welcomed.resolve(undefined);
+        });
+      } finally {
+        tunnel.close();
+        welcomed.reject(tunnelError('TUNNEL_HANDSHAKE', { details: { why: 'not let in' } }));
+      }
+    },
+    options.logger,
+    'control stream failed',
+  );
+  return {
+    replicaId,
+    get streamCount() {
+      return tunnel.streamCount;
+    },
+    welcomed: withDeadline(welcomed.promise, welcomeTimeoutMs, () =>
+      tunnelError('TUNNEL_HANDSHAKE', { details: { why: 'no welcome in time' } }),
+    ),
+    closed: tunnel.closed,
+    close: () => {
+      tunnel.close();
+    },
+  };
+}
+
+async function readControl(
+  tunnel: ServedTunnel,
+  options: LinkOptions,
+  onWelcomed: () => void,
+): Promise<void> {
+  const control = await tunnel.control;
+  control.send({ message: { $case: 'hello', value: options.hello } });
+  for await (const { message } of control.messages()) {
+    if (message?.$case === 'welcome') {
+      options.onWelcome(message.value);
+      onWelcomed();
+    } else if (message !== undefined) options.onNews(message);
+  }
+}
