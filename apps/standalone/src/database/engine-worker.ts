@@ -6,8 +6,8 @@ import { fsyncSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { PGlite } from '@electric-sql/pglite';
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import { NodeFS } from '@electric-sql/pglite/nodefs';
+import { serveEmbedded } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
 
 const { dataDir, socketPath } = z
@@ -50,13 +50,12 @@ const startParams = [
 ];
 
 const engine = await PGlite.create({ fs: new DurableNodeFs(dataDir), startParams });
-const server = new PGLiteSocketServer({ db: engine, path: socketPath, maxConnections: 100 });
-await server.start();
+const server = await serveEmbedded({ engine, path: socketPath, maxConnections: 100 });
 parentPort?.postMessage({ type: 'ready' });
 
 parentPort?.once('message', () => {
   const stop = async () => {
-    await server.stop();
+    await server[Symbol.asyncDispose]();
     await engine.close();
     parentPort?.postMessage({ type: 'stopped' });
     parentPort?.close();

@@ -82,14 +82,12 @@ async function runEmbedded<Schema, T>(
   work: (locked: LockedTransaction<Schema>) => Promise<T>,
 ): Promise<T> {
   const notices: [channel: string, payload: string][] = [];
-  const result = await database
-    .transaction()
-    .execute(async (transaction) =>
-      work({
-        transaction,
-        notify: async (channel, payload = '') => void notices.push([channel, payload]),
-      }),
-    );
+  const result = await database.transaction().execute(async (transaction) =>
+    work({
+      transaction,
+      notify: async (channel, payload = '') => void notices.push([channel, payload]),
+    }),
+  );
   for (const [channel, payload] of notices) emitter.emit(`on:${channel}`, payload);
   return result;
 }

@@ -13,3 +13,8 @@ export {
 } from './coordination.js';
 export { migrate, migrationsFolder, type MigrateOptions } from './migrate.js';
 export { postgresErrors } from './errors.js';
+export {
+  serveEmbedded,
+  type EmbeddedEngine,
+  type EmbeddedServerOptions,
+} from './embedded-server.js';

@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { PGlite } from '@electric-sql/pglite';
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
 import type { Kysely } from 'kysely';
 
-import { createDatabase } from '../postgres/postgres.js';
+import { createDatabase, serveEmbedded } from '../postgres/postgres.js';
 
 export interface TestDatabase<Schema> extends AsyncDisposable {
   readonly database: Kysely<Schema>;
@@ -23,9 +22,7 @@ export async function createTestDatabase<Schema>(): Promise<TestDatabase<Schema>
   const engine = await PGlite.create();
   stack.defer(async () => engine.close());
   const socketPath = join(folder, '.s.PGSQL.5432');
-  const server = new PGLiteSocketServer({ db: engine, path: socketPath, maxConnections: 100 });
-  await server.start();
-  stack.defer(async () => server.stop());
+  stack.use(await serveEmbedded({ engine, path: socketPath, maxConnections: 100 }));
   const database = createDatabase<Schema>({ socketPath });
   stack.defer(async () => database.destroy());
   const owned = stack.move();
