@@ -133,7 +133,7 @@ function createRun(target: FuzzTarget, options: FuzzOptions): Run {
       fail({ kind: 'threw', input: kept, cause: new Error('the input was changed') });
     if (queued || (outcome !== undefined && seen.size < maxOutcomes && !seen.has(outcome)))
       pool.add(kept);
-    if (outcome !== undefined) seen.add(outcome);
+    if (outcome !== undefined && seen.size < maxOutcomes) seen.add(outcome);
   }
 
   function observe(input: Buffer): string | undefined {
@@ -147,7 +147,7 @@ function createRun(target: FuzzTarget, options: FuzzOptions): Run {
         return undefined;
       }
       refused += 1;
-      return `${thrown.code} ${thrown.message}`;
+      return describeOutcome(thrown);
     }
   }
 
@@ -180,6 +180,11 @@ function createRun(target: FuzzTarget, options: FuzzOptions): Run {
       ...(finding ? { finding } : {}),
     }),
   };
+}
+
+/** What an error says apart from numbers and the input it quotes. */
+function describeOutcome(error: GatehouseError): string {
+  return `${error.code} ${error.message.replaceAll(/[\d\s]+/g, ' ').slice(0, 60)}`;
 }
 
 /** Calls `act`; when it takes longer than `ms` it is ended wherever it is. */

@@ -224,3 +224,90 @@ describe('parseSshCertificate', () => {
     expect(refusal(() => broken.identity)).toMatchObject({ reason: 'identity' });
   });
 });
+
+describe('the form of a certificate', () => {
+  /** Changes bytes of a certificate; the length stays. */
+  const change = (blob: Buffer, from: string | Buffer, to: string | Buffer) => {
+    const at = blob.indexOf(from);
+    expect(at).toBeGreaterThan(0);
+    const copy = Buffer.from(blob);
+    Buffer.from(to).copy(copy, at);
+    return copy;
+  };
+
+  // Readers that take the first and the last of two options would see two certificates.
+  it('has its options sorted and each once', async () => {
+    const blob = await issueHost({ extensions: { 'option-b': 'x', 'option-c': 'y' } });
+    for (const [from, to] of [
+      ['option-c', 'option-b'],
+      ['option-c', 'option-a'],
+      ['option-b', 'option-d'],
+    ] as const) {
+      expect(refusal(() => parseSshCertificate(change(blob, from, to)))).toMatchObject({
+        reason: 'malformed',
+      });
+    }
+    expect(
+      parseSshCertificate(change(blob, 'option-c', 'option-d')).extensions.get('option-d'),
+    ).toBe('y');
+    const critical = await issueHost({ criticalOptions: { 'option-b': '', 'option-c': '' } });
+    expect(
+      refusal(() => parseSshCertificate(change(critical, 'option-c', 'option-b'))),
+    ).toMatchObject({
+      reason: 'malformed',
+    });
+  });
+
+  it('has an option value in one string, and nothing beside it', async () => {
+    const blob = await issueHost({ extensions: { option: 'value' } });
+    const at = blob.indexOf('value') - 1;
+    const shorter = Buffer.from(blob).fill(4, at, at + 1);
+    expect(refusal(() => parseSshCertificate(shorter))).toMatchObject({ reason: 'malformed' });
+  });
+
+  it('has an empty reserved field and no bytes at its end', async () => {
+    const blob = await issueHost({});
+    const { signatureKey } = parseSshCertificate(blob);
+    const at = blob.lastIndexOf(signatureKey) - 8;
+    expect(blob.readUInt32BE(at)).toBe(0);
+    const reserved = Buffer.concat([
+      blob.subarray(0, at),
+      Buffer.of(0, 0, 0, 1, 0),
+      blob.subarray(at + 4),
+    ]);
+    expect(refusal(() => parseSshCertificate(reserved))).toMatchObject({ reason: 'malformed' });
+    expect(refusal(() => parseSshCertificate(Buffer.concat([blob, Buffer.of(0)])))).toMatchObject({
+      reason: 'malformed',
+    });
+  });
+
+  it('is a user’s or a host’s, of a key that is accepted', async () => {
+    const blob = await issueHost({ serial: 0xab_cd_efn });
+    const type = change(
+      blob,
+      Buffer.from('abcdef00000002', 'hex'),
+      Buffer.from('abcdef00000003', 'hex'),
+    );
+    expect(refusal(() => parseSshCertificate(type))).toMatchObject({ reason: 'malformed' });
+    expect(
+      refusal(() => parseSshCertificate(change(blob, 'ssh-ed25519-cert', 'ssh-ed25518-cert'))),
+    ).toMatchObject({
+      reason: 'malformed',
+    });
+    expect(
+      refusal(() => parseSshCertificate(sshPublicKey(generateKeyPair('ed25519').privateKeyPem))),
+    ).toMatchObject({
+      text: 'certificate is not accepted: it is no certificate',
+    });
+  });
+
+  it('has bounds: size, principals, options', async () => {
+    expect(refusal(() => parseSshCertificate(Buffer.alloc(256 * 1024 + 1)))).toMatchObject({
+      reason: 'malformed',
+    });
+    const many = Array.from({ length: 300 }, (_, index) => `name-${index}`);
+    await expect(issueHost({ principals: many })).rejects.toMatchObject({ reason: 'malformed' });
+    const options = Object.fromEntries(many.map((name) => [name, '']));
+    await expect(issueHost({ extensions: options })).rejects.toMatchObject({ reason: 'malformed' });
+  });
+});

@@ -396,6 +396,19 @@ describe('verifyTlsCertificate', () => {
     expect(verified).toMatchObject({ part: undefined, commonName: 'reader@pg-1' });
   });
 
+  it('does not take the certificate of a CA for one of a part', () => {
+    const { certificate } = authorities.hostTls;
+    expect(
+      refusal(() =>
+        verifyTlsCertificate(certificate, { authorities: [certificate], nowMs: Date.now() }),
+      ),
+    ).toEqual({
+      code: 'CERTIFICATE_REFUSED',
+      reason: 'wrong_kind',
+      text: 'certificate is not accepted: it is the certificate of an authority',
+    });
+  });
+
   it('does not accept a CA beyond its own end', async () => {
     const { privateKeyPem } = generateKeyPair('p256');
     const nowMs = Date.now();
