@@ -11,6 +11,7 @@ export default defineConfig({
           name: 'unit',
           include: ['{packages,services,apps,tools}/**/src/**/*.test.ts', 'tools/**/*.test.ts'],
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
