@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, sign, X509Certificate } from 'node:crypto';
 
 import { compactVerify, CompactSign } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -217,6 +217,22 @@ describe('grants', () => {
     expect(refusal(() => verify(`${unsigned.join('.')}.`))).toMatchObject({ reason: 'malformed' });
     const hmac = await forge(payload, { typ, x5c }).then((jws) => jws.replace(/\.[^.]*$/, '.AAAA'));
     expect(refusal(() => verify(hmac))).toMatchObject({ reason: 'signature' });
+  });
+
+  it('are refused when the header names another algorithm than the one that signed', async () => {
+    const [header = '', payload = ''] = (await signGrant(grantFor(), proxy)).split('.');
+    const json = Buffer.from(header, 'base64url').toString();
+    const resign = (text: string) => {
+      const input = `${Buffer.from(text).toString('base64url')}.${payload}`;
+      const key = {
+        key: createPrivateKey(proxy.privateKeyPem),
+        dsaEncoding: 'ieee-p1363',
+      } as const;
+      return `${input}.${sign('sha256', Buffer.from(input), key).toString('base64url')}`;
+    };
+    expect(verify(resign(json)).grant.user).toBe('alice');
+    const confused = resign(json.replace('ES256', 'EdDSA'));
+    expect(refusal(() => verify(confused))).toMatchObject({ reason: 'signature' });
   });
 
   it('are refused with a payload that leaves something open', async () => {
