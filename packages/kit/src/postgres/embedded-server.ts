@@ -193,14 +193,18 @@ class Scheduler {
       if (connection === undefined || batch === undefined) return;
       // Everybody in turn: whoever was served goes to the end.
       if (this.#connections.delete(connection)) this.#connections.add(connection);
-      try {
-        await this.#execute(connection, batch);
-      } catch (thrown) {
-        this.#onError?.(thrown);
-        connection.socket.destroy();
-        connection.closed = true;
-      }
+      await this.#serve(connection, batch);
       this.#owner = batch.isWhole && !this.#engine.isInTransaction() ? undefined : connection;
+    }
+  }
+
+  async #serve(connection: Connection, batch: Batch): Promise<void> {
+    try {
+      await this.#execute(connection, batch);
+    } catch (thrown) {
+      this.#onError?.(thrown);
+      connection.socket.destroy();
+      connection.closed = true;
     }
   }
 
