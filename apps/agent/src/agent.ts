@@ -67,8 +67,8 @@ const firstTunnelMs = 10_000;
 
 /**
  * Joins where it has not yet, then keeps its tunnels. Resolves when the first one stands, or after 10 s without.
- * @throws TOKEN_MISSING, CLUSTER_UNREACHABLE, CA_PIN_MISMATCH, CONFIG_INVALID, STATE_INVALID, DATA_DIR_IN_USE,
- *   CERTIFICATE_UNUSABLE, and what auth-service refuses a token with
+ * @throws AGENT_TOKEN_MISSING, AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH, CONFIG_INVALID, AGENT_STATE_INVALID, AGENT_DATA_DIR_IN_USE,
+ *   AGENT_CERTIFICATE_UNUSABLE, and what auth-service refuses a token with
  */
 export async function createAgent(
   options: AgentOptions,
@@ -143,7 +143,7 @@ async function becomeMember(start: Start): Promise<AgentState> {
       saveState(dataDir, state);
     return state;
   }
-  if (proxy === undefined || token === undefined) throw agentError('TOKEN_MISSING');
+  if (proxy === undefined || token === undefined) throw agentError('AGENT_TOKEN_MISSING');
   const { name, group } = config;
   const caPins = typeof caPin === 'string' ? [caPin] : [...caPin];
   const secret = new Secret(token);

@@ -9,7 +9,7 @@ import { agentError } from './errors.js';
 /** Directories that agents of this process hold: the number in the file can't tell them apart. */
 const held = new Set<string>();
 
-/** @throws DATA_DIR_IN_USE */
+/** @throws AGENT_DATA_DIR_IN_USE */
 export function lockDataDir(dir: string): Disposable {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const file = resolve(dir, 'agent.lock');
@@ -34,7 +34,7 @@ export function lockDataDir(dir: string): Disposable {
 }
 
 function inUse(dir: string, pid: number): Error {
-  return agentError('DATA_DIR_IN_USE', { details: { dir, pid: String(pid) } });
+  return agentError('AGENT_DATA_DIR_IN_USE', { details: { dir, pid: String(pid) } });
 }
 
 function readOwner(file: string): number {

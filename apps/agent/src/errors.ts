@@ -2,39 +2,39 @@
 import { createErrorFactory } from '@gatehouse/kit/errors';
 
 export const agentErrors = {
-  CLUSTER_UNREACHABLE: {
+  AGENT_CLUSTER_UNREACHABLE: {
     kind: 'unavailable',
     message: '{proxy} can not be reached: {why}',
   },
-  CA_PIN_MISMATCH: {
+  AGENT_CA_PIN_MISMATCH: {
     kind: 'unauthenticated',
     message: 'no certificate authority of {proxy} has the pin given by --ca-pin',
     remedy: 'compare --ca-pin with the output of gate tokens add',
   },
-  TOKEN_MISSING: {
+  AGENT_TOKEN_MISSING: {
     kind: 'invalid_argument',
     message: 'this data directory has not joined a cluster yet: --proxy and --token are needed',
     remedy: 'gate tokens add --type agent',
   },
-  STATE_INVALID: {
+  AGENT_STATE_INVALID: {
     kind: 'failed_precondition',
     message: '{file} can not be read: {why}',
     remedy: 'move it away and join with a new token',
   },
-  DATA_DIR_IN_USE: {
+  AGENT_DATA_DIR_IN_USE: {
     kind: 'failed_precondition',
     message: '{dir} is in use by process {pid}',
   },
-  CERTIFICATE_UNUSABLE: {
+  AGENT_CERTIFICATE_UNUSABLE: {
     kind: 'unauthenticated',
     message: 'the certificate of this agent is not usable: {why}',
     remedy: 'join with a new token',
   },
-  WRONG_SERVER: {
+  AGENT_WRONG_SERVER: {
     kind: 'unauthenticated',
     message: 'the other end is not a {kind} service of {cluster}',
   },
-  DIAL_REFUSED: { kind: 'permission_denied', message: 'dial refused: {why}' },
+  AGENT_DIAL_REFUSED: { kind: 'permission_denied', message: 'dial refused: {why}' },
 } as const;
 
 export const agentError = createErrorFactory(agentErrors);

@@ -56,7 +56,7 @@ it('joins with a token, keeps who it is in a file of its own, and needs neither 
   });
 
   await expect(cluster.startAgent({}, { dataDir: agent.dataDir })).rejects.toMatchObject({
-    code: 'DATA_DIR_IN_USE',
+    code: 'AGENT_DATA_DIR_IN_USE',
   });
   await agent[Symbol.asyncDispose]();
   await expect(cluster.startAgent({}, { token, dataDir: makeDir() })).rejects.toMatchObject({
@@ -73,7 +73,7 @@ it('joins with a token, keeps who it is in a file of its own, and needs neither 
 it('joins only a cluster that has the pin', async () => {
   const cluster = await startTestCluster();
   Object.assign(cluster, { caPin: `sha256:${'0'.repeat(64)}` });
-  await expect(cluster.startAgent({})).rejects.toMatchObject({ code: 'CA_PIN_MISMATCH' });
+  await expect(cluster.startAgent({})).rejects.toMatchObject({ code: 'AGENT_CA_PIN_MISMATCH' });
 });
 
 it('connects only what a proxy of its cluster grants for it, once, and what is in its list', async () => {

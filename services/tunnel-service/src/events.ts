@@ -1,15 +1,9 @@
 /**
- * Audit events of tunnel-service. `agent.connected` and `agent.disconnected` are auth-service's, which alone sees an
+ * What tunnel-service tells of tunnels that it refused: `connection.refused`, as the proxy does for people. `agent.connected` and `agent.disconnected` are auth-service's, which alone sees an
  * agent's tunnels at all replicas; this service reports them there.
  */
 import type { Logger } from '@gatehouse/kit/log';
 import type { Spool } from '@gatehouse/kit/spool';
-
-/** Types of tunnel-service's events with what they tell. */
-export const events = {
-  'connection.refused':
-    'Something other than an agent of this cluster, or a locked agent, asked for a tunnel. data: {why, viaProxy}',
-} as const;
 
 export interface Refusal {
   /** certificate, wrong_kind, locked, not_yours. */
@@ -46,7 +40,7 @@ export function createRefusalEvents(deps: EventDeps): (refusal: Refusal) => void
       actor: { kind, name: agentId ?? '', address },
       outcome: 'denied',
       reason,
-      data: { why, viaProxy, transport: 'tunnel' },
+      data: { message: why, transport: 'tunnel' },
     });
   };
 }

@@ -31,7 +31,6 @@ import { drain } from './drain.js';
 import { createRefusalEvents } from './events.js';
 
 export { tunnelConfigSchema, type TunnelConfig } from './config.js';
-export { events } from './events.js';
 
 /** What a caller may put in place of the real thing. */
 export interface TunnelDeps {

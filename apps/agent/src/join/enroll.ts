@@ -20,7 +20,7 @@ export interface EnrollOptions {
   readonly clock: Clock;
 }
 
-/** @throws CLUSTER_UNREACHABLE, CA_PIN_MISMATCH, and what auth-service refuses with */
+/** @throws AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH, and what auth-service refuses with */
 export async function enrollAgent(options: EnrollOptions): Promise<AgentState> {
   const { proxy, caPins, token, name, group = '', configFile, clock } = options;
   const { clusterName, hostTlsCa } = await fetchClusterInfo(proxy, caPins);
@@ -63,7 +63,7 @@ export async function renewCertificate(state: AgentState, clock: Clock): Promise
   };
 }
 
-/** @throws CERTIFICATE_UNUSABLE */
+/** @throws AGENT_CERTIFICATE_UNUSABLE */
 export function checkOwnCertificate(
   certificate: Buffer,
   expected: { agentId: string; clusterName: string; trust: TrustBundle; clock: Pick<Clock, 'now'> },
@@ -77,7 +77,7 @@ export function checkOwnCertificate(
       toleranceMs: 120_000,
     });
   } catch (cause) {
-    throw agentError('CERTIFICATE_UNUSABLE', {
+    throw agentError('AGENT_CERTIFICATE_UNUSABLE', {
       cause,
       details: { why: cause instanceof Error ? cause.message : 'not readable' },
     });
@@ -89,5 +89,5 @@ export function checkOwnCertificate(
 }
 
 function unusable(why: string): Error {
-  return agentError('CERTIFICATE_UNUSABLE', { details: { why } });
+  return agentError('AGENT_CERTIFICATE_UNUSABLE', { details: { why } });
 }

@@ -13,7 +13,7 @@ export interface ServerCheck {
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** The id of the service with this certificate, srv_…. @throws WRONG_SERVER, or why the certificate is refused */
+/** The id of the service with this certificate, srv_…. @throws AGENT_WRONG_SERVER, or why the certificate is refused */
 export function verifyService(certificate: Buffer, check: ServerCheck): string {
   const { kind, clusterName: cluster, hostTlsCa, clock } = check;
   const { part } = verifyTlsCertificate(certificate, {
@@ -22,7 +22,7 @@ export function verifyService(certificate: Buffer, check: ServerCheck): string {
     toleranceMs: 120_000,
   });
   if (part?.type !== 'service' || part.kind !== kind || part.cluster !== cluster)
-    throw agentError('WRONG_SERVER', { details: { kind, cluster } });
+    throw agentError('AGENT_WRONG_SERVER', { details: { kind, cluster } });
   return part.id;
 }
 

@@ -54,7 +54,7 @@ function stateFile(dataDir: string): string {
   return join(dataDir, 'agent.json');
 }
 
-/** What an earlier start kept; undefined where there was none. @throws STATE_INVALID */
+/** What an earlier start kept; undefined where there was none. @throws AGENT_STATE_INVALID */
 export function loadState(dataDir: string): AgentState | undefined {
   const file = stateFile(dataDir);
   let text: string;
@@ -74,7 +74,7 @@ export function loadState(dataDir: string): AgentState | undefined {
 
 function invalid(file: string, cause: unknown): Error {
   const why = systemErrorCode(cause) ?? 'it is not what this agent wrote';
-  return agentError('STATE_INVALID', { cause, details: { file, why } });
+  return agentError('AGENT_STATE_INVALID', { cause, details: { file, why } });
 }
 
 /** Replaces what is kept. */

@@ -26,7 +26,7 @@ const pageSchema = z.object({
   caBundle: z.string().max(maxPageBytes),
 });
 
-/** @throws CLUSTER_UNREACHABLE, CA_PIN_MISMATCH */
+/** @throws AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH */
 export async function fetchClusterInfo(
   proxy: string,
   caPins: readonly string[],
@@ -35,7 +35,7 @@ export async function fetchClusterInfo(
   const authorities = pemToDer(caBundle);
   const trusted =
     caPins.length === 0 ? authorities : authorities.filter((der) => caPins.includes(caPin(der)));
-  if (trusted.length === 0) throw agentError('CA_PIN_MISMATCH', { details: { proxy } });
+  if (trusted.length === 0) throw agentError('AGENT_CA_PIN_MISMATCH', { details: { proxy } });
   return { clusterName, hostTlsCa: trusted };
 }
 
@@ -46,7 +46,7 @@ async function fetchPage(proxy: string, isPinned: boolean): Promise<z.output<typ
   } catch (thrown) {
     if (thrown instanceof GatehouseError) throw thrown;
     const why = thrown instanceof z.ZodError || thrown instanceof SyntaxError;
-    throw agentError('CLUSTER_UNREACHABLE', {
+    throw agentError('AGENT_CLUSTER_UNREACHABLE', {
       cause: thrown,
       details: { proxy, why: why ? 'it is not a Gatehouse port' : messageOf(thrown) },
     });

@@ -79,7 +79,7 @@ function authorize(dial: IncomingDial, deps: DialDeps): { grant: Grant; target: 
 }
 
 function denied(why: string): GatehouseError {
-  return agentError('DIAL_REFUSED', { reason: 'not_allowed_by_agent', details: { why } });
+  return agentError('AGENT_DIAL_REFUSED', { reason: 'not_allowed_by_agent', details: { why } });
 }
 
 async function connect(

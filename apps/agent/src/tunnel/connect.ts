@@ -24,7 +24,7 @@ export interface ConnectOptions {
 /** TCP and TLS together. */
 const connectTimeoutMs = 8_000;
 
-/** @throws the socket's error, WRONG_SERVER, or the signal's reason */
+/** @throws the socket's error, AGENT_WRONG_SERVER, or the signal's reason */
 export async function connectTunnel(
   state: AgentState,
   options: ConnectOptions,
