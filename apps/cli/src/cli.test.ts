@@ -3,17 +3,20 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { allCommands } from './all-commands.js';
 import { runCommandLine } from './cli.js';
 import { storeLogin } from './profile/store-login.js';
-import { commandNames, loadAllCommands } from './registry.js';
+import { createRegistry } from './registry.js';
 import { createTestEnvironment, createTestFolder } from './testing.js';
+
+const registry = createRegistry(allCommands);
 
 async function run(
   argv: readonly string[],
   options: { home: string; nowMs?: number; variables?: Record<string, string> },
 ) {
   const environment = createTestEnvironment(options);
-  const code = await runCommandLine(argv, environment);
+  const code = await runCommandLine(argv, environment, registry);
   return { code, out: environment.out(), err: environment.err() };
 }
 
@@ -161,9 +164,9 @@ describe('gate', () => {
   });
 
   it('has help with three examples for every command', async () => {
-    for (const command of await loadAllCommands()) {
+    for (const command of await registry.loadAll()) {
       expect(command.help.examples.length, command.name).toBeGreaterThanOrEqual(3);
-      expect(commandNames).toContain(command.name);
+      expect(registry.names).toContain(command.name);
       expect(command.summary).not.toMatch(/^[A-Z]|\.$/);
     }
     using folder = createTestFolder();

@@ -10,89 +10,84 @@ import {
   type CommandCall,
   type OptionTable,
   type OptionValues,
+  type Registry,
 } from './command.js';
 import type { Environment } from './environment.js';
 import { usageError } from './errors.js';
 import { formatCommandHelp, formatOverview } from './help.js';
 import { findNearest } from './nearest.js';
 import { reportError } from './output/report-error.js';
-import { commandNames, hasCommand, loadAllCommands, loadCommand } from './registry.js';
 
 /** Runs one command line (without the program's name). Never throws. */
 export async function runCommandLine(
   argv: readonly string[],
   environment: Environment,
+  registry: Registry,
 ): Promise<number> {
   try {
-    return await dispatch(argv, environment);
+    return await dispatch(argv, { environment, registry });
   } catch (thrown) {
     return reportError(environment, thrown, findFormat(argv));
   }
 }
 
-async function dispatch(argv: readonly string[], environment: Environment): Promise<number> {
+interface World {
+  readonly environment: Environment;
+  readonly registry: Registry;
+}
+
+async function dispatch(argv: readonly string[], world: World): Promise<number> {
   const [first] = argv;
   if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
-    return showHelp(argv.slice(1), environment);
+    return showHelp(argv.slice(1), world);
   }
-  if (first === '--version') return dispatch(['version', ...argv.slice(1)], environment);
-  const name = findCommandName(argv);
-  if (name === undefined) return explainUnknown(argv, environment);
-  const command = await requireCommand(name);
-  return runCommand(command, argv.slice(name.split(' ').length), environment);
+  if (first === '--version') return dispatch(['version', ...argv.slice(1)], world);
+  const name = findCommandName(argv, world.registry);
+  const command = name === undefined ? undefined : await world.registry.load(name);
+  if (name === undefined || command === undefined) return explainUnknown(argv, world);
+  return runCommand(command, argv.slice(name.split(' ').length), world);
 }
 
 async function runCommand(
   command: Command,
   argv: readonly string[],
-  environment: Environment,
+  world: World,
 ): Promise<number> {
   const parsed: ParsedArguments = command.raw
     ? { values: withDefaults({ help: isHelp(argv) }, globalOptions), positionals: argv }
     : parseArguments(argv, command);
   if (parsed.values['help'] === true) {
-    environment.stdout.write(formatCommandHelp(command));
+    world.environment.stdout.write(formatCommandHelp(command));
     return exitCodes.done;
   }
-  return command.run(toCall(parsed, environment));
+  return command.run(toCall(parsed, world));
 }
 
 function isHelp(argv: readonly string[]): boolean {
   return argv.length === 1 && (argv[0] === '--help' || argv[0] === '-h');
 }
 
-function toCall(parsed: ParsedArguments, environment: Environment): CommandCall<OptionTable> {
+function toCall(parsed: ParsedArguments, world: World): CommandCall<OptionTable> {
   const format = parsed.values['format'];
   if (format !== undefined && format !== 'text' && format !== 'json') {
     throw usageError(`--format is text or json, not ${String(format)}`);
   }
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- parseArguments made these values from the same table
   const options = parsed.values as OptionValues<OptionTable> & OptionValues<typeof globalOptions>;
-  return { environment, options, arguments: parsed.positionals };
+  return { ...world, options, arguments: parsed.positionals };
 }
 
 /** The longest name of a command that the line begins with. */
-function findCommandName(argv: readonly string[]): string | undefined {
-  for (let words = 2; words >= 1; words -= 1) {
-    const name = argv.slice(0, words).join(' ');
-    if (hasCommand(name)) return name;
-  }
-  return undefined;
+function findCommandName(argv: readonly string[], registry: Registry): string | undefined {
+  const names = [argv.slice(0, 2).join(' '), argv[0] ?? ''];
+  return names.find((name) => registry.has(name));
 }
 
-async function requireCommand(name: string): Promise<Command> {
-  const command = await loadCommand(name);
-  if (command === undefined) throw usageError(`unknown command: gate ${name}`, 'gate --help');
-  return command;
-}
-
-async function explainUnknown(argv: readonly string[], environment: Environment): Promise<number> {
+async function explainUnknown(argv: readonly string[], world: World): Promise<number> {
   const [first = '', second = ''] = argv;
-  const names = commandNames;
+  const { names } = world.registry;
   const inGroup = names.filter((name) => name.startsWith(`${first} `));
-  if (inGroup.length > 0 && (second === '' || isHelp([second]))) {
-    return showHelp([first], environment);
-  }
+  if (inGroup.length > 0 && (second === '' || isHelp([second]))) return showHelp([first], world);
   const typed = inGroup.length > 0 ? `${first} ${second}` : first;
   const nearest = findNearest(typed, inGroup.length > 0 ? inGroup : [...names, ...groupsOf(names)]);
   const hint = nearest === undefined ? '' : `; did you mean gate ${nearest}?`;
@@ -103,14 +98,18 @@ function groupsOf(names: readonly string[]): string[] {
   return [...new Set(names.map((name) => name.split(' ')[0] ?? name))];
 }
 
-async function showHelp(words: readonly string[], environment: Environment): Promise<number> {
+async function showHelp(
+  words: readonly string[],
+  { environment, registry }: World,
+): Promise<number> {
   const name = words.filter((word) => !word.startsWith('-')).join(' ');
-  if (hasCommand(name)) {
-    environment.stdout.write(formatCommandHelp(await requireCommand(name)));
+  const command = await registry.load(name);
+  if (command !== undefined) {
+    environment.stdout.write(formatCommandHelp(command));
     return exitCodes.done;
   }
-  const commands = await loadAllCommands();
-  const group = commands.filter((command) => name === '' || command.name.startsWith(`${name} `));
+  const commands = await registry.loadAll();
+  const group = commands.filter((known) => name === '' || known.name.startsWith(`${name} `));
   if (group.length === 0) throw usageError(`unknown command: gate ${name}`, 'gate --help');
   environment.stdout.write(formatOverview(group));
   return exitCodes.done;

@@ -54,8 +54,18 @@ export interface GlobalCall {
   readonly options: OptionValues<typeof globalOptions>;
 }
 
+/** The commands that a process offers. */
+export interface Registry {
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** Undefined where there is none of the name. */
+  load(name: string): Promise<Command | undefined>;
+  loadAll(): Promise<readonly Command[]>;
+}
+
 /** One run of a command. */
 export interface CommandCall<Table extends OptionTable> extends GlobalCall {
+  readonly registry: Registry;
   readonly options: OptionValues<Table> & OptionValues<typeof globalOptions>;
   readonly arguments: readonly string[];
 }

@@ -1,7 +1,6 @@
 import { defineCommand, exitCodes } from '../command.js';
 import { formatCompletion, isShell } from '../completion-scripts.js';
 import { usageError } from '../errors.js';
-import { loadAllCommands } from '../registry.js';
 
 /** `gate completion` */
 export const command = defineCommand({
@@ -17,9 +16,9 @@ export const command = defineCommand({
   },
   options: {},
   arguments: { min: 1, max: 1 },
-  async run({ environment, arguments: [shell = ''] }) {
+  async run({ environment, registry, arguments: [shell = ''] }) {
     if (!isShell(shell)) throw usageError(`no completion for "${shell}": bash, zsh or fish`);
-    environment.stdout.write(formatCompletion(shell, await loadAllCommands()));
+    environment.stdout.write(formatCompletion(shell, await registry.loadAll()));
     return exitCodes.done;
   },
 });

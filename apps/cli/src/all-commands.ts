@@ -1,0 +1,31 @@
+import { localCommands, type CommandFiles } from './registry.js';
+
+/** Every command, in the order in which help shows them. */
+export const allCommands: CommandFiles = {
+  login: () => import('./commands/login.js'),
+  ...localCommands,
+  logout: () => import('./commands/logout.js'),
+  ls: () => import('./commands/ls.js'),
+  'sessions ls': () => import('./commands/sessions-ls.js'),
+  'sessions end': () => import('./commands/sessions-end.js'),
+  'recordings ls': () => import('./commands/recordings-ls.js'),
+  'recordings play': () => import('./commands/recordings-play.js'),
+  'recordings export': () => import('./commands/recordings-export.js'),
+  'audit search': () => import('./commands/audit-search.js'),
+  'audit tail': () => import('./commands/audit-tail.js'),
+  'audit export': () => import('./commands/audit-export.js'),
+  'invite accept': () => import('./commands/invite-accept.js'),
+  'users add': () => import('./commands/users-add.js'),
+  'users reset': () => import('./commands/users-reset.js'),
+  'tokens add': () => import('./commands/tokens-add.js'),
+  'agents ls': () => import('./commands/agents-ls.js'),
+  'agents show': () => import('./commands/agents-show.js'),
+  get: () => import('./commands/get.js'),
+  apply: () => import('./commands/apply.js'),
+  edit: () => import('./commands/edit.js'),
+  delete: () => import('./commands/delete.js'),
+  lock: () => import('./commands/lock.js'),
+  'access explain': () => import('./commands/access-explain.js'),
+  'ca export': () => import('./commands/ca-export.js'),
+  completion: () => import('./commands/completion.js'),
+};

@@ -1,0 +1,4 @@
+import { runProcess } from './process.js';
+import { localCommands } from './registry.js';
+
+runProcess(localCommands);
