@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -91,6 +92,41 @@ describe('SSH keys', () => {
     ];
     for (const blob of blobs)
       expect(refusal(() => spkiFromSshPublicKey(blob))).toMatchObject({ code: 'KEY_INVALID' });
+  });
+
+  // A key with two spellings would have two fingerprints.
+  it('refuses another spelling of a good P-256 key', () => {
+    const blob = sshPublicKey(generateKeyPair('p256').privateKeyPem);
+    expect(sshPublicKeyFromSpki(spkiFromSshPublicKey(blob))).toEqual(blob);
+    const compressed = Buffer.from(blob).fill(2, blob.length - 65, blob.length - 64);
+    const renamed = Buffer.from(blob);
+    renamed.write('nistp384', blob.lastIndexOf('nistp256'), 'latin1');
+    const longer = Buffer.concat([
+      blob.subarray(0, -69),
+      encodeSshString(Buffer.concat([blob.subarray(-65), Buffer.of(0)])),
+    ]);
+    for (const bad of [compressed, renamed, longer]) {
+      expect(bad).not.toEqual(blob);
+      expect(refusal(() => spkiFromSshPublicKey(bad))).toMatchObject({ code: 'KEY_INVALID' });
+    }
+  });
+
+  it('refuses curves other than P-256 and Ed25519 in PEM and SPKI, too', () => {
+    for (const key of [
+      generateKeyPairSync('ec', { namedCurve: 'secp384r1' }),
+      generateKeyPairSync('x25519'),
+    ]) {
+      const pem = key.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+      const spki = key.publicKey.export({ format: 'der', type: 'spki' });
+      for (const act of [
+        () => createSigner(pem),
+        () => sshPublicKey(pem),
+        () => sshPublicKeyFromSpki(spki),
+        () => encodeOpensshPrivateKey(pem, ''),
+      ]) {
+        expect(refusal(act)).toMatchObject({ code: 'KEY_INVALID' });
+      }
+    }
   });
 
   it('refuses lines whose type is not the type inside', () => {
