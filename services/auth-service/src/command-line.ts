@@ -42,7 +42,23 @@ export function readCommand(args: readonly string[]): Command {
 }
 
 function readParsed(args: readonly string[]): Command {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseFlags(args);
+  if (values.help) return done(usage, 0);
+  const [verb, ...rest] = positionals;
+  const logLevel = levels.find((level) => level === values['log-level']);
+  const isUnderstood = rest.length === 0 && (verb === undefined || verb === 'invite-admin');
+  if (!isUnderstood || values.config === undefined || logLevel === undefined) {
+    return done(usage, 2);
+  }
+  const config = parseConfig(authConfigSchema, readYamlFile(values.config), values.config);
+  if (values['print-config']) return done(`${JSON.stringify(config, undefined, 2)}\n`, 0);
+  if (values['check-config']) return done(`${values.config} is valid\n`, 0);
+  const type = verb === undefined ? 'serve' : 'invite-admin';
+  return { type, config, overrides: readOverrides(), logLevel };
+}
+
+function parseFlags(args: readonly string[]) {
+  return parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
@@ -53,19 +69,13 @@ function readParsed(args: readonly string[]): Command {
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  if (values.help) return { type: 'done', text: usage, exitCode: 0 };
-  const [verb, ...rest] = positionals;
-  const logLevel = levels.find((level) => level === values['log-level']);
-  const isUnderstood = rest.length === 0 && (verb === undefined || verb === 'invite-admin');
-  if (!isUnderstood || values.config === undefined || logLevel === undefined) {
-    return { type: 'done', text: usage, exitCode: 2 };
-  }
-  const config = parseConfig(authConfigSchema, readYamlFile(values.config), values.config);
-  if (values['print-config'])
-    return { type: 'done', text: `${JSON.stringify(config, undefined, 2)}\n`, exitCode: 0 };
-  if (values['check-config'])
-    return { type: 'done', text: `${values.config} is valid\n`, exitCode: 0 };
+}
+
+function done(text: string, exitCode: 0 | 2): Command {
+  return { type: 'done', text, exitCode };
+}
+
+function readOverrides(): { databaseUrl?: Secret } {
   const url = readEnvironment()['AUTH_DATABASE_URL'];
-  const overrides = url === undefined ? {} : { databaseUrl: new Secret(url) };
-  return { type: verb === undefined ? 'serve' : 'invite-admin', config, overrides, logLevel };
+  return url === undefined ? {} : { databaseUrl: new Secret(url) };
 }

@@ -55,9 +55,7 @@ async function applyOne(
 ): Promise<Applied> {
   const { kind, name, folded } = document;
   const stored = await findDocument(scope.tx, kind, folded);
-  const verb: AdministrationVerb = stored === undefined ? 'create' : 'update';
-  requireRule(person, kind, verb);
-  checkIdentity(document, stored);
+  checkIdentity(person, document, stored);
   const prepared = await prepareChange(deps, scope, { document, stored, person });
   const previous = stored === undefined ? undefined : renderDocument(stored);
   if (stored !== undefined && isSame(stored, prepared)) {
@@ -80,7 +78,13 @@ async function applyOne(
   return { document: rendered, result: stored === undefined ? 'created' : 'updated', previous };
 }
 
-function checkIdentity(document: ParsedDocument, stored: StoredDocument | undefined): void {
+function checkIdentity(
+  person: Person,
+  document: ParsedDocument,
+  stored: StoredDocument | undefined,
+): void {
+  const verb: AdministrationVerb = stored === undefined ? 'create' : 'update';
+  requireRule(person, document.kind, verb);
   const { kind, name, revision } = document;
   if (stored !== undefined && stored.name !== name) {
     throw authError('NAME_CASE', { details: { name, taken: stored.name } });

@@ -129,35 +129,31 @@ export function invalidDocument(error: z.ZodError, prefix = ''): Error {
   return authError('DOCUMENT_INVALID', { details: { problems: problems.join('; ') } });
 }
 
+interface PlainDocument {
+  readonly name: string;
+  readonly metadata: JsonObject;
+  readonly spec: unknown;
+}
+
 /** Specs of kinds that are no targets; roles and locks are the policy's. */
-export function parsePlainSpec(
-  kind: KnownKind,
-  document: { name: string; metadata: JsonObject; spec: unknown },
-): JsonObject {
-  const { name, metadata, spec } = document;
-  const whole = { kind, version: 'v1', metadata: { name, ...metadata }, spec };
-  switch (kind) {
-    case 'role':
-      parseRole(whole);
-      return asObject(spec);
-    case 'lock':
-      parseLock(whole);
-      return asObject(spec);
-    case 'user':
-      return parseSpec(userSpecSchema, spec);
-    case 'cluster_auth_preference':
-      return parseSpec(preferenceSpecSchema, spec);
-    case 'node':
-    case 'kube_cluster':
-    case 'database':
-    case 'app':
-    case 'desktop':
-    case 'token':
-    case 'agent':
-      throw authError('KIND_UNKNOWN', {
-        details: { kind, known: 'user, role, lock, cluster_auth_preference' },
-      });
-  }
+const plainSpecs: Readonly<Record<string, (document: PlainDocument) => JsonObject>> = {
+  role: ({ name, metadata, spec }) => {
+    parseRole({ kind: 'role', version: 'v1', metadata: { name, ...metadata }, spec });
+    return asObject(spec);
+  },
+  lock: ({ name, metadata, spec }) => {
+    parseLock({ kind: 'lock', version: 'v1', metadata: { name, ...metadata }, spec });
+    return asObject(spec);
+  },
+  user: ({ spec }) => parseSpec(userSpecSchema, spec),
+  cluster_auth_preference: ({ spec }) => parseSpec(preferenceSpecSchema, spec),
+};
+
+/** @throws DOCUMENT_INVALID, POLICY_INVALID, KIND_UNKNOWN for kinds that no document can be applied of */
+export function parsePlainSpec(kind: KnownKind, document: PlainDocument): JsonObject {
+  const parse = plainSpecs[kind];
+  if (parse !== undefined) return parse(document);
+  throw authError('KIND_UNKNOWN', { details: { kind, known: Object.keys(plainSpecs).join(', ') } });
 }
 
 function asObject(value: unknown): JsonObject {

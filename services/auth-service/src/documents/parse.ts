@@ -58,36 +58,37 @@ const envelopeSchema = z.strictObject({
 
 /** @throws DOCUMENT_INVALID, POLICY_INVALID, KIND_UNKNOWN with paths */
 export function parseDocument(json: string): ParsedDocument {
-  const raw = parseJson(json);
-  const parsed = envelopeSchema.safeParse(raw);
+  const parsed = envelopeSchema.safeParse(parseJson(json));
   if (!parsed.success) throw invalidDocument(parsed.error);
   const { data } = parsed;
-  const kind = requireKind(data.kind);
-  if (kind === 'token' || kind === 'agent') {
-    throw invalid(
-      `kind: ${kind === 'token' ? 'tokens are made by gate tokens add' : 'agents join by themselves'}`,
-    );
-  }
+  const kind = requireApplicable(data.kind);
   const name = kind === 'cluster_auth_preference' ? preferenceName : data.metadata.name;
   const problem = findNameProblem(name, kind === 'user' ? 'user' : 'other');
   if (problem !== undefined) throw invalid(`metadata.name: ${problem}`);
-  const labels = parseLabels(data.metadata.labels);
-  const metadata: JsonObject = {
-    ...(labels === undefined ? {} : { labels }),
-    ...(data.metadata.description === undefined ? {} : { description: data.metadata.description }),
-  };
+  const metadata = parseMetadata(data.metadata);
   const identity = { kind, name, folded: foldName(name), revision: data.metadata.revision };
   if (!isTargetKind(kind)) {
     const spec = parsePlainSpec(kind, { name, metadata, spec: data.spec });
     return { ...identity, body: { metadata, spec }, agent: undefined };
   }
   const { agent, ...rest } = data.spec;
-  const target = parseTargetSpec(kind, rest, data.protocol);
+  const { protocol, spec } = parseTargetSpec(kind, rest, data.protocol);
   const named = typeof agent === 'string' ? agent : data.agent;
+  return { ...identity, body: { metadata, protocol, spec }, agent: named };
+}
+
+function requireApplicable(text: string): KnownKind {
+  const kind = requireKind(text);
+  if (kind === 'token') throw invalid('kind: tokens are made by gate tokens add');
+  if (kind === 'agent') throw invalid('kind: agents join by themselves');
+  return kind;
+}
+
+function parseMetadata(metadata: z.output<typeof envelopeSchema>['metadata']): JsonObject {
+  const labels = parseLabels(metadata.labels);
   return {
-    ...identity,
-    body: { metadata, protocol: target.protocol, spec: target.spec },
-    agent: named,
+    ...(labels === undefined ? {} : { labels }),
+    ...(metadata.description === undefined ? {} : { description: metadata.description }),
   };
 }
 

@@ -8,7 +8,7 @@ import { listJoinTokens, type StoredJoinToken } from '../store/join-tokens.js';
 import type { JsonObject } from '../store/tables.js';
 import { requireRule, type Person } from '../users/person.js';
 import { readSecondFactorRule, preferenceName } from '../users/preference.js';
-import { requireKind } from './kinds.js';
+import { requireKind, type KnownKind } from './kinds.js';
 import { foldName } from './names.js';
 import { decodePageToken, encodePageToken } from './page-token.js';
 import { renderDocument } from './render.js';
@@ -22,24 +22,29 @@ export async function getDocument(
   const kind = requireKind(wanted.kind);
   // Oneself is no secret.
   if (!(kind === 'user' && wanted.name === person.name)) requireRule(person, kind, 'read');
+  const document = await findRendered(deps, kind, wanted.name);
+  if (document !== undefined) return document;
+  throw authError('DOCUMENT_MISSING', { details: { kind, name: wanted.name.slice(0, 256) } });
+}
+
+async function findRendered(
+  deps: Deps,
+  kind: KnownKind,
+  name: string,
+): Promise<JsonObject | undefined> {
   const db = deps.store.database;
   if (kind === 'agent') {
-    const agent =
-      (await findAgentByName(db, foldName(wanted.name))) ?? (await findAgent(db, wanted.name));
-    if (agent !== undefined) return renderAgent(agent);
-  } else if (kind === 'token') {
-    const token = (await listJoinTokens(db, new Date(deps.clock.now()))).find(
-      (one) => one.id === wanted.name,
-    );
-    if (token !== undefined) return renderToken(token);
-  } else {
-    const name = kind === 'cluster_auth_preference' ? preferenceName : wanted.name;
-    const document = await findDocument(db, kind, foldName(name));
-    if (document !== undefined) return renderDocument(document);
-    if (kind === 'cluster_auth_preference')
-      return defaultPreference(await readSecondFactorRule(db));
+    const agent = (await findAgentByName(db, foldName(name))) ?? (await findAgent(db, name));
+    return agent === undefined ? undefined : renderAgent(agent);
   }
-  throw authError('DOCUMENT_MISSING', { details: { kind, name: wanted.name.slice(0, 256) } });
+  if (kind === 'token') {
+    const tokens = await listJoinTokens(db, new Date(deps.clock.now()));
+    return tokens.filter((token) => token.id === name).map(renderToken)[0];
+  }
+  const isPreference = kind === 'cluster_auth_preference';
+  const document = await findDocument(db, kind, isPreference ? preferenceName : foldName(name));
+  if (document !== undefined) return renderDocument(document);
+  return isPreference ? defaultPreference(await readSecondFactorRule(db)) : undefined;
 }
 
 export interface DocumentListRequest {

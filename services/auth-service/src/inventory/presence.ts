@@ -17,7 +17,7 @@ export async function reportAgents(
       replicaId: report.replicaId,
       except: report.agentIds,
     });
-    await putPresence(scope.tx, report.replicaId, report.agentIds, scope.now);
+    await putPresence(scope.tx, { ...report, now: scope.now });
     await tell(deps, scope, {
       before,
       touched: [...gone, ...report.agentIds],
@@ -33,7 +33,7 @@ export async function noteAgent(
   at: { replicaId: string; agentId: string },
 ): Promise<void> {
   const before = await presentAgents(deps, scope);
-  await putPresence(scope.tx, at.replicaId, [at.agentId], scope.now);
+  await putPresence(scope.tx, { replicaId: at.replicaId, agentIds: [at.agentId], now: scope.now });
   await tell(deps, scope, { before, touched: [at.agentId], replicaId: at.replicaId });
 }
 

@@ -108,39 +108,51 @@ async function takeTarget(
 ): Promise<RefusalReason | undefined> {
   const parsed = parseTarget(agent, target);
   if (parsed === undefined) return 'invalid';
-  const { kind, name } = target;
-  const key = { kind, folded: foldName(name) };
-  if (!matchesGlobs(agent.names, name)) return 'name_not_allowed';
-  const stored = await findDocument(scope.tx, kind, key.folded);
-  if (
-    stored !== undefined &&
-    stored.ownerGroup === agent.group &&
-    stored.origin === 'administrator'
-  )
-    return 'name_taken';
+  if (!matchesGlobs(agent.names, target.name)) return 'name_not_allowed';
+  const key = { kind: target.kind, folded: foldName(target.name) };
   if (!(await mayTakeName(scope, key, agent.group))) return 'name_taken';
-  await putTargetName(scope.tx, key, agent.group);
+  const stored = await findDocument(scope.tx, key.kind, key.folded);
   const own = stored?.ownerGroup === agent.group ? stored : undefined;
-  if (own !== undefined && own.name !== name) return 'name_taken';
+  if (own !== undefined && !isOwnEntry(own, target)) return 'name_taken';
+  await putTargetName(scope.tx, key, agent.group);
   const isTrustKept = own !== undefined && !isSameTrust(own.body, parsed);
   const body = isTrustKept ? keepTrust(own.body, parsed) : parsed;
-  if (own === undefined || canonicalJson(own.body) !== canonicalJson(body)) {
-    const revision = (stored?.revision ?? 0) + 1;
-    if (stored !== undefined && stored.name !== name)
-      await removeDocument(scope.tx, kind, key.folded);
-    const write = {
-      kind,
-      name,
-      folded: key.folded,
-      revision,
-      body,
-      origin: 'agent' as const,
-      ownerGroup: agent.group,
-    };
-    const written = await putDocument(scope.tx, { ...write, now: scope.now });
-    scope.publish({ kind, name, body: renderDocument(written) });
-  }
+  if (canonicalJson(own?.body) !== canonicalJson(body))
+    await writeTarget(scope, { agent, name: target.name, key, body, stored });
   return isTrustKept ? 'trust_changed' : undefined;
+}
+
+/** Not one that an administrator made for the same group, and spelled the same. */
+function isOwnEntry(own: StoredDocument, target: RegisteredTarget): boolean {
+  return own.origin === 'agent' && own.name === target.name;
+}
+
+async function writeTarget(
+  scope: ChangeScope,
+  write: {
+    readonly agent: StoredAgent;
+    readonly name: string;
+    readonly key: NameKey;
+    readonly body: JsonObject;
+    /** What had the name before, whoever it was. */
+    readonly stored: StoredDocument | undefined;
+  },
+): Promise<void> {
+  const { agent, name, key, body, stored } = write;
+  if (stored !== undefined && stored.name !== name) {
+    await removeDocument(scope.tx, key.kind, key.folded);
+    scope.publish({ kind: key.kind, name: stored.name });
+  }
+  const written = await putDocument(scope.tx, {
+    ...key,
+    name,
+    revision: (stored?.revision ?? 0) + 1,
+    body,
+    origin: 'agent',
+    ownerGroup: agent.group,
+    now: scope.now,
+  });
+  scope.publish({ kind: key.kind, name, body: renderDocument(written) });
 }
 
 /** The document that a registration makes, or undefined where it is not valid. */

@@ -11,6 +11,7 @@ import {
 } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
+import { canonicalJson } from '../documents/canonical-json.js';
 import { isTargetKind, targetKinds, type TargetDocumentKind } from '../documents/kinds.js';
 import { foldName } from '../documents/names.js';
 import { decodePageToken, encodePageToken } from '../documents/page-token.js';
@@ -47,42 +48,52 @@ export async function listVisibleTargets(
   person: Person,
   request: TargetListRequest,
 ): Promise<{ targets: VisibleTarget[]; nextPageToken: string }> {
-  const { kind, search, labels } = request;
-  if (kind !== '' && !isTargetKind(kind)) {
-    throw authError('KIND_UNKNOWN', {
-      details: { kind: kind.slice(0, 64), known: targetKinds.join(', ') },
-    });
-  }
-  const scope = {
-    user: person.name,
-    list: JSON.stringify(['targets', kind, search, Object.entries(labels).toSorted()]),
-  };
-  const position = decodePageToken(deps.keyring, scope, request.pageToken);
+  const kinds = requireTargetKinds(request.kind);
+  const scope = { user: person.name, list: describeList(request) };
+  const [kind, folded] = decodePageToken(deps.keyring, scope, request.pageToken) ?? [];
+  const after = kind === undefined || folded === undefined ? undefined : { kind, folded };
   const limit = Math.min(request.pageSize > 0 ? request.pageSize : 500, maxPage);
   const online = await onlineGroups(deps);
   const targets: VisibleTarget[] = [];
   let last: StoredDocument | undefined;
-  let after =
-    position === undefined ? undefined : { kind: position[0] ?? '', folded: position[1] ?? '' };
-  const kinds = kind === '' ? targetKinds : [kind];
+  for await (const document of readTargets(deps, kinds, after)) {
+    const seen = seeTarget(person, document, request);
+    if (seen === undefined) continue;
+    if (last !== undefined && targets.length === limit) {
+      const nextPageToken = encodePageToken(deps.keyring, scope, [last.kind, last.folded]);
+      return { targets, nextPageToken };
+    }
+    targets.push({ ...seen, online: online.has(document.ownerGroup ?? '') });
+    last = document;
+  }
+  return { targets, nextPageToken: '' };
+}
+
+function requireTargetKinds(kind: string): readonly string[] {
+  if (kind === '') return targetKinds;
+  if (isTargetKind(kind)) return [kind];
+  throw authError('KIND_UNKNOWN', {
+    details: { kind: kind.slice(0, 64), known: targetKinds.join(', ') },
+  });
+}
+
+/** A page token is good for one list with its filters. */
+function describeList({ kind, search, labels }: TargetListRequest): string {
+  return canonicalJson({ list: 'targets', kind, search, labels });
+}
+
+async function* readTargets(
+  deps: Deps,
+  kinds: readonly string[],
+  start: { kind: string; folded: string } | undefined,
+): AsyncGenerator<StoredDocument> {
+  let after = start;
   for (;;) {
     const cursor = after === undefined ? {} : { after };
     const chunk = await listDocuments(deps.store.database, { kinds, ...cursor, limit: readChunk });
-    for (const document of chunk) {
-      const seen = seeTarget(person, document, request);
-      if (seen === undefined) continue;
-      if (targets.length === limit && last !== undefined) {
-        return {
-          targets,
-          nextPageToken: encodePageToken(deps.keyring, scope, [last.kind, last.folded]),
-        };
-      }
-      targets.push({ ...seen, online: online.has(document.ownerGroup ?? '') });
-      last = document;
-    }
-    const end = chunk.at(-1);
-    if (end === undefined || chunk.length < readChunk) return { targets, nextPageToken: '' };
-    after = { kind: end.kind, folded: end.folded };
+    yield* chunk;
+    after = chunk.at(-1);
+    if (after === undefined || chunk.length < readChunk) return;
   }
 }
 

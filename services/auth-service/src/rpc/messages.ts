@@ -47,14 +47,12 @@ export async function encodeSelf(
   roles: readonly string[],
 ): Promise<DeepPartial<SelfIdentity>> {
   const compiled = await loadRoles(deps, deps.store.database, roles);
-  const traits = Object.entries(login.traits).map(([name, values]) => [
-    name,
-    { values: [...values] },
-  ]);
+  const traits: Record<string, { values: string[] }> = {};
+  for (const [name, values] of Object.entries(login.traits)) traits[name] = { values: [...values] };
   return {
     user: login.user,
     roles: [...roles],
-    traits: Object.fromEntries(traits),
+    traits,
     logins: loginsAnywhere(compiled, login.traits),
     mfaVerified: login.mfaAtMs !== undefined,
     activeRequests: [...login.requests],

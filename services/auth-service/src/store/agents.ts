@@ -186,10 +186,9 @@ export async function listPresence(db: Db): Promise<Presence[]> {
 /** Notes agents as seen at a replica, and on their own rows. Unknown agents are left out. */
 export async function putPresence(
   db: Db,
-  replicaId: string,
-  agentIds: readonly string[],
-  now: Date,
+  seen: { readonly replicaId: string; readonly agentIds: readonly string[]; readonly now: Date },
 ): Promise<void> {
+  const { replicaId, agentIds, now } = seen;
   if (agentIds.length === 0) return;
   const known = await db
     .updateTable('agent')

@@ -46,13 +46,17 @@ export async function countFailure(
 }
 
 /** Blocks a key; true for the one who did it first. */
-export async function blockKey(db: Db, key: string, until: Date, now: Date): Promise<boolean> {
+export async function blockKey(
+  db: Db,
+  key: string,
+  times: { readonly until: Date; readonly now: Date },
+): Promise<boolean> {
   const result = await db
     .updateTable('throttle')
-    .set({ blocked_until: until, level: 0 })
+    .set({ blocked_until: times.until, level: 0 })
     .where('key', '=', key)
     .where((where) =>
-      where.or([where('blocked_until', 'is', null), where('blocked_until', '<=', now)]),
+      where.or([where('blocked_until', 'is', null), where('blocked_until', '<=', times.now)]),
     )
     .executeTakeFirst();
   return result.numUpdatedRows === 1n;

@@ -25,10 +25,11 @@ export async function inviteUser(deps: Deps, person: Person, user: NewUser): Pro
   const problem = findNameProblem(name, 'user');
   if (problem !== undefined)
     throw authError('DOCUMENT_INVALID', { details: { problems: `name: ${problem}` } });
-  const traits = Object.entries(user.traits).map(([key, text]) => [key, splitValues(text)]);
+  const traits: Record<string, string[]> = {};
+  for (const [key, text] of Object.entries(user.traits)) traits[key] = splitValues(text);
   const parsed = userSpecSchema.safeParse({
     roles: [...new Set(user.roles)],
-    traits: Object.fromEntries(traits),
+    traits,
   });
   if (!parsed.success) throw invalidDocument(parsed.error);
   return deps.store.change(async (scope) => {

@@ -111,18 +111,26 @@ export async function openInvite(
   await refuseSlowedAddress(deps, clientAddress);
   const db = deps.store.database;
   const invite = isTokenShape('inv', token) ? await findInvite(db, hashToken(token)) : undefined;
-  const document =
-    invite?.user === undefined ? undefined : await findDocument(db, 'user', foldName(invite.user));
-  const isGone =
-    invite?.purpose === 'first_administrator' ? await hasAdministrator(db) : document === undefined;
-  if (invite === undefined || isGone || invite.isUsed || invite.expiresAtMs <= deps.clock.now()) {
+  const roles = invite === undefined ? undefined : await findInvitedRoles(deps, invite);
+  if (invite === undefined || roles === undefined) {
     await countLoginFailure(deps, undefined, clientAddress);
     const actor = unknownActor(invite?.user ?? '', clientAddress);
     await recordDrafts(deps, [{ type: 'login.failed', actor, outcome: 'failure', reason: 'link' }]);
     throw authError('LINK_INVALID', { reason: 'link' });
   }
-  const roles = document === undefined ? invite.roles : userSpecOf(document).roles;
   return { invite, roles, secondFactor: (await readSecondFactorRule(db)) !== 'off' };
+}
+
+/** Roles that come with a link that still holds; undefined for one that does not. */
+async function findInvitedRoles(
+  deps: Deps,
+  invite: StoredInvite,
+): Promise<readonly string[] | undefined> {
+  if (invite.isUsed || invite.expiresAtMs <= deps.clock.now()) return undefined;
+  const db = deps.store.database;
+  if (invite.user === undefined) return (await hasAdministrator(db)) ? undefined : invite.roles;
+  const document = await findDocument(db, 'user', foldName(invite.user));
+  return document === undefined ? undefined : userSpecOf(document).roles;
 }
 
 export interface AcceptRequest {

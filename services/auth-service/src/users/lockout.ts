@@ -84,7 +84,7 @@ export async function countLoginFailure(
   });
   if (level <= config.lockout.attempts - 1) return { blockedUntil: undefined, isAddressSlowed };
   const until = new Date(nowMs + config.lockout.wait);
-  const isFirst = await blockKey(store.database, key, until, new Date(nowMs));
+  const isFirst = await blockKey(store.database, key, { until, now: new Date(nowMs) });
   return { blockedUntil: isFirst ? until : undefined, isAddressSlowed };
 }
 

@@ -97,9 +97,17 @@ async function checkFactors(
   if (!isPasswordRight) return 'bad_password';
   const isCodeNeeded = rule === 'required' || (rule === 'optional' && secret !== undefined);
   if (!isCodeNeeded) return { document, step: undefined };
-  if (secret === undefined || step === undefined) return 'bad_code';
-  if (!(await takeTotpStep(deps.store.database, document.name, step))) return 'code_replayed';
-  return { document, step };
+  return secret === undefined ? 'bad_code' : takeStep(deps, document, step);
+}
+
+async function takeStep(
+  deps: Deps,
+  document: StoredDocument,
+  step: number | undefined,
+): Promise<Checked | FailureReason> {
+  if (step === undefined) return 'bad_code';
+  const isTaken = await takeTotpStep(deps.store.database, document.name, step);
+  return isTaken ? { document, step } : 'code_replayed';
 }
 
 const decoySecret = Buffer.alloc(20, 7);

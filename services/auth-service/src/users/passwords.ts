@@ -81,7 +81,7 @@ export function checkPassword(password: string, user: string): void {
 }
 
 function findWeakness(password: string, user: string): string | undefined {
-  const chars = [...password];
+  const chars = Array.from(password);
   if (chars.length < minPasswordChars) return `it has fewer than ${minPasswordChars} characters`;
   if (Buffer.byteLength(password) > maxPasswordBytes)
     return `it is longer than ${maxPasswordBytes} bytes`;

@@ -8,7 +8,7 @@ const window = 1;
 
 /** 20 random bytes (RFC 4226 §4 R6). */
 export function createTotpSecret(): Buffer {
-  return Buffer.from(new Secret({ size: 20 }).buffer);
+  return Buffer.from(new Secret({ size: 20 }).bytes);
 }
 
 /** What an authenticator is set up with. */

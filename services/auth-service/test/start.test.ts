@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { readAuthorityRows, swapAuthorityKeys } from '../src/store/testing.js';
+import { inviteFirstAdministrator } from '../src/service.js';
+import {
+  createAdministrator,
+  createTestFiles,
+  createTestStore,
+  engines,
+  logIn,
+  startCluster,
+  testConfig,
+  TestClock,
+  type TestStore,
+} from './support.js';
+
+async function openStore(engine: (typeof engines)[number]): Promise<TestStore> {
+  const store = await createTestStore(engine);
+  onTestFinished(async () => store[Symbol.asyncDispose]());
+  return store;
+}
+
+describe.each(engines)('starting on %s', (engine) => {
+  it('makes authorities and built-in roles once when two replicas start at once on an empty database', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    const clusters = await Promise.all([startCluster({ store, files }), startCluster({ store, files })]);
+    onTestFinished(async () => void (await Promise.all(clusters.map(async (one) => one[Symbol.asyncDispose]()))));
+    const [one, two] = clusters.map((cluster) => cluster.service.trust());
+    expect(one).toEqual(two);
+    expect(one?.hostTlsCa).toHaveLength(1);
+    const rows = await readAuthorityRows(store.database);
+    expect(rows.map((row) => row.kind).toSorted()).toEqual(
+      ['app_jwt', 'db_client', 'host_ssh', 'host_tls', 'target_ssh', 'user_ssh', 'user_tls'].toSorted(),
+    );
+  });
+
+  it('refuses a wrong key-encryption key before it writes anything', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    await (await startCluster({ store, files }))[Symbol.asyncDispose]();
+    const before = await readAuthorityRows(store.database);
+    await expect(startCluster({ store, files, config: { kek_file: files.newKek() } })).rejects.toThrow(
+      'key-encryption key does not match',
+    );
+    expect(await readAuthorityRows(store.database)).toEqual(before);
+    await (await startCluster({ store, files }))[Symbol.asyncDispose]();
+  });
+
+  it('refuses authorities whose sealed keys were swapped, and holds no key in clear', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    await (await startCluster({ store, files }))[Symbol.asyncDispose]();
+    const rows = await readAuthorityRows(store.database);
+    for (const row of rows) expect(row.privateKey.toString('latin1')).not.toContain('PRIVATE KEY');
+    await swapAuthorityKeys(store.database, 'user_ssh', 'host_ssh');
+    await expect(startCluster({ store, files })).rejects.toThrow('sealed authority.private_key does not open');
+    await swapAuthorityKeys(store.database, 'user_ssh', 'host_ssh');
+    await (await startCluster({ store, files }))[Symbol.asyncDispose]();
+  });
+
+  it('refuses the database of another cluster', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    await (await startCluster({ store, files }))[Symbol.asyncDispose]();
+    await expect(startCluster({ store, files, config: { cluster_name: 'other' } })).rejects.toThrow('belongs to cluster "test"');
+  });
+
+  it('makes a new first-administrator link at each ask, ends the earlier one, and none once there is an administrator', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    const clock = new TestClock();
+    const cluster = await startCluster({ store, files, clock });
+    onTestFinished(async () => cluster[Symbol.asyncDispose]());
+    const first = await cluster.service.createFirstAdminInvite();
+    const second = await inviteFirstAdministrator(testConfig(store, files), { ...store.overrides, clock });
+    const { login } = await cluster.person();
+    await expect(login.getInvite({ token: first?.token ?? '' })).rejects.toThrow('this link is not valid');
+    expect(await login.getInvite({ token: second?.token ?? '' })).toMatchObject({ user: '', roles: ['admin', 'access'], secondFactor: true });
+    const ada = await createAdministrator(cluster);
+    expect(await cluster.service.createFirstAdminInvite()).toBeUndefined();
+    expect(await inviteFirstAdministrator(testConfig(store, files), { ...store.overrides, clock })).toBeUndefined();
+    await logIn(cluster, ada);
+  });
+
+  it('keeps its data and its audit events over a restart', async () => {
+    const store = await openStore(engine);
+    using files = createTestFiles();
+    const clock = new TestClock();
+    const cluster = await startCluster({ store, files, clock });
+    const ada = await createAdministrator(cluster);
+    cluster.broker.isAway = true;
+    await logIn(cluster, ada);
+    await cluster[Symbol.asyncDispose]();
+    const again = await startCluster({ store, files, clock });
+    onTestFinished(async () => again[Symbol.asyncDispose]());
+    expect(await again.events('login.succeeded')).toHaveLength(1);
+    const one = await again.events();
+    expect(new Set(one.map((event) => event.id)).size).toBe(one.length);
+    await logIn(again, ada);
+  });
+});
+
+describe('the private port', () => {
+  it('says that it is ready, and that audit events wait while the log is away', async () => {
+    const store = await openStore('pglite');
+    const cluster = await startCluster({ store });
+    onTestFinished(async () => cluster[Symbol.asyncDispose]());
+    const ready = async () => (await (await fetch(`${cluster.service.metricsUrl}/readyz`)).json()) as { status: string; degraded: string[] };
+    expect(await ready()).toMatchObject({ status: 'ready', degraded: [] });
+    cluster.broker.isAway = true;
+    await createAdministrator(cluster);
+    await expect.poll(ready, { timeout: 5_000 }).toMatchObject({ status: 'ready', degraded: ['event_log'] });
+    cluster.broker.isAway = false;
+    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ degraded: [] });
+    expect(await cluster.events('resource.created')).toHaveLength(1);
+  });
+});
+
+describe('the migrations', () => {
+  it('comment on every table', () => {
+    const text = readFileSync(new URL('../migrations/0001_cluster.sql', import.meta.url), 'utf8');
+    const tables = [...text.matchAll(/create table (\w+)/g)].map((match) => match[1]);
+    for (const table of tables) expect(text).toContain(`comment on table ${table} is`);
+  });
+});
