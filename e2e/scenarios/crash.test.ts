@@ -97,7 +97,7 @@ describe('kill -9 of the one process under load', () => {
     const recordings = await alice.json<{ id: string }[]>(['recordings', 'ls']);
     expect(recordings.length).toBeGreaterThanOrEqual(rounds);
     for (const { id } of recordings.slice(0, rounds)) {
-      const played = await alice.gate(['recordings', 'play', id, '--as', 'asciicast']);
+      const played = await alice.gate(['recordings', 'export', id, '--as', 'asciicast']);
       expect(played.stdout).toContain('tick-');
     }
   }, 400_000);

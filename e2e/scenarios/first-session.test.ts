@@ -71,9 +71,9 @@ describe('the first session at home', () => {
     ]);
     const newest = recordings[0];
     expect(newest).toMatchObject({ complete: true, user: 'ada' });
-    const text = await ada.gate(['recordings', 'play', newest?.id ?? '', '--as', 'text']);
+    const text = await ada.gate(['recordings', 'export', newest?.id ?? '', '--as', 'text']);
     expect(text.stdout).toContain('marker-42');
-    const cast = await ada.gate(['recordings', 'play', newest?.id ?? '', '--as', 'asciicast']);
+    const cast = await ada.gate(['recordings', 'export', newest?.id ?? '', '--as', 'asciicast']);
     expect(JSON.parse(cast.stdout.split('\n')[0] ?? '')).toMatchObject({ version: 2 });
   });
 });

@@ -153,7 +153,7 @@ describe('a person at a terminal', () => {
     expect(frames.map(([, , data]) => data).join('')).toContain('written through gatehouse');
     await using player = new Terminal();
     await player.open(
-      `${join(import.meta.dirname, '../../bin/gate')} recordings play ${String(completed.data['recordingId'])} --as text; sleep 60`,
+      `${join(import.meta.dirname, '../../bin/gate')} recordings play ${String(completed.data['recordingId'])}; sleep 60`,
       { columns: 100, rows: 30 },
       { GATE_HOME: alice.gateHome, GATE_PROXY: world.home.ready.proxyAddr },
     );

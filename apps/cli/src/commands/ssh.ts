@@ -47,7 +47,8 @@ export const command = defineCommand({
       ...split.flags,
       '--',
       split.destination,
-      ...split.rest,
+      // After a `--` of ours ssh would take a second one for a word of the command.
+      ...(split.rest[0] === '--' ? split.rest.slice(1) : split.rest),
     ];
     return runForeground(ssh, args);
   },
