@@ -11,6 +11,10 @@ export function createAgent(services: AgentServices): AgentProtocol<SshSpec> {
     connect: (dial) =>
       dial.spec.builtin === true
         ? connectBuiltinNode(services, dial)
-        : connectTcp({ target: dial.target, address: dial.spec.address ?? '', signal: dial.signal }),
+        : connectTcp({
+            target: dial.target,
+            address: dial.spec.address ?? '',
+            signal: dial.signal,
+          }),
   };
 }

@@ -14,7 +14,8 @@ const forward = z.object({
 
 export const events: EventTable = {
   'ssh.command_started': {
-    description: 'A command, shell or subsystem was asked for; written before it reaches the target.',
+    description:
+      'A command, shell or subsystem was asked for; written before it reaches the target.',
     data: z.object({
       channel,
       kind: z.enum(['exec', 'shell', 'subsystem']),
@@ -36,11 +37,13 @@ export const events: EventTable = {
     }),
   },
   'ssh.request_denied': {
-    description: 'A channel, request or variable that is unknown or not allowed; values are never in it.',
+    description:
+      'A channel, request or variable that is unknown or not allowed; values are never in it.',
     data: z.object({ name: z.string(), what: z.string() }),
   },
   'ssh.file_changed': {
-    description: 'SFTP renamed, removed, linked or otherwise changed a file without moving its bytes.',
+    description:
+      'SFTP renamed, removed, linked or otherwise changed a file without moving its bytes.',
     data: z.object({
       channel,
       operation: z.string(),
@@ -72,7 +75,8 @@ export const events: EventTable = {
     }),
   },
   'ssh.forward_opened': {
-    description: 'A forwarded connection was let through, or a port or socket on the target was opened.',
+    description:
+      'A forwarded connection was let through, or a port or socket on the target was opened.',
     data: forward,
   },
   'ssh.forward_closed': {

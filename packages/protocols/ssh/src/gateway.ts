@@ -7,11 +7,15 @@ import type { Identity } from '@gatehouse/identity';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Offer } from '@gatehouse/protocol-api';
 
-import { ConnectionEndpoint, type EndpointHandlers, type OpenRefusal } from './connection/endpoint.js';
 import type { ChannelStream } from './connection/channel-stream.js';
+import {
+  ConnectionEndpoint,
+  type EndpointHandlers,
+  type OpenRefusal,
+} from './connection/endpoint.js';
 import { openFailure } from './errors.js';
 import type { SshTransport } from './transport/transport.js';
-import type { ChannelOpen, ChannelRequest } from './wire/connection.js';
+import { startsProgram, type ChannelOpen, type ChannelRequest } from './wire/connection.js';
 
 export interface GatewayOptions {
   readonly transport: SshTransport;
@@ -49,7 +53,9 @@ function openChannel(
 /** `web-1` of `web-1` and of `web-1.<cluster>`. */
 export function targetName(host: string, clusterName: string): string {
   const suffix = `.${clusterName}`;
-  return host.endsWith(suffix) && host.length > suffix.length ? host.slice(0, -suffix.length) : host;
+  return host.endsWith(suffix) && host.length > suffix.length
+    ? host.slice(0, -suffix.length)
+    : host;
 }
 
 function answerRequest(
@@ -58,17 +64,13 @@ function answerRequest(
   reply: (isGranted: boolean) => void,
 ): void {
   const { stream, request } = asked;
-  switch (request.detail.kind) {
-    case 'exec':
-    case 'shell':
-    case 'subsystem':
-      note(options, request.name);
-      reply(true);
-      endWithAdvice(stream);
-      return;
-    default:
-      reply(request.detail.kind === 'pty');
+  if (!startsProgram(request.detail)) {
+    reply(request.detail.kind === 'pty');
+    return;
   }
+  note(options, request.name);
+  reply(true);
+  endWithAdvice(stream);
 }
 
 function endWithAdvice(stream: ChannelStream): void {
@@ -80,5 +82,8 @@ function endWithAdvice(stream: ChannelStream): void {
 }
 
 function note(options: GatewayOptions, name: string): void {
-  options.logger.info({ user: options.identity.user, name }, 'gateway was asked for more than a jump');
+  options.logger.info(
+    { user: options.identity.user, name },
+    'gateway was asked for more than a jump',
+  );
 }

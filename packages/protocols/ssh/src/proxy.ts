@@ -26,7 +26,13 @@ import {
 } from '@gatehouse/protocol-api';
 
 import { sshAlpn } from './cli.js';
-import { bannerOf, describeError, disconnectReason, disconnectReasonOf, sshError } from './errors.js';
+import {
+  bannerOf,
+  describeError,
+  disconnectReason,
+  disconnectReasonOf,
+  sshError,
+} from './errors.js';
 import { serveGateway, targetName } from './gateway.js';
 import { keepAlive } from './relay/keepalive.js';
 import { Relay } from './relay/relay.js';
@@ -155,7 +161,8 @@ async function serveSession(
   }
   const node = upstream.transport;
   const relay = new Relay({ session, user, node, nowMs: () => services.clock.monotonic() });
-  for (const text of upstream.banners) user.send(encodeMessage(messageType.userauthBanner, text, ''));
+  for (const text of upstream.banners)
+    user.send(encodeMessage(messageType.userauthBanner, text, ''));
   session.established();
   acceptUser(user);
   relay.start();
@@ -189,7 +196,9 @@ async function waitForEnd(
   }
   user.disconnect(disconnectReason.connectionLost, targetClosedText(session, node));
   const cause = node.endedWith?.error;
-  return cause instanceof GatehouseError && cause.reason !== undefined ? cause.reason : 'target_closed';
+  return cause instanceof GatehouseError && cause.reason !== undefined
+    ? cause.reason
+    : 'target_closed';
 }
 
 function targetClosedText(session: Session<SshSpec>, node: SshTransport): string {

@@ -57,12 +57,20 @@ export async function startSshd(options: SshdOptions): Promise<RunningSshd> {
   await mkdir(dir, { recursive: true });
   const privateKeyPem = options.host?.privateKeyPem ?? generateKeyPair('ed25519').privateKeyPem;
   const hostKey = sshPublicKey(privateKeyPem);
-  await writeFile(join(dir, 'host'), encodeOpensshPrivateKey(privateKeyPem, 'host'), { mode: 0o600 });
+  await writeFile(join(dir, 'host'), encodeOpensshPrivateKey(privateKeyPem, 'host'), {
+    mode: 0o600,
+  });
   await writeFile(join(dir, 'host.pub'), `${formatSshPublicKey(hostKey, 'host')}\n`);
   if (options.host) {
-    await writeFile(join(dir, 'host-cert.pub'), `${formatSshPublicKey(options.host.certificate, 'host')}\n`);
+    await writeFile(
+      join(dir, 'host-cert.pub'),
+      `${formatSshPublicKey(options.host.certificate, 'host')}\n`,
+    );
   }
-  await writeFile(join(dir, 'ca.pub'), options.targetAuthorities.map((line) => `${line}\n`).join(''));
+  await writeFile(
+    join(dir, 'ca.pub'),
+    options.targetAuthorities.map((line) => `${line}\n`).join(''),
+  );
   const port = options.port || (await freePort());
   await writeFile(join(dir, 'sshd_config'), configOf(options, port));
   await mkdir('/run/sshd', { recursive: true }).catch(() => undefined);
@@ -72,7 +80,11 @@ export async function startSshd(options: SshdOptions): Promise<RunningSshd> {
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await waitForPort(port, () => child.exitCode, () => log);
+  await waitForPort(
+    port,
+    () => child.exitCode,
+    () => log,
+  );
   return {
     port,
     address: `127.0.0.1:${port}`,
@@ -169,14 +181,19 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   },
   {
     name: 'ssh global request',
-    seeds: [encodeMessage(80, 'tcpip-forward', true, 'localhost', 0), encodeMessage(80, 'keepalive@openssh.com', true)],
+    seeds: [
+      encodeMessage(80, 'tcpip-forward', true, 'localhost', 0),
+      encodeMessage(80, 'keepalive@openssh.com', true),
+    ],
     run: (input) => void parseGlobalRequest(input),
   },
   {
     name: 'ssh command',
-    seeds: ['scp -t /tmp/x', 'rsync --server --sender -vlogDtpre.iLsfxCIvu . "a b"', "sh -c 'a\\b'"].map((text) =>
-      Buffer.from(text),
-    ),
+    seeds: [
+      'scp -t /tmp/x',
+      'rsync --server --sender -vlogDtpre.iLsfxCIvu . "a b"',
+      "sh -c 'a\\b'",
+    ].map((text) => Buffer.from(text)),
     run: (input) => void [parseTransferCommand(input), escapeBytes(input)],
   },
   {
@@ -191,7 +208,12 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   },
   {
     name: 'sftp replies',
-    seeds: [sftp(101, 1, 0, '', ''), sftp(102, 1, 'h'), sftp(103, 1, 'data'), sftp(104, 1, 1, '/x', '/x', 0)],
+    seeds: [
+      sftp(101, 1, 0, '', ''),
+      sftp(102, 1, 'h'),
+      sftp(103, 1, 'data'),
+      sftp(104, 1, 1, '/x', '/x', 0),
+    ],
     run: (input) => feedSftp(input, parseSftpReply),
   },
 ];

@@ -1,18 +1,26 @@
+import { spawn } from 'node:child_process';
 /** The agent's own node, reached through the proxy by stock OpenSSH. */
 import { createHash, randomBytes } from 'node:crypto';
-import { spawn } from 'node:child_process';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { spawn as spawnPty } from '@lydell/node-pty';
 import { issueTestHost } from '@gatehouse/identity/testing';
 import { systemClock } from '@gatehouse/kit/clock';
+import { spawn as spawnPty } from '@lydell/node-pty';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { createAgent } from '../src/agent.js';
-import { defaultOptions, logger, run, ssh, sshOptions, startHarness, type Harness } from './harness.js';
+import {
+  defaultOptions,
+  logger,
+  run,
+  ssh,
+  sshOptions,
+  startHarness,
+  type Harness,
+} from './harness.js';
 
 let harness: Harness;
 
@@ -30,7 +38,15 @@ beforeAll(async () => {
   for (const login of ['root', 'nobody', 'nosuchuser']) {
     harness.targets.set(`here-${login}`, {
       spec: { builtin: true },
-      dial: () => agent.connect({ sessionId: 'ses_1', target: 'here', spec: { builtin: true }, principal: login, user: 'alice', signal: AbortSignal.timeout(60_000) }),
+      dial: () =>
+        agent.connect({
+          sessionId: 'ses_1',
+          target: 'here',
+          spec: { builtin: true },
+          principal: login,
+          user: 'alice',
+          signal: AbortSignal.timeout(60_000),
+        }),
     });
   }
   // The harness dials by target; the node's certificate is for `here`.
@@ -71,21 +87,38 @@ describe.runIf(isRoot)('the built-in node', () => {
   });
 
   it('carries large stdout and stderr at once', async () => {
-    const result = await here(['head -c 6000000 /dev/zero | tr "\\0" o & head -c 6000000 /dev/zero | tr "\\0" e >&2; wait']);
+    const result = await here([
+      'head -c 6000000 /dev/zero | tr "\\0" o & head -c 6000000 /dev/zero | tr "\\0" e >&2; wait',
+    ]);
     expect(result.stdout.length).toBe(6_000_000);
     expect(result.stderr.length).toBe(6_000_000);
   });
 
   it('passes command bytes that are no UTF-8', async () => {
-    const command = Buffer.concat([Buffer.from("printf '%s' '"), Buffer.from([0xff, 0xfe]), Buffer.from("' | od -An -tx1")]);
+    const command = Buffer.concat([
+      Buffer.from("printf '%s' '"),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from("' | od -An -tx1"),
+    ]);
     const script = join(harness.dir, 'raw.sh');
-    const args = [...sshOptions(harness.files), '-p', String(harness.port), 'root@here@127.0.0.1'].map((word) => `'${word}'`).join(' ');
-    await writeFile(script, Buffer.concat([Buffer.from(`exec ssh ${args} "$(cat <<'E'\n`), command, Buffer.from('\nE\n)"\n')]));
+    const args = [...sshOptions(harness.files), '-p', String(harness.port), 'root@here@127.0.0.1']
+      .map((word) => `'${word}'`)
+      .join(' ');
+    await writeFile(
+      script,
+      Buffer.concat([
+        Buffer.from(`exec ssh ${args} "$(cat <<'E'\n`),
+        command,
+        Buffer.from('\nE\n)"\n'),
+      ]),
+    );
     expect((await run('bash', [script])).stdout.toString()).toContain('ff fe');
   });
 
   it('does not run what does not read its input for ever', async () => {
-    const result = await here(['exec 0<&-; sleep 0.3; echo done'], { input: randomBytes(8_000_000) });
+    const result = await here(['exec 0<&-; sleep 0.3; echo done'], {
+      input: randomBytes(8_000_000),
+    });
     expect(result.stdout.toString()).toBe('done\n');
   });
 
@@ -97,10 +130,16 @@ describe.runIf(isRoot)('the built-in node', () => {
   });
 
   it('gives a terminal that follows resizes and is recorded', async () => {
-    const pty = spawnPty('ssh', [...sshOptions(harness.files), '-tt', '-p', String(harness.port), 'root@here@127.0.0.1'], { cols: 80, rows: 24 });
+    const pty = spawnPty(
+      'ssh',
+      [...sshOptions(harness.files), '-tt', '-p', String(harness.port), 'root@here@127.0.0.1'],
+      { cols: 80, rows: 24 },
+    );
     let output = '';
     pty.onData((data) => (output += data));
-    const exited = new Promise<number>((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode)));
+    const exited = new Promise<number>((resolve) =>
+      pty.onExit(({ exitCode }) => resolve(exitCode)),
+    );
     const waitFor = async (text: string) => {
       for (let i = 0; i < 200 && !output.includes(text); i += 1) await sleep(25);
       expect(output).toContain(text);
@@ -126,10 +165,23 @@ describe.runIf(isRoot)('the built-in node', () => {
   });
 
   it('sends Ctrl-C to what runs in the terminal', async () => {
-    const pty = spawnPty('ssh', [...sshOptions(harness.files), '-tt', '-p', String(harness.port), 'root@here@127.0.0.1', 'trap "echo caught; exit 9" INT; echo ready; sleep 20'], { cols: 80, rows: 24 });
+    const pty = spawnPty(
+      'ssh',
+      [
+        ...sshOptions(harness.files),
+        '-tt',
+        '-p',
+        String(harness.port),
+        'root@here@127.0.0.1',
+        'trap "echo caught; exit 9" INT; echo ready; sleep 20',
+      ],
+      { cols: 80, rows: 24 },
+    );
     let output = '';
     pty.onData((data) => (output += data));
-    const exited = new Promise<number>((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode)));
+    const exited = new Promise<number>((resolve) =>
+      pty.onExit(({ exitCode }) => resolve(exitCode)),
+    );
     for (let i = 0; i < 200 && !output.includes('ready'); i += 1) await sleep(25);
     pty.write('\x03');
     expect(await exited).toBe(9);
@@ -137,7 +189,14 @@ describe.runIf(isRoot)('the built-in node', () => {
   });
 
   it.each([['-tt'], ['-T']])('hangs up on programs when the client goes (%s)', async (flag) => {
-    const child = spawn('ssh', [...sshOptions(harness.files), flag, '-p', String(harness.port), 'root@here@127.0.0.1', 'echo pid=$$; exec sleep 60']);
+    const child = spawn('ssh', [
+      ...sshOptions(harness.files),
+      flag,
+      '-p',
+      String(harness.port),
+      'root@here@127.0.0.1',
+      'echo pid=$$; exec sleep 60',
+    ]);
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     for (let i = 0; i < 200 && !/pid=\d+\r?\n/.test(output); i += 1) await sleep(25);
@@ -154,9 +213,19 @@ describe.runIf(isRoot)('the built-in node', () => {
   it('serves SFTP', async () => {
     const source = join(harness.dir, 'source');
     await writeFile(source, randomBytes(5_000_000));
-    const flags = [...sshOptions(harness.files), '-P', String(harness.port), '-o', 'User=root@here'];
-    expect(await run('scp', [...flags, source, `127.0.0.1:${source}.up`])).toMatchObject({ code: 0 });
-    expect(await run('scp', [...flags, `127.0.0.1:${source}.up`, `${source}.down`])).toMatchObject({ code: 0 });
+    const flags = [
+      ...sshOptions(harness.files),
+      '-P',
+      String(harness.port),
+      '-o',
+      'User=root@here',
+    ];
+    expect(await run('scp', [...flags, source, `127.0.0.1:${source}.up`])).toMatchObject({
+      code: 0,
+    });
+    expect(await run('scp', [...flags, `127.0.0.1:${source}.up`, `${source}.down`])).toMatchObject({
+      code: 0,
+    });
     expect(await readFile(`${source}.down`)).toEqual(await readFile(source));
   });
 
@@ -168,7 +237,18 @@ describe.runIf(isRoot)('the built-in node', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
-    const result = await run('ssh', [...sshOptions(harness.files), '-W', `127.0.0.1:${port}`, '-p', String(harness.port), 'root@here@127.0.0.1'], { input: randomBytes(3_000_000) });
+    const result = await run(
+      'ssh',
+      [
+        ...sshOptions(harness.files),
+        '-W',
+        `127.0.0.1:${port}`,
+        '-p',
+        String(harness.port),
+        'root@here@127.0.0.1',
+      ],
+      { input: randomBytes(3_000_000) },
+    );
     server.close();
     expect(result.stdout.toString()).toBe('3000000');
   });
@@ -198,4 +278,3 @@ describe.runIf(isRoot)('the built-in node', () => {
     await harness.waitForEvent('session.connect_failed');
   });
 });
-

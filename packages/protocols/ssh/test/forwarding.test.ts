@@ -7,7 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { addSshd, defaultOptions, run, ssh, sshOptions, startWithSshd, type Harness } from './harness.js';
+import {
+  addSshd,
+  defaultOptions,
+  run,
+  ssh,
+  sshOptions,
+  startWithSshd,
+  type Harness,
+} from './harness.js';
 
 let harness: Harness;
 let stop: () => Promise<void>;
@@ -60,8 +68,18 @@ async function readAll(port: number, input?: Buffer | string): Promise<Buffer> {
 }
 
 /** ssh with forwards, running until the test ends. Resolves with its stderr once `ready` is in it or the port answers. */
-async function startSsh(flags: string[], isReady: (stderr: string) => boolean | Promise<boolean>): Promise<() => string> {
-  const child = spawn('ssh', [...sshOptions(harness.files), ...flags, '-N', '-p', String(harness.port), 'root@web-1@127.0.0.1']);
+async function startSsh(
+  flags: string[],
+  isReady: (stderr: string) => boolean | Promise<boolean>,
+): Promise<() => string> {
+  const child = spawn('ssh', [
+    ...sshOptions(harness.files),
+    ...flags,
+    '-N',
+    '-p',
+    String(harness.port),
+    'root@web-1@127.0.0.1',
+  ]);
   children.push(child);
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
@@ -98,7 +116,12 @@ describe('local forwarding', () => {
     expect((await readAll(local)).equals(content)).toBe(true);
     // The first one is the probe that found the port open.
     const closed = await harness.waitForEvent('ssh.forward_closed', 2);
-    expect(closed.at(-1)?.data).toMatchObject({ kind: 'local', host: '127.0.0.1', port: target, bytesOut: 10_000_000 });
+    expect(closed.at(-1)?.data).toMatchObject({
+      kind: 'local',
+      host: '127.0.0.1',
+      port: target,
+      bytesOut: 10_000_000,
+    });
     const [opened] = await harness.waitForEvent('ssh.forward_opened');
     expect(opened?.data).toMatchObject({ kind: 'local', host: '127.0.0.1', port: target });
   });
@@ -106,7 +129,10 @@ describe('local forwarding', () => {
   it('keeps the session when a port is closed', async () => {
     const target = await listen((socket) => socket.end('hello'));
     const [bad, good, closedPort] = [await freePort(), await freePort(), await freePort()];
-    await startSsh(['-L', `${bad}:127.0.0.1:${closedPort}`, '-L', `${good}:127.0.0.1:${target}`], accepts(good));
+    await startSsh(
+      ['-L', `${bad}:127.0.0.1:${closedPort}`, '-L', `${good}:127.0.0.1:${target}`],
+      accepts(good),
+    );
     expect((await readAll(bad)).length).toBe(0);
     expect((await readAll(good)).toString()).toBe('hello');
     const closed = await harness.waitForEvent('ssh.forward_closed', 2);
@@ -136,23 +162,28 @@ describe('local forwarding', () => {
     expect(opened?.data).toMatchObject({ kind: 'local', path });
   });
 
-  it.each(['none', 'remote'] as const)('is refused with port_forwarding: %s, while a command runs', async (portForwarding) => {
-    harness.options.current = { ...defaultOptions, portForwarding };
-    const target = await listen((socket) => socket.end('secret'));
-    const local = await freePort();
-    const stderr = await startSsh(['-L', `${local}:127.0.0.1:${target}`], accepts(local));
-    expect((await readAll(local)).length).toBe(0);
-    const [denied] = await harness.waitForEvent('ssh.forward_denied');
-    expect(denied).toMatchObject({ outcome: 'denied', data: { kind: 'local', port: target } });
-    expect(stderr()).toContain('local forwarding is not allowed');
-    expect((await ssh(harness, 'root@web-1', ['echo ok'])).stdout.toString()).toBe('ok\n');
-  });
+  it.each(['none', 'remote'] as const)(
+    'is refused with port_forwarding: %s, while a command runs',
+    async (portForwarding) => {
+      harness.options.current = { ...defaultOptions, portForwarding };
+      const target = await listen((socket) => socket.end('secret'));
+      const local = await freePort();
+      const stderr = await startSsh(['-L', `${local}:127.0.0.1:${target}`], accepts(local));
+      expect((await readAll(local)).length).toBe(0);
+      const [denied] = await harness.waitForEvent('ssh.forward_denied');
+      expect(denied).toMatchObject({ outcome: 'denied', data: { kind: 'local', port: target } });
+      expect(stderr()).toContain('local forwarding is not allowed');
+      expect((await ssh(harness, 'root@web-1', ['echo ok'])).stdout.toString()).toBe('ok\n');
+    },
+  );
 });
 
 describe('remote forwarding', () => {
   it('prints the port, carries data both ways and closes with the session', async () => {
     const local = await listen((socket) => socket.pipe(socket));
-    const stderr = await startSsh(['-R', `0:127.0.0.1:${local}`], (text) => text.includes('Allocated port'));
+    const stderr = await startSsh(['-R', `0:127.0.0.1:${local}`], (text) =>
+      text.includes('Allocated port'),
+    );
     const port = Number(/Allocated port (\d+)/.exec(stderr())?.[1]);
     const content = randomBytes(3_000_000);
     expect((await readAll(port, content)).equals(content)).toBe(true);
@@ -164,14 +195,19 @@ describe('remote forwarding', () => {
     expect(await accepts(port)()).toBe(false);
   });
 
-  it.each(['none', 'local'] as const)('is refused with port_forwarding: %s', async (portForwarding) => {
-    harness.options.current = { ...defaultOptions, portForwarding };
-    const result = await ssh(harness, 'root@web-1', ['echo in'], { flags: ['-R', '0:127.0.0.1:1'] });
-    expect(result.stderr).toContain('remote port forwarding failed');
-    expect(result.stdout.toString()).toBe('in\n');
-    const [denied] = await harness.waitForEvent('ssh.forward_denied');
-    expect(denied?.data).toMatchObject({ kind: 'remote' });
-  });
+  it.each(['none', 'local'] as const)(
+    'is refused with port_forwarding: %s',
+    async (portForwarding) => {
+      harness.options.current = { ...defaultOptions, portForwarding };
+      const result = await ssh(harness, 'root@web-1', ['echo in'], {
+        flags: ['-R', '0:127.0.0.1:1'],
+      });
+      expect(result.stderr).toContain('remote port forwarding failed');
+      expect(result.stdout.toString()).toBe('in\n');
+      const [denied] = await harness.waitForEvent('ssh.forward_denied');
+      expect(denied?.data).toMatchObject({ kind: 'remote' });
+    },
+  );
 });
 
 describe('agent forwarding', () => {
@@ -186,13 +222,23 @@ describe('agent forwarding', () => {
     }
     harness.options.current = { ...defaultOptions, forwardAgent: true };
     const control = join(harness.dir, 'cm-a');
-    await ssh(harness, 'root@web-1', [], { flags: ['-A', '-M', '-S', control, '-f', '-N', '-o', 'ControlPersist=20'], env });
-    const lists = await Promise.all([1, 2, 3].map(() => ssh(harness, 'root@web-1', ['ssh-add -L'], { flags: ['-A', '-S', control], env })));
+    await ssh(harness, 'root@web-1', [], {
+      flags: ['-A', '-M', '-S', control, '-f', '-N', '-o', 'ControlPersist=20'],
+      env,
+    });
+    const lists = await Promise.all(
+      [1, 2, 3].map(() =>
+        ssh(harness, 'root@web-1', ['ssh-add -L'], { flags: ['-A', '-S', control], env }),
+      ),
+    );
     for (const list of lists) expect(list.stdout.toString()).toContain('ecdsa');
     await run('ssh', ['-S', control, '-O', 'exit', 'x']);
 
     harness.options.current = { ...defaultOptions, forwardAgent: false };
-    const refused = await ssh(harness, 'root@web-1', ['ssh-add -L; echo shell'], { flags: ['-A'], env });
+    const refused = await ssh(harness, 'root@web-1', ['ssh-add -L; echo shell'], {
+      flags: ['-A'],
+      env,
+    });
     expect(refused.stdout.toString()).toBe('shell\n');
     const [denied] = await harness.waitForEvent('ssh.request_denied');
     expect(denied?.data).toMatchObject({ name: 'auth-agent' });
@@ -201,8 +247,23 @@ describe('agent forwarding', () => {
 
 describe('the port as a jump host', () => {
   const jump = (destination: string, args: string[], flags: string[] = []) => {
-    const proxy = ['ssh', ...sshOptions(harness.files), '-p', String(harness.port), '-W', '[%h]:%p', 'alice@127.0.0.1'].join(' ');
-    return run('ssh', [...sshOptions(harness.files), '-o', `ProxyCommand=${proxy}`, ...flags, destination, ...args]);
+    const proxy = [
+      'ssh',
+      ...sshOptions(harness.files),
+      '-p',
+      String(harness.port),
+      '-W',
+      '[%h]:%p',
+      'alice@127.0.0.1',
+    ].join(' ');
+    return run('ssh', [
+      ...sshOptions(harness.files),
+      '-o',
+      `ProxyCommand=${proxy}`,
+      ...flags,
+      destination,
+      ...args,
+    ]);
   };
 
   it('leads to a session of its own, under the host certificate of the target', async () => {
@@ -215,8 +276,20 @@ describe('the port as a jump host', () => {
 
   it('carries bulk data in both directions', async () => {
     const input = randomBytes(16 * 1024 * 1024);
-    const proxy = ['ssh', ...sshOptions(harness.files), '-p', String(harness.port), '-W', '[%h]:%p', 'alice@127.0.0.1'].join(' ');
-    const result = await run('ssh', [...sshOptions(harness.files), '-o', `ProxyCommand=${proxy}`, 'root@web-1', 'cat'], { input });
+    const proxy = [
+      'ssh',
+      ...sshOptions(harness.files),
+      '-p',
+      String(harness.port),
+      '-W',
+      '[%h]:%p',
+      'alice@127.0.0.1',
+    ].join(' ');
+    const result = await run(
+      'ssh',
+      [...sshOptions(harness.files), '-o', `ProxyCommand=${proxy}`, 'root@web-1', 'cat'],
+      { input },
+    );
     expect(result.stdout.equals(input)).toBe(true);
   });
 
@@ -229,21 +302,50 @@ describe('the port as a jump host', () => {
   it('refuses another person inside than outside', async () => {
     const { issueTestUser } = await import('@gatehouse/identity/testing');
     const { writeUserFiles } = await import('./harness.js');
-    const bob = await writeUserFiles(join(harness.dir, 'bob'), harness.authorities, await issueTestUser(harness.authorities, { user: 'bob' }));
-    const proxy = ['ssh', ...sshOptions(harness.files), '-p', String(harness.port), '-W', '[%h]:%p', 'alice@127.0.0.1'].join(' ');
-    const result = await run('ssh', [...sshOptions(bob), '-o', `ProxyCommand=${proxy}`, 'root@web-1', 'true']);
+    const bob = await writeUserFiles(
+      join(harness.dir, 'bob'),
+      harness.authorities,
+      await issueTestUser(harness.authorities, { user: 'bob' }),
+    );
+    const proxy = [
+      'ssh',
+      ...sshOptions(harness.files),
+      '-p',
+      String(harness.port),
+      '-W',
+      '[%h]:%p',
+      'alice@127.0.0.1',
+    ].join(' ');
+    const result = await run('ssh', [
+      ...sshOptions(bob),
+      '-o',
+      `ProxyCommand=${proxy}`,
+      'root@web-1',
+      'true',
+    ]);
     expect(result.code).toBe(255);
     expect(result.stderr).toContain('not of the person who opened the connection');
     expect((await harness.waitForEvent('connection.refused')).at(-1)?.reason).toBe('identity');
   });
 
   it('runs nothing itself', async () => {
-    for (const [args, flags] of [[[], []], [['id'], []], [[], ['-tt']], [['sftp'], ['-s']]] as const) {
-      const result = await ssh(harness, 'alice', [...args], { flags: [...flags] }).catch(() => undefined);
+    for (const [args, flags] of [
+      [[], []],
+      [['id'], []],
+      [[], ['-tt']],
+      [['sftp'], ['-s']],
+    ] as const) {
+      const result = await ssh(harness, 'alice', [...args], { flags: [...flags] }).catch(
+        () => undefined,
+      );
       expect(result).toMatchObject({ code: 1 });
-      expect(`${result?.stderr}${result?.stdout.toString()}`).toContain('this is a gateway: use -J');
+      expect(`${result?.stderr}${result?.stdout.toString()}`).toContain(
+        'this is a gateway: use -J',
+      );
     }
-    const forward = await ssh(harness, 'alice', [], { flags: ['-R', '0:127.0.0.1:1', '-N', '-o', 'ExitOnForwardFailure=yes'] });
+    const forward = await ssh(harness, 'alice', [], {
+      flags: ['-R', '0:127.0.0.1:1', '-N', '-o', 'ExitOnForwardFailure=yes'],
+    });
     expect(forward.code).toBe(255);
   });
 
@@ -253,7 +355,18 @@ describe('the port as a jump host', () => {
       connections += 1;
       socket.end('reached');
     });
-    const result = await run('ssh', [...sshOptions(harness.files), '-p', String(harness.port), '-W', `127.0.0.1:${target}`, 'alice@127.0.0.1'], { input: 'SSH-2.0-x\r\n' });
+    const result = await run(
+      'ssh',
+      [
+        ...sshOptions(harness.files),
+        '-p',
+        String(harness.port),
+        '-W',
+        `127.0.0.1:${target}`,
+        'alice@127.0.0.1',
+      ],
+      { input: 'SSH-2.0-x\r\n' },
+    );
     expect(result.stdout.toString()).not.toContain('reached');
     expect(connections).toBe(0);
   });

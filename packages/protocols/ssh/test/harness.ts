@@ -45,7 +45,10 @@ import { createProxy } from '../src/proxy.js';
 import type { SshSpec } from '../src/target.js';
 import { startSshd, type RunningSshd, type SshdOptions } from '../src/testing.js';
 
-export const logger = createLogger({ name: 'test', level: process.env['SSH_TEST_DEBUG'] ? 'debug' : 'silent' });
+export const logger = createLogger({
+  name: 'test',
+  level: process.env['SSH_TEST_DEBUG'] ? 'debug' : 'silent',
+});
 
 export const defaultOptions: RoleOptions = {
   maxSessionTtlMs: 3_600_000,
@@ -143,7 +146,7 @@ export async function startHarness(): Promise<Harness> {
         ...offer,
         sessionId: createId('ses'),
         accept: (nested, route) => {
-          void serveConnection(nested, {
+          serveInBackground(nested, {
             clientAddress: offer.clientAddress,
             transport: 'nested',
             identity: route.identity,
@@ -156,11 +159,19 @@ export async function startHarness(): Promise<Harness> {
       if (result === served) return;
       opening = result;
       if (!allowed(opening.principal, opening.target)) {
-        throw hostError('TARGET_HIDDEN', { details: { target: opening.target }, reason: 'no_role' });
+        throw hostError('TARGET_HIDDEN', {
+          details: { target: opening.target },
+          reason: 'no_role',
+        });
       }
     } catch (thrown) {
       const error = toGatehouseError(thrown);
-      events.push({ type: 'connection.refused', outcome: 'denied', reason: error.reason ?? error.message, data: { user: opening?.identity.user } });
+      events.push({
+        type: 'connection.refused',
+        outcome: 'denied',
+        reason: error.reason ?? error.message,
+        data: { user: opening?.identity.user },
+      });
       await proxy.refuse(client, opening, error);
       client.destroy();
       return;
@@ -171,14 +182,26 @@ export async function startHarness(): Promise<Harness> {
     const session: Session<SshSpec> = {
       id: createId('ses'),
       identity: opening.identity,
-      target: { kind: 'node', name: opening.target, labels: {}, protocol: 'ssh', spec: target.spec, agent: 'a1' },
+      target: {
+        kind: 'node',
+        name: opening.target,
+        labels: {},
+        protocol: 'ssh',
+        spec: target.spec,
+        agent: 'a1',
+      },
       principal: opening.principal,
       options: options.current,
       clientAddress: offer.clientAddress,
       logger,
       signal: controller.signal,
       dial: () => target.dial(),
-      established: () => events.push({ type: 'session.started', outcome: 'success', data: { user: opening.identity.user, login: opening.principal } }),
+      established: () =>
+        events.push({
+          type: 'session.started',
+          outcome: 'success',
+          data: { user: opening.identity.user, login: opening.principal },
+        }),
       decide: () => ({ allowed: true }),
       async perform(intent, effect) {
         await audit.beforeEffect();
@@ -196,17 +219,30 @@ export async function startHarness(): Promise<Harness> {
       events.push({ type: 'session.ended', outcome: 'success', reason, data: {} });
     } catch (thrown) {
       const error = toGatehouseError(thrown);
-      if (process.env['SSH_TEST_DEBUG']) process.stderr.write(`${error.stack} cause ${String((error.cause as Error)?.stack)} ${String(((error.cause as Error)?.cause as Error)?.stack)}\n`);
-      events.push({ type: 'session.connect_failed', outcome: 'failure', reason: error.reason ?? error.message, data: {} });
+      if (process.env['SSH_TEST_DEBUG'])
+        process.stderr.write(
+          `${error.stack} cause ${String((error.cause as Error)?.stack)} ${String(((error.cause as Error)?.cause as Error)?.stack)}\n`,
+        );
+      events.push({
+        type: 'session.connect_failed',
+        outcome: 'failure',
+        reason: error.reason ?? error.message,
+        data: {},
+      });
     } finally {
       controllers.delete(controller);
       client.destroy();
     }
   };
 
+  const serveInBackground = (client: Duplex, offer: Omit<Offer, 'accept' | 'sessionId'>) => {
+    serveConnection(client, offer).catch((thrown: unknown) =>
+      logger.error({ err: thrown }, 'host failed'),
+    );
+  };
   const server = createServer({ noDelay: true }, (socket: Socket) => {
     socket.on('error', () => undefined);
-    void serveConnection(socket, {
+    serveInBackground(socket, {
       clientAddress: `127.0.0.1:${socket.remotePort}`,
       transport: 'clear',
       signal: AbortSignal.timeout(30_000),
@@ -298,7 +334,10 @@ async function createServices(authorities: TestAuthorities): Promise<ProxyServic
         return host;
       },
       targetCertificate: async (proof, login) => {
-        const verified = verifySshUserProof(proof, { authorities: [authorities.userSsh.publicKey], nowMs: Date.now() });
+        const verified = verifySshUserProof(proof, {
+          authorities: [authorities.userSsh.publicKey],
+          nowMs: Date.now(),
+        });
         const id = verified.sshSessionId.toString('hex');
         if (usedSessions.has(id)) throw new Error('proof used twice');
         usedSessions.add(id);
@@ -312,7 +351,12 @@ async function createServices(authorities: TestAuthorities): Promise<ProxyServic
           principals: [login],
           validAfterMs: Date.now() - 120_000,
           validBeforeMs,
-          extensions: { 'permit-pty': '', 'permit-port-forwarding': '', 'permit-agent-forwarding': '', 'permit-user-rc': '' },
+          extensions: {
+            'permit-pty': '',
+            'permit-port-forwarding': '',
+            'permit-agent-forwarding': '',
+            'permit-user-rc': '',
+          },
           signer: authorities.targetSsh.signer,
         });
         return { privateKeyPem: pair.privateKeyPem, certificate, validBeforeMs };
@@ -330,7 +374,10 @@ export async function writeUserFiles(
   const files = { key: path, certificate: `${path}-cert.pub`, knownHosts: `${path}.known_hosts` };
   await writeFile(files.key, encodeOpensshPrivateKey(user.privateKeyPem, 'test'), { mode: 0o600 });
   await writeFile(files.certificate, `${formatSshPublicKey(user.sshCertificate)}\n`);
-  await writeFile(files.knownHosts, `@cert-authority * ${formatSshPublicKey(authorities.hostSsh.publicKey)}\n`);
+  await writeFile(
+    files.knownHosts,
+    `@cert-authority * ${formatSshPublicKey(authorities.hostSsh.publicKey)}\n`,
+  );
   await chmod(files.key, 0o600);
   return files;
 }
@@ -349,7 +396,11 @@ export interface RunOptions {
 }
 
 /** Runs a program to its end. */
-export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Ran> {
   const child = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
@@ -370,15 +421,24 @@ export async function run(command: string, args: readonly string[], options: Run
 /** Options of OpenSSH for a certificate and nothing else. */
 export function sshOptions(files: UserFiles): string[] {
   return [
-    '-F', 'none',
-    '-o', `IdentityFile=${files.key}`,
-    '-o', `CertificateFile=${files.certificate}`,
-    '-o', 'IdentitiesOnly=yes',
-    '-o', `UserKnownHostsFile=${files.knownHosts}`,
-    '-o', 'GlobalKnownHostsFile=none',
-    '-o', 'StrictHostKeyChecking=yes',
-    '-o', 'BatchMode=yes',
-    '-o', 'ConnectTimeout=20',
+    '-F',
+    'none',
+    '-o',
+    `IdentityFile=${files.key}`,
+    '-o',
+    `CertificateFile=${files.certificate}`,
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    `UserKnownHostsFile=${files.knownHosts}`,
+    '-o',
+    'GlobalKnownHostsFile=none',
+    '-o',
+    'StrictHostKeyChecking=yes',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'ConnectTimeout=20',
   ];
 }
 
@@ -391,19 +451,32 @@ export async function ssh(
 ): Promise<Ran> {
   return run(
     'ssh',
-    [...sshOptions(options.files ?? harness.files), ...(options.flags ?? []), '-p', String(harness.port), `${destination}@127.0.0.1`, ...args],
+    [
+      ...sshOptions(options.files ?? harness.files),
+      ...(options.flags ?? []),
+      '-p',
+      String(harness.port),
+      `${destination}@127.0.0.1`,
+      ...args,
+    ],
     options,
   );
 }
 
 /** A harness with one sshd behind it, called `web-1`. */
-export async function startWithSshd(options: Partial<SshdOptions> = {}): Promise<{ harness: Harness; sshd: RunningSshd }> {
+export async function startWithSshd(
+  options: Partial<SshdOptions> = {},
+): Promise<{ harness: Harness; sshd: RunningSshd }> {
   const harness = await startHarness();
   const sshd = await addSshd(harness, 'web-1', options);
   return { harness, sshd };
 }
 
-export async function addSshd(harness: Harness, name: string, options: Partial<SshdOptions> = {}): Promise<RunningSshd> {
+export async function addSshd(
+  harness: Harness,
+  name: string,
+  options: Partial<SshdOptions> = {},
+): Promise<RunningSshd> {
   const host = await issueTestHost(harness.authorities, [name]);
   const sshd = await startSshd({
     dir: join(harness.dir, name),
@@ -416,7 +489,9 @@ export async function addSshd(harness: Harness, name: string, options: Partial<S
 }
 
 /** The same, taken down with the test. */
-export async function startForTest(options: Partial<SshdOptions> = {}): Promise<{ harness: Harness; sshd: RunningSshd }> {
+export async function startForTest(
+  options: Partial<SshdOptions> = {},
+): Promise<{ harness: Harness; sshd: RunningSshd }> {
   const started = await startWithSshd(options);
   onTestFinished(async () => {
     await started.harness.close();

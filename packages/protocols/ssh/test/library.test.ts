@@ -1,11 +1,12 @@
 /** What no stock client does: raw messages over the package's own transport, and a second library (ssh2). */
 import { createHash, randomBytes } from 'node:crypto';
-import { createRequire } from 'node:module';
-import { connect } from 'node:net';
 import { createPrivateKey, sign } from 'node:crypto';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { issueTestUser, type TestUser } from '@gatehouse/identity/testing';
+import { KexInit } from 'ssh2/lib/protocol/kex.js';
+import Protocol from 'ssh2/lib/protocol/Protocol.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
 import { clientFacing, hostCertificateAlgorithms } from '../src/transport/algorithms.js';
@@ -57,15 +58,26 @@ async function nextOf(transport: SshTransport, ...types: number[]): Promise<Buff
 
 function publicKeyRequest(user: TestUser, userName: string, isSigned: boolean): Buffer {
   const algorithm = new WireReader(user.sshCertificate).text();
-  return encodeMessage(50, userName, 'ssh-connection', 'publickey', isSigned, algorithm, user.sshCertificate);
+  return encodeMessage(
+    50,
+    userName,
+    'ssh-connection',
+    'publickey',
+    isSigned,
+    algorithm,
+    user.sshCertificate,
+  );
 }
 
 function signed(transport: SshTransport, user: TestUser, request: Buffer): Buffer {
   const data = Buffer.concat([encodeFields(transport.sessionId), request]);
   const key = createPrivateKey(user.privateKeyPem);
   const isEdward = key.asymmetricKeyType === 'ed25519';
-  const raw = isEdward ? sign(null, data, key) : sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
-  const mpint = (bytes: Buffer) => ((bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes);
+  const raw = isEdward
+    ? sign(null, data, key)
+    : sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
+  const mpint = (bytes: Buffer) =>
+    (bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes;
   const value = isEdward ? raw : encodeFields(mpint(raw.subarray(0, 32)), mpint(raw.subarray(32)));
   const name = isEdward ? 'ssh-ed25519' : 'ecdsa-sha2-nistp256';
   return Buffer.concat([request, encodeFields(encodeFields(name, value))]);
@@ -89,7 +101,8 @@ async function openSession(transport: SshTransport, window = 2_000_000, id = 0):
   return reply.readUInt32BE(5);
 }
 
-const exec = (channel: number, command: string) => encodeMessage(98, channel, 'exec', true, command);
+const exec = (channel: number, command: string) =>
+  encodeMessage(98, channel, 'exec', true, command);
 
 /** The stdout of one command on a channel of its own. */
 async function runCommand(transport: SshTransport, command: string, id: number): Promise<string> {
@@ -126,6 +139,14 @@ describe('the end of a command', () => {
 });
 
 describe('an exit code', () => {
+  it('is a signal where one ended the program', async () => {
+    const transport = await login();
+    const channel = await openSession(transport);
+    transport.send(exec(channel, 'kill -KILL $$'));
+    const reader = new WireReader(await nextOf(transport, 98), 5);
+    expect([reader.text(), reader.bool(), reader.text()]).toEqual(['exit-signal', false, 'KILL']);
+  });
+
   it('is not kept back by a program that goes on in the background', async () => {
     const transport = await login();
     const channel = await openSession(transport);
@@ -154,7 +175,13 @@ describe('what is unknown', () => {
     expect(replies.map((reply) => reply[0])).toEqual([100, 99]);
     expect(new WireReader(await nextOf(transport, 94), 5).string().toString()).toBe('after\n');
     const denied = await harness.waitForEvent('ssh.request_denied', 4);
-    expect(denied.map((event) => event.data['name'])).toEqual(['x-nope@test', 'nope@test', 'nope2@test', 'nope', 'nope']);
+    expect(denied.map((event) => event.data['name'])).toEqual([
+      'x-nope@test',
+      'nope@test',
+      'nope2@test',
+      'nope',
+      'nope',
+    ]);
   });
 
   it('is answered with UNIMPLEMENTED where it is a message', async () => {
@@ -167,9 +194,13 @@ describe('what is unknown', () => {
     const transport = await login();
     const channel = await openSession(transport);
     for (let i = 0; i < 20; i += 1) {
-      transport.send(encodeMessage(98, channel, 'env', true, i % 2 === 0 ? 'LD_PRELOAD' : 'NOT_ACCEPTED', 'x'));
+      transport.send(
+        encodeMessage(98, channel, 'env', true, i % 2 === 0 ? 'LD_PRELOAD' : 'NOT_ACCEPTED', 'x'),
+      );
     }
-    transport.send(encodeMessage(98, channel, 'pty-req', true, 'xterm', 80, 24, 0, 0, Buffer.of(0)));
+    transport.send(
+      encodeMessage(98, channel, 'pty-req', true, 'xterm', 80, 24, 0, 0, Buffer.of(0)),
+    );
     transport.send(encodeMessage(98, channel, 'env', true, 'PATH', 'x'));
     const replies: number[] = [];
     for (let i = 0; i < 22; i += 1) replies.push((await nextOf(transport, 99, 100))[0] ?? 0);
@@ -221,7 +252,9 @@ describe('authentication', () => {
     await other.ready();
     transport.send(signed(other, harness.user, publicKeyRequest(harness.user, 'root@web-1', true)));
     await nextOf(transport, 51);
-    transport.send(signed(transport, harness.user, publicKeyRequest(harness.user, 'root@web-1', true)));
+    transport.send(
+      signed(transport, harness.user, publicKeyRequest(harness.user, 'root@web-1', true)),
+    );
     await nextOf(transport, 52);
   });
 
@@ -231,7 +264,16 @@ describe('authentication', () => {
     transport.send(encodeMessage(5, 'ssh-userauth'));
     await nextOf(transport, 6);
     for (let i = 0; i < 6; i += 1) {
-      transport.send(encodeMessage(50, 'root@web-1', 'ssh-connection', i === 0 ? 'keyboard-interactive' : 'password', false, 'secret'));
+      transport.send(
+        encodeMessage(
+          50,
+          'root@web-1',
+          'ssh-connection',
+          i === 0 ? 'keyboard-interactive' : 'password',
+          false,
+          'secret',
+        ),
+      );
       if (i < 5) expect(new WireReader(await nextOf(transport, 51), 1).text()).toBe('publickey');
     }
     expect((await transport.ended).text).toContain('too many authentication failures');
@@ -302,44 +344,58 @@ describe('bulk data', () => {
 });
 
 describe('key exchange', () => {
-  const require = createRequire(import.meta.url);
-  // oxlint-disable-next-line typescript/no-explicit-any -- ssh2's internals have no types
-  const { KexInit } = require('ssh2/lib/protocol/kex.js') as any;
-  // oxlint-disable-next-line typescript/no-explicit-any -- ssh2's internals have no types
-  const Protocol = require('ssh2/lib/protocol/Protocol.js') as any;
-
-  function rawHandshake(lists: { kex?: string[]; cipher?: string[]; mac?: string[] }, ignoreFirst = false) {
-    const direction = { cipher: lists.cipher ?? ['aes128-gcm@openssh.com'], mac: lists.mac ?? ['hmac-sha2-256-etm@openssh.com'], compress: ['none'], lang: [] };
+  function rawHandshake(
+    lists: { kex?: string[]; cipher?: string[]; mac?: string[] },
+    ignoreFirst = false,
+  ) {
+    const direction = {
+      cipher: lists.cipher ?? ['aes128-gcm@openssh.com'],
+      mac: lists.mac ?? ['hmac-sha2-256-etm@openssh.com'],
+      compress: ['none'],
+      lang: [],
+    };
     const socket = connect({ port: harness.port, host: '127.0.0.1', noDelay: true });
     socket.on('error', () => undefined);
     onTestFinished(() => {
       socket.destroy();
     });
-    return new Promise<{ negotiated?: { cs: { cipher: string } }; text?: string; strict: boolean }>((resolve) => {
-      let messages = 0;
-      const protocol = new Protocol({
-        offer: new KexInit({ kex: lists.kex ?? ['curve25519-sha256'], serverHostKey: ['ssh-ed25519', 'ecdsa-sha2-nistp256'], cs: direction, sc: direction }),
-        hostVerifier: () => true,
-        onWrite: (data: Buffer) => {
-          messages += 1;
-          // The first write is the identification, the second KEXINIT.
-          socket.write(data);
-          if (ignoreFirst && messages === 2) socket.write(Buffer.from([0, 0, 0, 12, 6, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
-        },
-        onError: (error: Error) => resolve({ text: error.message, strict: false }),
-        onHandshakeComplete: (negotiated: { cs: { cipher: string } }) => resolve({ negotiated, strict: protocol._strictMode }),
-        messageHandlers: { DISCONNECT: (_protocol: unknown, _reason: number, text: string) => resolve({ text, strict: false }) },
-      });
-      socket.on('data', (chunk: Buffer) => {
-        try {
-          protocol.parse(chunk, 0, chunk.length);
-        } catch (thrown) {
-          resolve({ text: String(thrown), strict: false });
-        }
-      });
-      socket.on('close', () => resolve({ text: 'closed', strict: false }));
-      protocol.start();
-    });
+    return new Promise<{ negotiated?: { cs: { cipher: string } }; text?: string; strict: boolean }>(
+      (resolve) => {
+        let messages = 0;
+        const protocol = new Protocol({
+          offer: new KexInit({
+            kex: lists.kex ?? ['curve25519-sha256'],
+            serverHostKey: ['ssh-ed25519', 'ecdsa-sha2-nistp256'],
+            cs: direction,
+            sc: direction,
+          }),
+          hostVerifier: () => true,
+          onWrite: (data: Buffer) => {
+            messages += 1;
+            // The first write is the identification, the second KEXINIT.
+            socket.write(data);
+            if (ignoreFirst && messages === 2)
+              socket.write(Buffer.from([0, 0, 0, 12, 6, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+          },
+          onError: (error: Error) => resolve({ text: error.message, strict: false }),
+          onHandshakeComplete: (negotiated: { cs: { cipher: string } }) =>
+            resolve({ negotiated, strict: protocol._strictMode === true }),
+          messageHandlers: {
+            DISCONNECT: (_protocol: unknown, _reason: number, text: string) =>
+              resolve({ text, strict: false }),
+          },
+        });
+        socket.on('data', (chunk: Buffer) => {
+          try {
+            protocol.parse(chunk, 0, chunk.length);
+          } catch (thrown) {
+            resolve({ text: String(thrown), strict: false });
+          }
+        });
+        socket.on('close', () => resolve({ text: 'closed', strict: false }));
+        protocol.start();
+      },
+    );
   }
 
   const strict = ['curve25519-sha256', 'kex-strict-c-v00@openssh.com'];
@@ -349,7 +405,9 @@ describe('key exchange', () => {
   });
 
   it('works without strictness, in a cipher that needs none', async () => {
-    const result = await rawHandshake({ cipher: ['chacha20-poly1305@openssh.com', 'aes256-cbc', 'aes128-gcm@openssh.com'] });
+    const result = await rawHandshake({
+      cipher: ['chacha20-poly1305@openssh.com', 'aes256-cbc', 'aes128-gcm@openssh.com'],
+    });
     expect(result.negotiated?.cs.cipher).toBe('aes128-gcm@openssh.com');
   });
 
@@ -370,29 +428,26 @@ describe('key exchange', () => {
     const names = (list: string[]) => encodeFields(list.join(','));
     const both = (list: string[]) => [names(list), names(list)];
     const body = Buffer.concat([
-      Buffer.of(20), randomBytes(16), names(strict), names(['ecdsa-sha2-nistp256', 'ssh-ed25519']),
-      ...both(lists.cipher), ...both('mac' in lists ? lists.mac : ['hmac-sha2-256']), ...both(['none']), ...both([]), Buffer.alloc(5),
+      Buffer.of(20),
+      randomBytes(16),
+      names(strict),
+      names(['ecdsa-sha2-nistp256', 'ssh-ed25519']),
+      ...both(lists.cipher),
+      ...both('mac' in lists ? lists.mac : ['hmac-sha2-256']),
+      ...both(['none']),
+      ...both([]),
+      Buffer.alloc(5),
     ]);
     const padding = 8 - ((5 + body.length) % 8) + 8;
-    const packet = Buffer.concat([encodeFields(body.length + padding + 1), Buffer.of(padding), body, Buffer.alloc(padding)]);
+    const packet = Buffer.concat([
+      encodeFields(body.length + padding + 1),
+      Buffer.of(padding),
+      body,
+      Buffer.alloc(padding),
+    ]);
     socket.write(Buffer.concat([Buffer.from('SSH-2.0-old\r\n'), packet]));
     let answer = '';
     for await (const chunk of socket as AsyncIterable<Buffer>) answer += chunk.toString('latin1');
     expect(answer).toContain('no common algorithm');
-  });
-});
-
-describe('another library', () => {
-  // oxlint-disable-next-line typescript/no-explicit-any -- a client's view only
-  const { Client } = createRequire(import.meta.url)('ssh2') as any;
-
-  it('gets exit codes and signals', async () => {
-    const transport = await login();
-    const channel = await openSession(transport);
-    transport.send(exec(channel, 'kill -KILL $$'));
-    const request = await nextOf(transport, 98);
-    const reader = new WireReader(request, 5);
-    expect([reader.text(), reader.bool(), reader.text()]).toEqual(['exit-signal', false, 'KILL']);
-    expect(Client).toBeDefined();
   });
 });

@@ -1,10 +1,11 @@
-/** Stock OpenSSH through the facet to a real sshd. */
-import { spawn as spawnPty } from '@lydell/node-pty';
-import { createHash, randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile, symlink, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Stock OpenSSH through the facet to a real sshd. */
+import { spawn as spawnPty } from '@lydell/node-pty';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { defaultOptions, run, ssh, sshOptions, startWithSshd, type Harness } from './harness.js';
@@ -13,7 +14,9 @@ let harness: Harness;
 let stop: () => Promise<void>;
 
 beforeAll(async () => {
-  const started = await startWithSshd({ config: ['AcceptEnv LANG SECRET LD_PRELOAD PATH', 'MaxSessions 4'] });
+  const started = await startWithSshd({
+    config: ['AcceptEnv LANG SECRET LD_PRELOAD PATH', 'MaxSessions 4'],
+  });
   harness = started.harness;
   stop = async () => {
     await harness.close();
@@ -49,7 +52,11 @@ describe('a command', () => {
     expect(result).toMatchObject({ code: 3, stderr: 'err' });
     expect(result.stdout.toString()).toBe('out');
     const [started] = await harness.waitForEvent('ssh.command_started');
-    expect(started?.data).toMatchObject({ kind: 'exec', command: 'printf out; printf err >&2; exit 3', pty: false });
+    expect(started?.data).toMatchObject({
+      kind: 'exec',
+      command: 'printf out; printf err >&2; exit 3',
+      pty: false,
+    });
     const [ended] = await harness.waitForEvent('ssh.command_ended');
     expect(ended).toMatchObject({ outcome: 'failure', data: { exit_code: 3, bytesOut: 6 } });
     await harness.waitForEvent('session.ended');
@@ -85,7 +92,9 @@ describe('a command', () => {
   });
 
   it('passes bytes that are no UTF-8 and escapes them in the event', async () => {
-    const result = await ssh(harness, 'root@web-1', ['printf "\\377" | od -An -tx1; x=$(printf "a\u001bb"); echo ok']);
+    const result = await ssh(harness, 'root@web-1', [
+      'printf "\\377" | od -An -tx1; x=$(printf "a\u001bb"); echo ok',
+    ]);
     expect(result.stdout.toString()).toContain('ff');
     const [started] = await harness.waitForEvent('ssh.command_started');
     expect(started?.data['command']).toContain('a\\x1bb');
@@ -107,7 +116,10 @@ describe('a command', () => {
 
   it('survives new keys every megabyte', async () => {
     const input = randomBytes(8 * 1024 * 1024);
-    const result = await ssh(harness, 'root@web-1', ['cat'], { input, flags: ['-o', 'RekeyLimit=1M', '-C'] });
+    const result = await ssh(harness, 'root@web-1', ['cat'], {
+      input,
+      flags: ['-o', 'RekeyLimit=1M', '-C'],
+    });
     expect(sha256(result.stdout)).toBe(sha256(input));
   });
 
@@ -134,7 +146,9 @@ describe('several channels', () => {
     });
     expect(master.code).toBe(0);
     const one = (letter: string) =>
-      ssh(harness, 'root@web-1', [`head -c 10000000 /dev/zero | tr "\\0" ${letter}`], { flags: ['-S', control] });
+      ssh(harness, 'root@web-1', [`head -c 10000000 /dev/zero | tr "\\0" ${letter}`], {
+        flags: ['-S', control],
+      });
     const [a, b] = await Promise.all([one('a'), one('b')]);
     expect(sha256(a.stdout)).toBe(sha256(Buffer.alloc(10_000_000, 'a')));
     expect(sha256(b.stdout)).toBe(sha256(Buffer.alloc(10_000_000, 'b')));
@@ -145,12 +159,20 @@ describe('several channels', () => {
 
   it('says so when the target takes no more sessions', async () => {
     const control = join(harness.dir, 'cm2');
-    await ssh(harness, 'root@web-1', [], { flags: ['-M', '-S', control, '-f', '-N', '-o', 'ControlPersist=20'] });
+    await ssh(harness, 'root@web-1', [], {
+      flags: ['-M', '-S', control, '-f', '-N', '-o', 'ControlPersist=20'],
+    });
     const results = await Promise.all(
-      [1, 2, 3, 4, 5, 6].map(() => ssh(harness, 'root@web-1', ['sleep 1'], { flags: ['-S', control, '-o', 'ControlMaster=no'] })),
+      [1, 2, 3, 4, 5, 6].map(() =>
+        ssh(harness, 'root@web-1', ['sleep 1'], {
+          flags: ['-S', control, '-o', 'ControlMaster=no'],
+        }),
+      ),
     );
     await run('ssh', ['-S', control, '-O', 'exit', 'x']);
-    const refused = results.filter((result) => result.stderr.includes('target refused another session'));
+    const refused = results.filter((result) =>
+      result.stderr.includes('target refused another session'),
+    );
     expect(results.filter((result) => result.code === 0).length).toBeGreaterThanOrEqual(4);
     expect(refused.length).toBeLessThanOrEqual(2);
   });
@@ -158,11 +180,19 @@ describe('several channels', () => {
 
 describe('a terminal', () => {
   it('follows resizes, is recorded and ends with the exit code of the shell', async () => {
-    const args = [...sshOptions(harness.files), '-tt', '-p', String(harness.port), 'root@web-1@127.0.0.1'];
+    const args = [
+      ...sshOptions(harness.files),
+      '-tt',
+      '-p',
+      String(harness.port),
+      'root@web-1@127.0.0.1',
+    ];
     const pty = spawnPty('ssh', args, { cols: 80, rows: 24, name: 'xterm' });
     let output = '';
     pty.onData((data) => (output += data));
-    const exited = new Promise<number>((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode)));
+    const exited = new Promise<number>((resolve) =>
+      pty.onExit(({ exitCode }) => resolve(exitCode)),
+    );
     const waitFor = async (text: string) => {
       for (let i = 0; i < 200 && !output.includes(text); i += 1) await sleep(25);
       expect(output).toContain(text);
@@ -178,7 +208,12 @@ describe('a terminal', () => {
     expect(await exited).toBe(5);
     await harness.waitForEvent('session.ended');
     expect(harness.recordings).toHaveLength(1);
-    expect(harness.recordings[0]).toMatchObject({ columns: 80, rows: 24, resizes: ['132x43'], ended: true });
+    expect(harness.recordings[0]).toMatchObject({
+      columns: 80,
+      rows: 24,
+      resizes: ['132x43'],
+      ended: true,
+    });
     expect(harness.recordings[0]?.output).toContain('marker-42');
     expect(harness.recordings[0]?.output).toContain('\r\n');
     const [started] = await harness.waitForEvent('ssh.command_started');
@@ -192,7 +227,14 @@ describe('a terminal', () => {
   });
 
   it('hangs up on the target when the client is killed', async () => {
-    const child = spawn('ssh', [...sshOptions(harness.files), '-tt', '-p', String(harness.port), 'root@web-1@127.0.0.1', 'echo pid=$$; exec sleep 60']);
+    const child = spawn('ssh', [
+      ...sshOptions(harness.files),
+      '-tt',
+      '-p',
+      String(harness.port),
+      'root@web-1@127.0.0.1',
+      'echo pid=$$; exec sleep 60',
+    ]);
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     for (let i = 0; i < 200 && !/pid=\d+\r/.test(output); i += 1) await sleep(25);
@@ -207,7 +249,12 @@ describe('a terminal', () => {
     let release: () => void = () => undefined;
     harness.recorder.overloaded = true;
     harness.recorder.drained = () => new Promise((resolve) => (release = resolve));
-    const running = ssh(harness, 'root@web-1', ['head -c 3000000 /dev/zero | tr "\\0" x; echo; echo done'], { flags: ['-tt'] });
+    const running = ssh(
+      harness,
+      'root@web-1',
+      ['head -c 3000000 /dev/zero | tr "\\0" x; echo; echo done'],
+      { flags: ['-tt'] },
+    );
     await sleep(700);
     const held = harness.recordings[0]?.output.length ?? 0;
     expect(held).toBeLessThan(2_900_000);
@@ -258,23 +305,40 @@ describe('audit before effect', () => {
 
 describe('file transfer', () => {
   const scpFlags = () => [...sshOptions(harness.files), '-P', String(harness.port)];
-  const remote = 'root@web-1@127.0.0.1';
 
   it('fetches one file over SFTP as first and only channel', async () => {
     const local = join(harness.dir, 'hostname');
-    const result = await run('sftp', [...scpFlags(), '-o', 'User=root@web-1', '127.0.0.1:/etc/hostname', local]);
+    const result = await run('sftp', [
+      ...scpFlags(),
+      '-o',
+      'User=root@web-1',
+      '127.0.0.1:/etc/hostname',
+      local,
+    ]);
     expect(result.code).toBe(0);
     expect(await readFile(local)).toEqual(await readFile('/etc/hostname'));
     const [event] = await harness.waitForEvent('ssh.file_transferred');
     expect(event).toMatchObject({
       outcome: 'success',
-      data: { path: '/etc/hostname', direction: 'download', bytes: (await readFile('/etc/hostname')).length, tool: 'sftp', complete: true },
+      data: {
+        path: '/etc/hostname',
+        direction: 'download',
+        bytes: (await readFile('/etc/hostname')).length,
+        tool: 'sftp',
+        complete: true,
+      },
     });
     expect(harness.events.filter((each) => each.type === 'ssh.file_transferred')).toHaveLength(1);
   });
 
   it('leaves errors to SFTP', async () => {
-    const result = await run('sftp', [...scpFlags(), '-o', 'User=root@web-1', '127.0.0.1:/nope', harness.dir]);
+    const result = await run('sftp', [
+      ...scpFlags(),
+      '-o',
+      'User=root@web-1',
+      '127.0.0.1:/nope',
+      harness.dir,
+    ]);
     expect(result.code).not.toBe(0);
     expect(result.stderr).toContain('not found');
   });
@@ -284,18 +348,40 @@ describe('file transfer', () => {
     const there = join(harness.dir, 'there');
     const back = join(harness.dir, 'back');
     await writeFile(source, randomBytes(20 * 1024 * 1024));
-    expect(await run('scp', [...flags, ...scpFlags(), source, `scp://${encodeURIComponent('root@web-1')}@127.0.0.1:${harness.port}/${there}`])).toMatchObject({ code: 0 });
-    expect(await run('scp', [...flags, ...scpFlags(), '-o', 'User=root@web-1', `127.0.0.1:${there}`, back])).toMatchObject({ code: 0 });
+    expect(
+      await run('scp', [
+        ...flags,
+        ...scpFlags(),
+        source,
+        `scp://${encodeURIComponent('root@web-1')}@127.0.0.1:${harness.port}/${there}`,
+      ]),
+    ).toMatchObject({ code: 0 });
+    expect(
+      await run('scp', [
+        ...flags,
+        ...scpFlags(),
+        '-o',
+        'User=root@web-1',
+        `127.0.0.1:${there}`,
+        back,
+      ]),
+    ).toMatchObject({ code: 0 });
     expect(sha256(await readFile(back))).toBe(sha256(await readFile(source)));
     const events = await harness.waitForEvent('ssh.file_transferred', 2);
     expect(events.map((event) => event.data['direction'])).toEqual(['upload', 'download']);
-    for (const event of events) expect(event.data['bytes']).toBeGreaterThanOrEqual(20 * 1024 * 1024);
+    for (const event of events)
+      expect(event.data['bytes']).toBeGreaterThanOrEqual(20 * 1024 * 1024);
   });
 
   it('reports a path as asked and as the target resolved it', async () => {
     await symlink('/etc/hostname', join(harness.dir, 'link'));
-    const batch = [`get ${harness.dir}/../${basename(harness.dir)}//link ${harness.dir}/got`, ''].join('\n');
-    await run('sftp', [...scpFlags(), '-o', 'User=root@web-1', '-b', '-', '127.0.0.1'], { input: batch });
+    const batch = [
+      `get ${harness.dir}/../${basename(harness.dir)}//link ${harness.dir}/got`,
+      '',
+    ].join('\n');
+    await run('sftp', [...scpFlags(), '-o', 'User=root@web-1', '-b', '-', '127.0.0.1'], {
+      input: batch,
+    });
     const [event] = await harness.waitForEvent('ssh.file_transferred');
     expect(event?.data['path']).toContain('link');
     expect(event?.data['resolvedPath']).toBe('/etc/hostname');
@@ -304,17 +390,35 @@ describe('file transfer', () => {
   it('audits rename, symlink, setstat and removal', async () => {
     const path = join(harness.dir, 'changed');
     await writeFile(path, 'x');
-    const batch = [`chmod 600 ${path}`, `rename ${path} ${path}.2`, `symlink ${path}.2 ${path}.3`, `rm ${path}.2`, ''].join('\n');
-    const result = await run('sftp', [...scpFlags(), '-o', 'User=root@web-1', '-b', '-', '127.0.0.1'], { input: batch });
+    const batch = [
+      `chmod 600 ${path}`,
+      `rename ${path} ${path}.2`,
+      `symlink ${path}.2 ${path}.3`,
+      `rm ${path}.2`,
+      '',
+    ].join('\n');
+    const result = await run(
+      'sftp',
+      [...scpFlags(), '-o', 'User=root@web-1', '-b', '-', '127.0.0.1'],
+      { input: batch },
+    );
     expect(result.code).toBe(0);
     const events = await harness.waitForEvent('ssh.file_changed', 4);
-    expect(events.map((event) => event.data['operation'])).toEqual(['setstat', 'rename', 'symlink', 'remove']);
+    expect(events.map((event) => event.data['operation'])).toEqual([
+      'setstat',
+      'rename',
+      'symlink',
+      'remove',
+    ]);
   });
 
   describe.each(['upload', 'download'] as const)('with %s only', (allowed) => {
     const forbidden = allowed === 'upload' ? 'download' : 'upload';
 
-    it.each([['sftp', []], ['scp', ['-O']]] as const)('lets %s %j work in that direction alone', async (tool, flags) => {
+    it.each([
+      ['sftp', []],
+      ['scp', ['-O']],
+    ] as const)('lets %s %j work in that direction alone', async (tool, flags) => {
       harness.options.current = { ...defaultOptions, fileTransfer: allowed };
       const source = join(harness.dir, `src-${allowed}-${tool}`);
       await writeFile(source, 'content');
@@ -329,14 +433,28 @@ describe('file transfer', () => {
       expect(bad.stderr).toContain(`${forbidden} is not allowed`);
       const denied = await harness.waitForEvent('ssh.file_denied');
       expect(denied[0]?.data).toMatchObject({ direction: forbidden });
-      expect((await ssh(harness, 'root@web-1', [`test -e ${allowed === 'upload' ? up : down}`])).code).toBe(0);
-      expect((await ssh(harness, 'root@web-1', [`test -e ${allowed === 'upload' ? down : up}`])).code).toBe(1);
+      expect(
+        (await ssh(harness, 'root@web-1', [`test -e ${allowed === 'upload' ? up : down}`])).code,
+      ).toBe(0);
+      expect(
+        (await ssh(harness, 'root@web-1', [`test -e ${allowed === 'upload' ? down : up}`])).code,
+      ).toBe(1);
     });
   });
 
-  it.each([['sftp', []], ['scp', ['-O']]] as const)('refuses %s %j where none is allowed, and runs a shell', async (_tool, flags) => {
+  it.each([
+    ['sftp', []],
+    ['scp', ['-O']],
+  ] as const)('refuses %s %j where none is allowed, and runs a shell', async (_tool, flags) => {
     harness.options.current = { ...defaultOptions, fileTransfer: 'none' };
-    const result = await run('scp', [...flags, ...scpFlags(), '-o', 'User=root@web-1', '127.0.0.1:/etc/hostname', harness.dir]);
+    const result = await run('scp', [
+      ...flags,
+      ...scpFlags(),
+      '-o',
+      'User=root@web-1',
+      '127.0.0.1:/etc/hostname',
+      harness.dir,
+    ]);
     expect(result.code).not.toBe(0);
     expect(result.stderr).toContain('file transfer is not allowed');
     await harness.waitForEvent('ssh.file_denied');

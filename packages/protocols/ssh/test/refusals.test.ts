@@ -4,13 +4,28 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { formatSshPublicKey, generateKeyPair, issueSshCertificate, sshPublicKey } from '@gatehouse/identity';
+import {
+  formatSshPublicKey,
+  generateKeyPair,
+  issueSshCertificate,
+  sshPublicKey,
+} from '@gatehouse/identity';
 import { createTestAuthorities, issueTestHost, issueTestUser } from '@gatehouse/identity/testing';
 import { hostError } from '@gatehouse/protocol-api';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { connectTcp } from '../src/node/connect-tcp.js';
-import { addSshd, dialTcp, run, ssh, sshOptions, startWithSshd, writeUserFiles, type Harness, type UserFiles } from './harness.js';
+import {
+  addSshd,
+  dialTcp,
+  run,
+  ssh,
+  sshOptions,
+  startWithSshd,
+  writeUserFiles,
+  type Harness,
+  type UserFiles,
+} from './harness.js';
 
 let harness: Harness;
 let stop: () => Promise<void>;
@@ -33,7 +48,10 @@ beforeEach(() => {
 });
 
 let counter = 0;
-async function filesOf(user: { privateKeyPem: string; sshCertificate: Buffer }): Promise<UserFiles> {
+async function filesOf(user: {
+  privateKeyPem: string;
+  sshCertificate: Buffer;
+}): Promise<UserFiles> {
   counter += 1;
   return writeUserFiles(join(harness.dir, `u${counter}`), harness.authorities, user);
 }
@@ -42,7 +60,10 @@ const refusedReason = async () => (await harness.waitForEvent('connection.refuse
 
 describe('a certificate', () => {
   it('is refused after its end, with the time and the remedy', async () => {
-    const user = await issueTestUser(harness.authorities, { user: 'alice', validBeforeMs: Date.now() - 1000 });
+    const user = await issueTestUser(harness.authorities, {
+      user: 'alice',
+      validBeforeMs: Date.now() - 1000,
+    });
     const result = await ssh(harness, 'root@web-1', ['true'], { files: await filesOf(user) });
     expect(result.code).toBe(255);
     expect(result.stderr).toMatch(/certificate expired at .*; run gate login/);
@@ -51,28 +72,62 @@ describe('a certificate', () => {
   });
 
   it('is refused before its time', async () => {
-    const user = await issueTestUser(harness.authorities, { validAfterMs: Date.now() + 86_400_000, validBeforeMs: Date.now() + 90_000_000 });
-    expect((await ssh(harness, 'root@web-1', ['true'], { files: await filesOf(user) })).code).toBe(255);
+    const user = await issueTestUser(harness.authorities, {
+      validAfterMs: Date.now() + 86_400_000,
+      validBeforeMs: Date.now() + 90_000_000,
+    });
+    expect((await ssh(harness, 'root@web-1', ['true'], { files: await filesOf(user) })).code).toBe(
+      255,
+    );
     expect(await refusedReason()).toBe('not_yet_valid');
   });
 
   it('is refused when another authority signed it', async () => {
     const user = await issueTestUser(await createTestAuthorities('other'), { user: 'alice' });
-    expect((await ssh(harness, 'root@web-1', ['true'], { files: await filesOf(user) })).code).toBe(255);
+    expect((await ssh(harness, 'root@web-1', ['true'], { files: await filesOf(user) })).code).toBe(
+      255,
+    );
     expect(await refusedReason()).toBe('unknown_ca');
   });
 
   it('works after an unknown key on the same connection, and one event tells of one that only has unknown keys', async () => {
     const stranger = generateKeyPair('ed25519');
-    const files = await filesOf({ privateKeyPem: stranger.privateKeyPem, sshCertificate: harness.user.sshCertificate });
+    const files = await filesOf({
+      privateKeyPem: stranger.privateKeyPem,
+      sshCertificate: harness.user.sshCertificate,
+    });
     const both = await run('ssh', [
-      '-F', 'none', '-o', `IdentityFile=${files.key}`, '-o', 'CertificateFile=none', ...sshOptions(harness.files), '-p', String(harness.port), 'root@web-1@127.0.0.1', 'echo in',
+      '-F',
+      'none',
+      '-o',
+      `IdentityFile=${files.key}`,
+      '-o',
+      'CertificateFile=none',
+      ...sshOptions(harness.files),
+      '-p',
+      String(harness.port),
+      'root@web-1@127.0.0.1',
+      'echo in',
     ]);
     expect(both.stdout.toString()).toBe('in\n');
     harness.events.length = 0;
     const alone = await run('ssh', [
-      '-F', 'none', '-o', `IdentityFile=${files.key}`, '-o', 'CertificateFile=/nonexistent', '-o', 'IdentitiesOnly=yes', '-o', 'BatchMode=yes',
-      '-o', `UserKnownHostsFile=${harness.files.knownHosts}`, '-p', String(harness.port), 'root@web-1@127.0.0.1', 'true',
+      '-F',
+      'none',
+      '-o',
+      `IdentityFile=${files.key}`,
+      '-o',
+      'CertificateFile=/nonexistent',
+      '-o',
+      'IdentitiesOnly=yes',
+      '-o',
+      'BatchMode=yes',
+      '-o',
+      `UserKnownHostsFile=${harness.files.knownHosts}`,
+      '-p',
+      String(harness.port),
+      'root@web-1@127.0.0.1',
+      'true',
     ]);
     expect(alone.code).toBe(255);
     expect(alone.stderr).toContain('a certificate is needed; run gate login');
@@ -105,7 +160,9 @@ describe('a connection', () => {
       const noise = createHash('shake256', { outputLength: 400 }).update(String(seed)).digest();
       const socket = connect(harness.port, '127.0.0.1');
       socket.on('error', () => undefined);
-      socket.write(seed % 2 === 0 ? noise : Buffer.concat([Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'), noise]));
+      socket.write(
+        seed % 2 === 0 ? noise : Buffer.concat([Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'), noise]),
+      );
       await sleep(5);
       socket.destroy();
     }
@@ -131,7 +188,10 @@ describe('a target', () => {
   it('whose agent is offline is said to be', async () => {
     harness.targets.set('off', {
       spec: { address: 'x:1' },
-      dial: () => Promise.reject(hostError('TARGET_OFFLINE', { details: { target: 'off' }, reason: 'offline' })),
+      dial: () =>
+        Promise.reject(
+          hostError('TARGET_OFFLINE', { details: { target: 'off' }, reason: 'offline' }),
+        ),
     });
     const result = await ssh(harness, 'root@off', ['true']);
     expect(result.stderr).toContain('agent for off is offline');
@@ -143,7 +203,10 @@ describe('a target', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     if (typeof address !== 'object' || address === null) throw new Error('no address');
-    harness.targets.set('mute', { spec: { address: `127.0.0.1:${address.port}` }, dial: dialTcp(`127.0.0.1:${address.port}`) });
+    harness.targets.set('mute', {
+      spec: { address: `127.0.0.1:${address.port}` },
+      dial: dialTcp(`127.0.0.1:${address.port}`),
+    });
     const before = Date.now();
     const result = await ssh(harness, 'root@mute', ['true']);
     server.close();
@@ -159,7 +222,10 @@ describe('a target', () => {
       dir: join(harness.dir, 'replaced'),
       targetAuthorities: [formatSshPublicKey(harness.authorities.targetSsh.publicKey)],
     });
-    harness.targets.set('web-3', { spec: { address: replaced.address }, dial: dialTcp(replaced.address) });
+    harness.targets.set('web-3', {
+      spec: { address: replaced.address },
+      dial: dialTcp(replaced.address),
+    });
     const result = await ssh(harness, 'root@web-3', ['true']);
     expect(result.code).toBe(255);
     expect(result.stderr).toMatch(/host key of web-3 is not the expected one: SHA256:/);
@@ -201,19 +267,29 @@ describe('a target', () => {
     await using sshd = await startSshd({
       dir: join(harness.dir, 'old'),
       targetAuthorities: [formatSshPublicKey(harness.authorities.targetSsh.publicKey)],
-      config: ['HostKeyAlgorithms ssh-rsa', `HostKey ${key}`, 'MACs hmac-sha1', 'Ciphers aes128-ctr'],
+      config: [
+        'HostKeyAlgorithms ssh-rsa',
+        `HostKey ${key}`,
+        'MACs hmac-sha1',
+        'Ciphers aes128-ctr',
+      ],
     });
     const spec = { address: sshd.address, host_key: readFileSync(`${key}.pub`, 'utf8').trim() };
     harness.targets.set('old-1', { spec, dial: dialTcp(sshd.address) });
     const refused = await ssh(harness, 'root@old-1', ['true']);
     expect(refused.stderr).toContain('target offers only ssh-rsa');
     expect((await harness.waitForEvent('session.connect_failed'))[0]?.reason).toBe('algorithms');
-    harness.targets.set('old-1', { spec: { ...spec, allow_legacy_algorithms: true }, dial: dialTcp(sshd.address) });
+    harness.targets.set('old-1', {
+      spec: { ...spec, allow_legacy_algorithms: true },
+      dial: dialTcp(sshd.address),
+    });
     expect((await ssh(harness, 'root@old-1', ['true'])).code).toBe(0);
   });
 
   it('refuses a login whose user it does not know, before any forward', async () => {
-    const result = await ssh(harness, 'nosuchuser@web-1', [], { flags: ['-N', '-L', '45999:127.0.0.1:1'] });
+    const result = await ssh(harness, 'nosuchuser@web-1', [], {
+      flags: ['-N', '-L', '45999:127.0.0.1:1'],
+    });
     expect(result.code).toBe(255);
     expect(result.stderr).toContain('could not log in to web-1 as nosuchuser');
     await harness.waitForEvent('session.connect_failed');
@@ -221,7 +297,15 @@ describe('a target', () => {
 
   it('does not take the certificate of the person itself', async () => {
     const [address] = [harness.targets.get('web-1')?.spec.address ?? ''];
-    const result = await run('ssh', [...sshOptions(harness.files), '-o', 'HostKeyAlias=web-1', '-p', address.split(':')[1] ?? '', 'root@127.0.0.1', 'true']);
+    const result = await run('ssh', [
+      ...sshOptions(harness.files),
+      '-o',
+      'HostKeyAlias=web-1',
+      '-p',
+      address.split(':')[1] ?? '',
+      'root@127.0.0.1',
+      'true',
+    ]);
     expect(result.code).toBe(255);
     expect(result.stderr).toContain('Permission denied');
   });
@@ -241,7 +325,9 @@ describe('a certificate as authority', () => {
       identity: harness.user.identity,
       signer: (await import('@gatehouse/identity')).createSigner(harness.user.privateKeyPem),
     });
-    const result = await ssh(harness, 'root@web-1', ['true'], { files: await filesOf({ privateKeyPem: key.privateKeyPem, sshCertificate: forged }) });
+    const result = await ssh(harness, 'root@web-1', ['true'], {
+      files: await filesOf({ privateKeyPem: key.privateKeyPem, sshCertificate: forged }),
+    });
     expect(result.code).toBe(255);
     expect(await refusedReason()).toBe('unknown_ca');
   });

@@ -62,7 +62,9 @@ export class ChannelStream extends Duplex {
   /** Sends a channel request, for example `exit-status`. */
   sendRequest(name: string, ...fields: readonly (number | string | boolean)[]): void {
     if (this.hasSentClose) return;
-    this.options.send(encodeMessage(messageType.channelRequest, this.remoteId, name, false, ...fields));
+    this.options.send(
+      encodeMessage(messageType.channelRequest, this.remoteId, name, false, ...fields),
+    );
   }
 
   /** Closes both directions, after what is written already. */
@@ -79,7 +81,8 @@ export class ChannelStream extends Duplex {
     if (data.length > this.localWindow) throw new Error('the peer ignores the window of a channel');
     this.localWindow -= data.length;
     this.unacknowledged += data.length;
-    if (this.readableEnded || this.destroyed || this.hasSentClose || this.push(data)) this.acknowledge();
+    if (this.readableEnded || this.destroyed || this.hasSentClose || this.push(data))
+      this.acknowledge();
   }
 
   receiveEof(): void {
@@ -163,7 +166,9 @@ export class ChannelStream extends Duplex {
 
   private acknowledge(): void {
     if (this.unacknowledged < channelWindowBytes / 4 || this.hasSentClose) return;
-    this.options.send(encodeMessage(messageType.channelWindowAdjust, this.remoteId, this.unacknowledged));
+    this.options.send(
+      encodeMessage(messageType.channelWindowAdjust, this.remoteId, this.unacknowledged),
+    );
     this.localWindow += this.unacknowledged;
     this.unacknowledged = 0;
   }

@@ -26,7 +26,11 @@ export interface EndpointHandlers {
   /** Decides on a channel; what it returns is called with the stream once the channel is confirmed. */
   onOpen(open: ChannelOpen): Promise<((stream: ChannelStream) => void) | OpenRefusal>;
   /** Handles a request; `reply` does nothing where the peer wants none. Must be called before any output. */
-  onRequest(stream: ChannelStream, request: ChannelRequest, reply: (isGranted: boolean) => void): void;
+  onRequest(
+    stream: ChannelStream,
+    request: ChannelRequest,
+    reply: (isGranted: boolean) => void,
+  ): void;
   /** The data of a success, or undefined for a failure. */
   onGlobal(request: GlobalRequest): Buffer | undefined;
 }
@@ -44,7 +48,15 @@ export class ConnectionEndpoint {
 
   /** Resolves when the connection has ended and every channel has been told. */
   async run(): Promise<void> {
+    // A peer that asks without reading the answers is not read either.
+    this.transport.onChunk = {
+      before: () => undefined,
+      after: () => {
+        if (this.transport.flooded) this.transport.pause();
+      },
+    };
     this.transport.onDrain = () => {
+      this.transport.resume();
       for (const channel of this.channels.values()) channel.flush();
     };
     this.transport.stream((message) => this.onMessage(message));
@@ -54,7 +66,7 @@ export class ConnectionEndpoint {
   }
 
   private onMessage(message: Buffer): void {
-    switch (message[0]) {
+    switch (message[0] ?? 0) {
       case messageType.globalRequest:
         return this.onGlobal(message);
       case messageType.channelOpen:
@@ -155,6 +167,10 @@ export class ConnectionEndpoint {
     else if (type === messageType.channelWindowAdjust) channel.receiveWindow(reader.u32());
     else if (type === messageType.channelEof) channel.receiveEof();
     else if (type === messageType.channelClose) channel.receiveClose();
-    else throw sshError('SSH_PROTOCOL', { details: { why: 'stderr from a client' }, reason: 'protocol' });
+    else
+      throw sshError('SSH_PROTOCOL', {
+        details: { why: 'stderr from a client' },
+        reason: 'protocol',
+      });
   }
 }

@@ -57,5 +57,7 @@ export async function connectTcp(dial: TcpDial): Promise<Socket> {
 
 function reasonOf(thrown: unknown): { reason: string; why: string } {
   const isTimeout = thrown instanceof Error && thrown.message === 'timed out';
-  return isTimeout ? { reason: 'timed_out', why: 'timed out' } : { reason: 'refused', why: 'connection failed' };
+  return isTimeout
+    ? { reason: 'timed_out', why: 'timed out' }
+    : { reason: 'refused', why: 'connection failed' };
 }

@@ -10,7 +10,11 @@ import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { AgentDial, AgentServices } from '@gatehouse/protocol-api';
 
 import type { ChannelStream } from '../connection/channel-stream.js';
-import { ConnectionEndpoint, type EndpointHandlers, type OpenRefusal } from '../connection/endpoint.js';
+import {
+  ConnectionEndpoint,
+  type EndpointHandlers,
+  type OpenRefusal,
+} from '../connection/endpoint.js';
 import { disconnectReason, openFailure } from '../errors.js';
 import type { SshSpec } from '../target.js';
 import { targetFacing } from '../transport/algorithms.js';
@@ -18,11 +22,17 @@ import { createHostKeys } from '../transport/host-keys.js';
 import { authenticateUser } from '../transport/server-login.js';
 import { SshTransport } from '../transport/transport.js';
 import { encodeMessage } from '../wire/codec.js';
-import type { ChannelOpen, ChannelRequest } from '../wire/connection.js';
+import { startsProgram, type ChannelOpen, type ChannelRequest } from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
 import { connectTcp } from './connect-tcp.js';
 import { commandWords, findOsUser, loginShellWords, type OsUser } from './os-user.js';
-import { runOnTerminal, runWithPipes, type ProgramStart, type RunningProgram, type Terminal } from './process.js';
+import {
+  runOnTerminal,
+  runWithPipes,
+  type ProgramStart,
+  type RunningProgram,
+  type Terminal,
+} from './process.js';
 import { verifyTargetCertificate } from './target-certificate.js';
 
 /** How long the proxy may take to log in, ms. */
@@ -103,7 +113,10 @@ class BuiltinNode implements EndpointHandlers {
     );
     transport.send(encodeMessage(messageType.userauthSuccess));
     transport.setAuthenticated();
-    services.logger.debug({ target: dial.target, login: dial.principal }, 'built-in node serves a session');
+    services.logger.debug(
+      { target: dial.target, login: dial.principal },
+      'built-in node serves a session',
+    );
     await new ConnectionEndpoint(transport, this).run();
   }
 
@@ -116,32 +129,25 @@ class BuiltinNode implements EndpointHandlers {
     if (open.type === 'direct-tcpip' && open.address !== undefined && 'host' in open.address) {
       return this.openTcp(open.address.host, open.address.port);
     }
-    return Promise.resolve({ code: openFailure.unknownChannelType, text: 'not supported by this node' });
+    return Promise.resolve({
+      code: openFailure.unknownChannelType,
+      text: 'not supported by this node',
+    });
   }
 
   onGlobal(): Buffer | undefined {
     return undefined;
   }
 
-  onRequest(stream: ChannelStream, request: ChannelRequest, reply: (isGranted: boolean) => void): void {
+  onRequest(
+    stream: ChannelStream,
+    request: ChannelRequest,
+    reply: (isGranted: boolean) => void,
+  ): void {
     const session = this.sessions.get(stream);
-    const { detail } = request;
-    if (session === undefined) return reply(false);
-    switch (detail.kind) {
-      case 'pty':
-        session.terminal = { columns: detail.columns, rows: detail.rows, term: detail.term || 'dumb' };
-        return reply(true);
-      case 'env':
-        return reply(acceptVariable(session.env, detail.variable, detail.value));
-      case 'window':
-        session.program?.resize(detail.columns, detail.rows);
-        return undefined;
-      case 'signal':
-        session.program?.signal(detail.signal);
-        return undefined;
-      default:
-        return this.startProgram(stream, session, { request, reply });
-    }
+    if (session === undefined) reply(false);
+    else if (startsProgram(request.detail)) this.startProgram(stream, session, { request, reply });
+    else reply(applyRequest(session, request));
   }
 
   private startProgram(
@@ -153,7 +159,13 @@ class BuiltinNode implements EndpointHandlers {
     if (words === undefined || session.program !== undefined) return asked.reply(false);
     asked.reply(true);
     const { user, services } = this.options;
-    const start: ProgramStart = { words, user, env: this.environment(session), stream, logger: services.logger };
+    const start: ProgramStart = {
+      words,
+      user,
+      env: this.environment(session),
+      stream,
+      logger: services.logger,
+    };
     session.program =
       session.terminal === undefined ? runWithPipes(start) : runOnTerminal(start, session.terminal);
     return undefined;
@@ -164,7 +176,8 @@ class BuiltinNode implements EndpointHandlers {
     const { detail } = request;
     if (detail.kind === 'shell') return loginShellWords(user);
     if (detail.kind === 'exec') return commandWords(user, detail.command);
-    if (detail.kind !== 'subsystem' || detail.subsystem !== 'sftp' || sftpServer === undefined) return undefined;
+    if (detail.kind !== 'subsystem' || detail.subsystem !== 'sftp' || sftpServer === undefined)
+      return undefined;
     return [sftpServer];
   }
 
@@ -194,7 +207,10 @@ class BuiltinNode implements EndpointHandlers {
   }
 
   /** The node is the target, so a forward through it is a connection from here. */
-  private async openTcp(host: string, port: number): Promise<((stream: ChannelStream) => void) | OpenRefusal> {
+  private async openTcp(
+    host: string,
+    port: number,
+  ): Promise<((stream: ChannelStream) => void) | OpenRefusal> {
     try {
       const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
       const { target, signal } = this.options.dial;
@@ -207,8 +223,22 @@ class BuiltinNode implements EndpointHandlers {
   }
 }
 
+/** Requests that start nothing. True where the node does as asked. */
+function applyRequest(session: SessionChannel, request: ChannelRequest): boolean {
+  const { detail } = request;
+  if (detail.kind === 'env') return acceptVariable(session.env, detail.variable, detail.value);
+  if (detail.kind === 'pty') {
+    session.terminal = { ...detail, term: detail.term || 'dumb' };
+    return true;
+  }
+  if (detail.kind === 'window') session.program?.resize(detail.columns, detail.rows);
+  if (detail.kind === 'signal') session.program?.signal(detail.signal);
+  return detail.kind === 'window' || detail.kind === 'signal';
+}
+
 function acceptVariable(env: Map<string, string>, name: string, value: Buffer): boolean {
-  if (!acceptedVariables.test(name) || env.size >= maxVariables || value.length > 4096) return false;
+  if (!acceptedVariables.test(name) || env.size >= maxVariables || value.length > 4096)
+    return false;
   if (value.includes(0)) return false;
   env.set(name, value.toString('utf8'));
   return true;

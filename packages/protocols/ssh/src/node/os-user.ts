@@ -46,7 +46,15 @@ export async function findOsUser(
 }
 
 function becomeWords(entry: { uid: number; gid: number }): string[] {
-  return ['setpriv', '--reuid', String(entry.uid), '--regid', String(entry.gid), '--init-groups', '--'];
+  return [
+    'setpriv',
+    '--reuid',
+    String(entry.uid),
+    '--regid',
+    String(entry.gid),
+    '--init-groups',
+    '--',
+  ];
 }
 
 interface PasswdEntry {
@@ -59,14 +67,15 @@ interface PasswdEntry {
 
 async function lookUp(login: string): Promise<PasswdEntry | undefined> {
   if (!namePattern.test(login)) return undefined;
-  const lines = await getent(login);
-  const fields = lines
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find((parts) => parts[0] === login && parts.length >= 7);
-  if (fields === undefined) return undefined;
-  const [name = '', , uid = '', gid = '', , home = '', shell = ''] = fields;
-  if (!/^\d+$/.test(uid) || !/^\d+$/.test(gid)) return undefined;
+  const lines = (await getent(login)).split('\n');
+  return lines.map(parsePasswdLine).find((entry) => entry?.name === login);
+}
+
+/** @see passwd(5) */
+function parsePasswdLine(line: string): PasswdEntry | undefined {
+  const match = /^([^:]+):[^:]*:(\d+):(\d+):[^:]*:([^:]*):([^:]*)$/.exec(line);
+  if (match === null) return undefined;
+  const [, name = '', uid, gid, home, shell] = match;
   return { name, uid: Number(uid), gid: Number(gid), home: home || '/', shell: shell || '/bin/sh' };
 }
 

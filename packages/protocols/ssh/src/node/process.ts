@@ -1,10 +1,10 @@
-/** Programs of a channel: with pipes, or on a terminal. Both end the channel with exit code or signal. */
-import { spawn as spawnPty } from '@lydell/node-pty';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { chown, readlink } from 'node:fs/promises';
 import { constants } from 'node:os';
 
 import type { Logger } from '@gatehouse/kit/log';
+/** Programs of a channel: with pipes, or on a terminal. Both end the channel with exit code or signal. */
+import { spawn as spawnPty } from '@lydell/node-pty';
 
 import type { ChannelStream } from '../connection/channel-stream.js';
 import type { OsUser } from './os-user.js';

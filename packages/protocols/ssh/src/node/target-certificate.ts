@@ -11,10 +11,14 @@ export interface TargetCertificateCheck {
 }
 
 /** @throws SSH_NODE_REFUSED, and CERTIFICATE_REFUSED for what is no certificate */
-export function verifyTargetCertificate(blob: Buffer, check: TargetCertificateCheck): SshCertificate {
+export function verifyTargetCertificate(
+  blob: Buffer,
+  check: TargetCertificateCheck,
+): SshCertificate {
   const certificate = parseSshCertificate(blob);
   const why = refusalOf(certificate, check);
-  if (why !== undefined) throw sshError('SSH_NODE_REFUSED', { details: { why }, reason: 'certificate' });
+  if (why !== undefined)
+    throw sshError('SSH_NODE_REFUSED', { details: { why }, reason: 'certificate' });
   return certificate;
 }
 
@@ -23,11 +27,15 @@ function refusalOf(certificate: SshCertificate, check: TargetCertificateCheck): 
   if (!check.authorities.some((authority) => authority.equals(certificate.signatureKey))) {
     return 'signed by an unknown authority';
   }
-  if (!verifySshSignature(certificate.signatureKey, certificate.signedBytes, certificate.signature)) {
+  if (
+    !verifySshSignature(certificate.signatureKey, certificate.signedBytes, certificate.signature)
+  ) {
     return 'its signature is not valid';
   }
   const { validAfterMs, validBeforeMs } = certificate;
   if (check.nowMs < validAfterMs || check.nowMs >= validBeforeMs) return 'not valid at this time';
   if (!certificate.principals.includes(check.login)) return 'not for this login';
-  return certificate.criticalOptions.size > 0 ? 'restricted in a way that is not known here' : undefined;
+  return certificate.criticalOptions.size > 0
+    ? 'restricted in a way that is not known here'
+    : undefined;
 }

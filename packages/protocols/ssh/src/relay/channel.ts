@@ -35,7 +35,7 @@ export interface ChannelOptions {
   readonly address: ForwardAddress | undefined;
   readonly openedMs: number;
   /** Sends a message to the user's side. */
-  sendToUser(message: Buffer): void;
+  readonly sendToUser: (message: Buffer) => void;
 }
 
 export class RelayChannel {

@@ -65,7 +65,10 @@ async function runCommand(
   const startedMs = relay.nowMs();
   const command = commandText(asked.request);
   if (channel.pty !== undefined) {
-    channel.recorder = relay.session.record({ ...channel.pty, ...(command !== null && { command }) });
+    channel.recorder = relay.session.record({
+      ...channel.pty,
+      ...(command !== null && { command }),
+    });
   }
   try {
     await relay.session.perform(startedEvent(channel, asked.request), async () => {
@@ -84,7 +87,11 @@ async function runCommand(
   }
 }
 
-function forward(relay: Relay, channel: RelayChannel, asked: Asked & { transfer: TransferCommand | undefined }): void {
+function forward(
+  relay: Relay,
+  channel: RelayChannel,
+  asked: Asked & { transfer: TransferCommand | undefined },
+): void {
   if (relay.isOver) return;
   if (asked.transfer?.tool === 'sftp') channel.inspector = createSftpInspector(relay, channel);
   if (asked.request.wantReply) channel.requests.expectRelayed();
@@ -120,12 +127,20 @@ function endedEvent(channel: RelayChannel, durationMs: number): SessionEvent {
   return {
     type: 'ssh.command_ended',
     outcome: isClean && exit.signal === undefined ? 'success' : 'failure',
-    data: { channel: channel.userId, ...exit, durationMs: Math.round(durationMs), bytesIn, bytesOut },
+    data: {
+      channel: channel.userId,
+      ...exit,
+      durationMs: Math.round(durationMs),
+      bytesIn,
+      bytesOut,
+    },
   };
 }
 
 function commandText(request: ChannelRequest): string | null {
-  return request.detail.kind === 'exec' ? escapeBytes(request.detail.command, { lines: true }) : null;
+  return request.detail.kind === 'exec'
+    ? escapeBytes(request.detail.command, { lines: true })
+    : null;
 }
 
 function emitTransfer(relay: Relay, channel: RelayChannel, transfer: TransferCommand): void {
@@ -159,9 +174,12 @@ function refuseCommand(
   channel.refused = true;
   relay.discardHeld(channel);
   channel.requests.answer(() => {
-    if (refusal.wantReply) relay.user.send(encodeMessage(messageType.channelSuccess, channel.userId));
+    if (refusal.wantReply)
+      relay.user.send(encodeMessage(messageType.channelSuccess, channel.userId));
     relay.sendText(channel, `gatehouse: ${refusal.text}\r\n`);
-    relay.user.send(encodeMessage(messageType.channelRequest, channel.userId, 'exit-status', false, 1));
+    relay.user.send(
+      encodeMessage(messageType.channelRequest, channel.userId, 'exit-status', false, 1),
+    );
     relay.user.send(encodeMessage(messageType.channelEof, channel.userId));
     relay.user.send(encodeMessage(messageType.channelClose, channel.userId));
   });

@@ -1,6 +1,5 @@
 /** Channels and global requests: what may be opened, forwarded and listened on. */
 import { openFailure } from '../errors.js';
-import { escapeBytes } from '../wire/escape.js';
 import { encodeMessage, WireReader } from '../wire/codec.js';
 import {
   parseGlobalRequest,
@@ -8,6 +7,7 @@ import {
   type ForwardAddress,
   type GlobalRequest,
 } from '../wire/connection.js';
+import { escapeBytes } from '../wire/escape.js';
 import { messageType } from '../wire/message-types.js';
 import type { RelayChannel } from './channel.js';
 import type { Relay } from './relay.js';
@@ -59,7 +59,11 @@ interface ForwardStart {
   readonly data: Record<string, unknown>;
 }
 
-async function carryForward(relay: Relay, channel: RelayChannel, start: ForwardStart): Promise<void> {
+async function carryForward(
+  relay: Relay,
+  channel: RelayChannel,
+  start: ForwardStart,
+): Promise<void> {
   let hasStarted = false;
   try {
     await relay.session.perform(
@@ -103,7 +107,10 @@ export function handleUserGlobal(relay: Relay, message: Buffer): void {
       return cancelRemoteForward(relay, request, message);
     default:
       if (passedGlobals.has(request.name)) return passGlobal(relay, request, message);
-      relay.emitDenied('ssh.request_denied', { name: safeName(request.name), what: 'global request' });
+      relay.emitDenied('ssh.request_denied', {
+        name: safeName(request.name),
+        what: 'global request',
+      });
       return refuseGlobal(relay, request);
   }
 }
@@ -132,7 +139,12 @@ function onForwardReply(
   const { reply, data } = result;
   const isGranted = reply[0] === messageType.requestSuccess;
   if (!isGranted || address === undefined) {
-    relay.session.emit({ type: 'ssh.forward_opened', outcome: 'failure', reason: 'target_refused', data });
+    relay.session.emit({
+      type: 'ssh.forward_opened',
+      outcome: 'failure',
+      reason: 'target_refused',
+      data,
+    });
     return;
   }
   const isAnyPort = 'port' in address && address.port === 0 && reply.length >= 5;

@@ -17,7 +17,10 @@ export function keepAlive(transport: SshTransport, requests: ReplyQueue): void {
   let seen = transport.chunksReceived;
   let missed = 0;
   const timer = setInterval(() => {
-    if (transport.endedWith !== undefined) return;
+    if (transport.endedWith !== undefined) {
+      clearInterval(timer);
+      return;
+    }
     missed = transport.chunksReceived === seen && !transport.isPaused ? missed + 1 : 0;
     seen = transport.chunksReceived;
     if (missed === 0) return;
@@ -29,7 +32,4 @@ export function keepAlive(transport: SshTransport, requests: ReplyQueue): void {
     transport.send(encodeMessage(messageType.globalRequest, 'keepalive@openssh.com', true));
   }, intervalMs);
   timer.unref();
-  void transport.ended.finally(() => {
-    clearInterval(timer);
-  });
 }

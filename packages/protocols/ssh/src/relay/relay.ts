@@ -12,19 +12,13 @@ import type { Session } from '@gatehouse/protocol-api';
 
 import { disconnectReason, openFailure, sshError } from '../errors.js';
 import type { SshTransport } from '../transport/transport.js';
-import { encodeMessage, WireReader } from '../wire/codec.js';
-import {
-  parseChannelConfirmation,
-  parseChannelOpen,
-  recipientOf,
-  type ChannelOpen,
-} from '../wire/connection.js';
+import { encodeMessage } from '../wire/codec.js';
+import type { ChannelOpen } from '../wire/connection.js';
 import { messageType, stderrCode } from '../wire/message-types.js';
 import { RelayChannel } from './channel.js';
-import { releaseExit } from './exit-order.js';
-import { handleNodeGlobal, handleNodeOpen, handleUserGlobal, handleUserOpen } from './forwards.js';
+import { handleNodeMessage } from './node-messages.js';
 import { ReplyQueue } from './reply-queue.js';
-import { handleNodeRequest, handleUserRequest } from './requests.js';
+import { handleUserMessage } from './user-messages.js';
 import { Valve } from './valve.js';
 
 /** Channels at a time; OpenSSH opens ten sessions and one per forwarded connection. */
@@ -77,10 +71,9 @@ export class Relay {
   }
 
   start(): void {
-    couple({ from: this.user, valve: this.userValve, to: this.node });
-    couple({ from: this.node, valve: this.nodeValve, to: this.user });
-    this.node.stream((message) => this.fromNode(message));
-    this.user.stream((message) => this.fromUser(message));
+    couple(this);
+    this.node.stream((message) => handleNodeMessage(this, message));
+    this.user.stream((message) => handleUserMessage(this, message));
   }
 
   /** Ends all channels and waits for what they still have to write. */
@@ -88,7 +81,7 @@ export class Relay {
     this.isOver = true;
     const channels = new Set([...this.byUser.values(), ...this.byNode.values()]);
     for (const channel of channels) this.remove(channel);
-    await Promise.allSettled([...this.tasks]);
+    await Promise.allSettled(this.tasks);
   }
 
   /** Work that `finish` waits for. */
@@ -117,18 +110,27 @@ export class Relay {
   /** A message may make the channel wait again; what is behind it keeps its place. */
   private handleHeld(message: Buffer): void {
     try {
-      this.fromUser(message);
+      handleUserMessage(this, message);
     } catch (thrown) {
       this.logger.info({ err: thrown }, 'client broke the protocol');
       this.user.disconnect(disconnectReason.protocolError, 'protocol error');
     }
   }
 
+  /** Keeps a message of the user for `release`; a copy is made. */
+  holdMessage(held: Buffer[], message: Buffer): void {
+    held.push(Buffer.from(message));
+    this.heldBytes += message.length;
+    if (this.heldBytes > maxHeldBytes) this.userValve.close('held');
+  }
+
   /** Text to the person on a channel's stderr, as far as the reserve of its window goes. */
   sendText(channel: RelayChannel, text: string): void {
     const bytes = Buffer.from(text).subarray(0, Math.max(0, channel.userMaxPacket));
     if (bytes.length === 0 || !channel.userReserve.take(bytes.length)) return;
-    this.user.send(encodeMessage(messageType.channelExtendedData, channel.userId, stderrCode, bytes));
+    this.user.send(
+      encodeMessage(messageType.channelExtendedData, channel.userId, stderrCode, bytes),
+    );
   }
 
   /** Data of ours, in messages as small as the receiver asks for. */
@@ -139,19 +141,24 @@ export class Relay {
         : ([this.node, channel.nodeId, channel.nodeMaxPacket] as const);
     const step = Math.max(1, Math.min(limit, 32_768));
     for (let start = 0; start < data.length; start += step) {
-      transport.send(encodeMessage(messageType.channelData, id, data.subarray(start, start + step)));
+      transport.send(
+        encodeMessage(messageType.channelData, id, data.subarray(start, start + step)),
+      );
     }
   }
 
   /** Lets the sender of `bytes` send as many more: they were taken out of the stream. */
   sendCredit(to: 'user' | 'node', channel: RelayChannel, bytes: number): void {
     if (bytes === 0) return;
-    const [transport, id] = to === 'user' ? [this.user, channel.userId] : [this.node, channel.nodeId];
+    const [transport, id] =
+      to === 'user' ? [this.user, channel.userId] : [this.node, channel.nodeId];
     transport.send(encodeMessage(messageType.channelWindowAdjust, id, bytes));
   }
 
   refuseOpen(to: SshTransport, open: ChannelOpen, refusal: { code: number; text: string }): void {
-    to.send(encodeMessage(messageType.channelOpenFailure, open.sender, refusal.code, refusal.text, ''));
+    to.send(
+      encodeMessage(messageType.channelOpenFailure, open.sender, refusal.code, refusal.text, ''),
+    );
   }
 
   emitDenied(type: string, data: Record<string, unknown>): void {
@@ -162,9 +169,12 @@ export class Relay {
 
   /** Registers a channel that `open` asks for; undefined (and refused) when there are too many. */
   addUserChannel(open: ChannelOpen): RelayChannel | undefined {
-    if (this.byUser.has(open.sender)) throw protocolError('a channel id is used twice');
+    if (this.byUser.has(open.sender)) throw reusedId();
     if (this.byUser.size >= maxChannels) {
-      this.refuseOpen(this.user, open, { code: openFailure.resourceShortage, text: 'too many channels' });
+      this.refuseOpen(this.user, open, {
+        code: openFailure.resourceShortage,
+        text: 'too many channels',
+      });
       return undefined;
     }
     const channel = this.createChannel(open, open.sender);
@@ -176,9 +186,12 @@ export class Relay {
 
   /** The same for one that the node opens. */
   addNodeChannel(open: ChannelOpen): RelayChannel | undefined {
-    if (this.byNode.has(open.sender)) throw protocolError('a channel id is used twice');
+    if (this.byNode.has(open.sender)) throw reusedId();
     if (this.byNode.size >= maxChannels) {
-      this.refuseOpen(this.node, open, { code: openFailure.resourceShortage, text: 'too many channels' });
+      this.refuseOpen(this.node, open, {
+        code: openFailure.resourceShortage,
+        text: 'too many channels',
+      });
       return undefined;
     }
     const channel = this.createChannel(open, -1);
@@ -210,7 +223,8 @@ export class Relay {
     if (this.heldBytes <= maxHeldBytes) this.userValve.open('held');
   }
 
-  private finishChannel(channel: RelayChannel): void {
+  /** The node is done with a channel. */
+  finishChannel(channel: RelayChannel): void {
     channel.finish();
     if (channel.pty === undefined || channel.hasCommand) return;
     // A terminal in which nothing was started has a recording all the same (SSH-21).
@@ -227,212 +241,34 @@ export class Relay {
       sendToUser: (message) => this.user.send(message),
     });
   }
+}
 
-  private fromUser(message: Buffer): void {
-    switch (message[0]) {
-      case messageType.globalRequest:
-        return handleUserGlobal(this, message);
-      case messageType.requestSuccess:
-      case messageType.requestFailure:
-        this.nodeRequests.onReply(message);
-        return undefined;
-      case messageType.channelOpen:
-        return handleUserOpen(this, parseChannelOpen(message), message);
-      case messageType.channelOpenConfirmation:
-        return this.onUserConfirmation(message);
-      case messageType.channelOpenFailure:
-        return this.onOpenFailure(this.byNode.get(recipientOf(message)), this.node, message);
-      case messageType.userauthRequest:
-        return undefined;
-      default:
-        return this.fromUserOnChannel(message);
-    }
-  }
-
-  private fromUserOnChannel(message: Buffer): void {
-    const type = message[0] ?? 0;
-    if (type < messageType.channelWindowAdjust || type > messageType.channelFailure) {
-      this.user.sendUnimplemented();
-      return;
-    }
-    const channel = this.byNode.get(recipientOf(message));
-    if (channel === undefined) return;
-    if (channel.held !== undefined) {
-      this.holdMessage(channel.held, message);
-      return;
-    }
-    if (type === messageType.channelClose) this.onUserClose(channel, message);
-    else if (channel.refused) return;
-    else if (type === messageType.channelData) this.onUserData(channel, message);
-    else if (type === messageType.channelWindowAdjust) this.onUserAdjust(channel, message);
-    else if (type === messageType.channelRequest) handleUserRequest(this, channel, message);
-    else this.node.send(message);
-  }
-
-  private holdMessage(held: Buffer[], message: Buffer): void {
-    held.push(Buffer.from(message));
-    this.heldBytes += message.length;
-    if (this.heldBytes > maxHeldBytes) this.userValve.close('held');
-  }
-
-  private onUserData(channel: RelayChannel, message: Buffer): void {
-    const data = dataOf(message, 5);
-    channel.bytesIn += data.length;
-    this.session.activity();
-    if (channel.inspector === undefined || channel.inspector.fromUser(data)) this.node.send(message);
-  }
-
-  private onUserAdjust(channel: RelayChannel, message: Buffer): void {
-    const passed = channel.userReserve.refill(new WireReader(message, 5).u32());
-    channel.inspector?.onWindow();
-    if (passed === 0) return;
-    channel.userCredit += passed;
-    message.writeUInt32BE(passed, 5);
-    this.node.send(message);
-  }
-
-  private onUserClose(channel: RelayChannel, message: Buffer): void {
-    channel.closedByUser = true;
-    if (!channel.refused) this.node.send(message);
-    if (channel.closedByNode) this.remove(channel);
-  }
-
-  private onUserConfirmation(message: Buffer): void {
-    const confirmation = parseChannelConfirmation(message);
-    const channel = this.byNode.get(confirmation.recipient);
-    if (channel === undefined || channel.userId !== -1) return;
-    if (this.byUser.has(confirmation.sender)) throw protocolError('a channel id is used twice');
-    channel.userId = confirmation.sender;
-    this.byUser.set(confirmation.sender, channel);
-    this.node.send(message);
-  }
-
-  private onOpenFailure(channel: RelayChannel | undefined, to: SshTransport, message: Buffer): void {
-    if (channel === undefined) return;
-    const reader = new WireReader(message, 9);
-    channel.openFailure = reader.text(4096);
-    this.remove(channel);
-    const isSession = channel.type === 'session' && to === this.user;
-    if (!isSession) {
-      to.send(message);
-      return;
-    }
-    const text = 'target refused another session';
-    to.send(encodeMessage(messageType.channelOpenFailure, channel.userId, openFailure.resourceShortage, text, ''));
-  }
-
-  private fromNode(message: Buffer): void {
-    switch (message[0]) {
-      case messageType.globalRequest:
-        return handleNodeGlobal(this, message);
-      case messageType.requestSuccess:
-      case messageType.requestFailure:
-        this.userRequests.onReply(message);
-        return undefined;
-      case messageType.channelOpen:
-        return handleNodeOpen(this, parseChannelOpen(message), message);
-      case messageType.channelOpenConfirmation:
-        return this.onNodeConfirmation(message);
-      case messageType.channelOpenFailure:
-        return this.onOpenFailure(this.byUser.get(recipientOf(message)), this.user, message);
-      default:
-        return this.fromNodeOnChannel(message);
-    }
-  }
-
-  private fromNodeOnChannel(message: Buffer): void {
-    const type = message[0] ?? 0;
-    if (type < messageType.channelWindowAdjust || type > messageType.channelFailure) {
-      this.node.sendUnimplemented();
-      return;
-    }
-    const channel = this.byUser.get(recipientOf(message));
-    if (channel === undefined) return;
-    if (type === messageType.channelSuccess || type === messageType.channelFailure) {
-      channel.requests.onReply(Buffer.from(message));
-    } else if (type === messageType.channelClose) this.onNodeClose(channel, message);
-    else if (channel.refused) return;
-    else if (type === messageType.channelData) this.onNodeData(channel, message, 5);
-    else if (type === messageType.channelExtendedData) this.onNodeData(channel, message, 9);
-    else if (type === messageType.channelWindowAdjust) this.onNodeAdjust(channel, message);
-    else if (type === messageType.channelRequest) handleNodeRequest(this, channel, message);
-    else if (type === messageType.channelEof) this.onNodeEof(channel, message);
-  }
-
-  private onNodeConfirmation(message: Buffer): void {
-    const confirmation = parseChannelConfirmation(message);
-    const channel = this.byUser.get(confirmation.recipient);
-    if (channel === undefined || channel.nodeId !== -1) return;
-    if (this.byNode.has(confirmation.sender)) throw protocolError('a channel id is used twice');
-    channel.nodeId = confirmation.sender;
-    channel.nodeMaxPacket = confirmation.maxPacket;
-    this.byNode.set(confirmation.sender, channel);
-    if (channel.type === 'session') {
-      const window = channel.nodeReserve.setAside(confirmation.window);
-      message.writeUInt32BE(window, confirmation.windowOffset);
-    }
-    this.user.send(message);
-  }
-
-  private onNodeData(channel: RelayChannel, message: Buffer, start: number): void {
-    const data = dataOf(message, start);
-    channel.bytesOut += data.length;
-    channel.userCredit -= data.length;
-    this.session.activity();
-    if (channel.recorder !== undefined) this.recordOutput(channel.recorder, data);
-    const inspected = start === 5 ? channel.inspector : undefined;
-    if (inspected === undefined || inspected.fromNode(data)) this.user.send(message);
-  }
-
-  private recordOutput(recorder: NonNullable<RelayChannel['recorder']>, data: Buffer): void {
-    recorder.output(Buffer.from(data));
-    if (!recorder.overloaded || this.nodeValve.isClosed('recorder')) return;
-    this.nodeValve.close('recorder');
-    this.track(
-      recorder.drained().finally(() => this.nodeValve.open('recorder')),
-      'recorder did not drain',
-    );
-  }
-
-  private onNodeAdjust(channel: RelayChannel, message: Buffer): void {
-    const passed = channel.nodeReserve.refill(new WireReader(message, 5).u32());
-    if (passed === 0) return;
-    message.writeUInt32BE(passed, 5);
-    this.user.send(message);
-  }
-
-  private onNodeEof(channel: RelayChannel, message: Buffer): void {
-    releaseExit(this, channel);
-    this.user.send(message);
-  }
-
-  private onNodeClose(channel: RelayChannel, message: Buffer): void {
-    channel.closedByNode = true;
-    releaseExit(this, channel);
-    if (!channel.refused) this.user.send(message);
-    this.finishChannel(channel);
-    if (channel.closedByUser) this.remove(channel);
+/** Ties reading on one side to room on the other; and to room on its own, for a peer that floods without reading. */
+function couple(relay: Relay): void {
+  const legs = [
+    { from: relay.user, valve: relay.userValve, to: relay.node, back: relay.nodeValve },
+    { from: relay.node, valve: relay.nodeValve, to: relay.user, back: relay.userValve },
+  ];
+  for (const { from, valve, to, back } of legs) {
+    from.onChunk = {
+      before: () => to.cork(),
+      after: () => {
+        to.uncork();
+        if (to.congested) valve.close('other side');
+        if (from.flooded) valve.close('own side');
+      },
+    };
+    from.onDrain = () => {
+      valve.open('own side');
+      back.open('other side');
+    };
   }
 }
 
-/** Ties reading on one side to room on the other. */
-function couple(legs: { from: SshTransport; valve: Valve; to: SshTransport }): void {
-  legs.from.onChunk = {
-    before: () => legs.to.cork(),
-    after: () => {
-      legs.to.uncork();
-      if (legs.to.congested) legs.valve.close('other side');
-    },
-  };
-  legs.to.onDrain = () => legs.valve.open('other side');
-}
-
-function dataOf(message: Buffer, start: number): Buffer {
-  const reader = new WireReader(message, start);
-  const data = reader.string();
-  return data;
-}
-
-function protocolError(why: string): Error {
-  return sshError('SSH_PROTOCOL', { details: { why }, reason: 'protocol' });
+/** A side names a channel by an id that it uses already. */
+export function reusedId(): Error {
+  return sshError('SSH_PROTOCOL', {
+    details: { why: 'a channel id is used twice' },
+    reason: 'protocol',
+  });
 }

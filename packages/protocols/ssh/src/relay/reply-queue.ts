@@ -53,7 +53,10 @@ export class ReplyQueue {
 
   private push(entry: Entry): void {
     if (this.entries.length >= maxWaiting) {
-      throw sshError('SSH_PROTOCOL', { details: { why: 'too many unanswered requests' }, reason: 'protocol' });
+      throw sshError('SSH_PROTOCOL', {
+        details: { why: 'too many unanswered requests' },
+        reason: 'protocol',
+      });
     }
     this.entries.push(entry);
   }

@@ -16,12 +16,14 @@ import {
   SftpSplitter,
   sftpStatus,
   sftpType,
+  type SftpPiece,
   type SftpReply,
   type SftpRequest,
 } from '../wire/sftp.js';
 import type { RelayChannel, StreamInspector } from './channel.js';
 import type { Relay } from './relay.js';
 import { changeOf, deniedDirections, type FileChange } from './sftp-rules.js';
+import type { Direction } from './transfer-rules.js';
 
 /** Requests without an answer; OpenSSH keeps 64. */
 const maxPending = 4096;
@@ -86,7 +88,7 @@ class SftpInspector implements StreamInspector {
   ) {}
 
   fromUser(data: Buffer): boolean {
-    const wasClean = this.requests.atBoundary || this.requests.isInBody;
+    const wasClean = this.isClean(this.requests);
     const out: Buffer[] = [];
     let isChanged = false;
     let taken = 0;
@@ -99,8 +101,7 @@ class SftpInspector implements StreamInspector {
         taken += result.takenBytes;
       }
     }
-    const isClean = this.requests.atBoundary || this.requests.isInBody;
-    if (wasClean && isClean && !isChanged) return true;
+    if (wasClean && !isChanged && this.isClean(this.requests)) return true;
     if (out.length > 0) this.relay.sendData('node', this.channel, Buffer.concat(out));
     this.relay.sendCredit('user', this.channel, taken);
     this.flushQueued();
@@ -108,27 +109,33 @@ class SftpInspector implements StreamInspector {
   }
 
   fromNode(data: Buffer): boolean {
-    const wasClean = this.replies.atBoundary || this.replies.isInBody;
+    const wasClean = this.isClean(this.replies);
     const wasSwallowing = this.isSwallowing;
     const out: Buffer[] = [];
     let taken = 0;
     for (const piece of this.replies.feed(data)) {
-      if (piece.kind === 'head') this.isSwallowing = this.onReply(parseSftpReply(piece.bytes));
-      if (this.isSwallowing) taken += piece.bytes.length;
+      if (this.isOurs(piece)) taken += piece.bytes.length;
       else out.push(piece.bytes);
     }
     if (this.replies.atBoundary) this.isSwallowing = false;
-    const isClean = this.replies.atBoundary || this.replies.isInBody;
-    const passes = wasClean && isClean && taken === 0 && !wasSwallowing;
-    if (!passes && out.length > 0) this.relay.sendData('user', this.channel, Buffer.concat(out));
     this.relay.sendCredit('node', this.channel, taken);
-    if (this.queued.length > 0) {
-      // What passes as it is must go before what is put in behind it.
-      if (passes) this.relay.sendData('user', this.channel, data);
-      this.flushQueued();
-      return false;
-    }
-    return passes;
+    const isWhole = wasClean && !wasSwallowing && taken === 0 && this.isClean(this.replies);
+    if (isWhole && this.queued.length === 0) return true;
+    // What the node sent goes before what is put in behind it.
+    if (out.length > 0) this.relay.sendData('user', this.channel, Buffer.concat(out));
+    this.flushQueued();
+    return false;
+  }
+
+  /** Part of an answer to a question of ours. */
+  private isOurs(piece: SftpPiece): boolean {
+    if (piece.kind === 'head') this.isSwallowing = this.onReply(parseSftpReply(piece.bytes));
+    return this.isSwallowing;
+  }
+
+  /** Nothing of this direction is held back. */
+  private isClean(splitter: SftpSplitter): boolean {
+    return splitter.atBoundary || splitter.isInBody;
   }
 
   onWindow(): void {
@@ -146,7 +153,8 @@ class SftpInspector implements StreamInspector {
     isComplete: boolean,
   ): { forward: Buffer[]; isChanged: boolean; takenBytes: number } {
     const type = packet.readUInt8(4);
-    if (!isComplete && type !== sftpType.write) throw violation('an SFTP request of more than 20,000 bytes');
+    if (!isComplete && type !== sftpType.write)
+      throw violation('an SFTP request of more than 20,000 bytes');
     const request = parseSftpRequest(packet);
     if (request.type === sftpType.init) {
       return { forward: [packet], isChanged: clampVersion(packet), takenBytes: 0 };
@@ -163,10 +171,18 @@ class SftpInspector implements StreamInspector {
   private refusalOf(request: SftpRequest): { status: number; text: string } | undefined {
     const longest = Math.max(request.path?.length ?? 0, request.otherPath?.length ?? 0);
     if (longest > maxPathBytes) return { status: sftpStatus.failure, text: 'the path is too long' };
-    const option = this.relay.session.options.fileTransfer;
-    const direction = deniedDirections(request, option)[0];
+    const [direction] = deniedDirections(request, this.relay.session.options.fileTransfer);
     if (direction === undefined) return undefined;
     const text = `${direction} is not allowed`;
+    this.reportDenied(request, direction);
+    if (!this.toldDirections.has(direction)) {
+      this.relay.sendText(this.channel, `gatehouse: ${text}\r\n`);
+    }
+    this.toldDirections.add(direction);
+    return { status: sftpStatus.permissionDenied, text };
+  }
+
+  private reportDenied(request: SftpRequest, direction: Direction): void {
     this.relay.emitDenied('ssh.file_denied', {
       channel: this.channel.userId,
       tool: 'sftp',
@@ -174,9 +190,6 @@ class SftpInspector implements StreamInspector {
       direction,
       ...(request.path && { path: escapeBytes(request.path) }),
     });
-    if (!this.toldDirections.has(direction)) this.relay.sendText(this.channel, `gatehouse: ${text}\r\n`);
-    this.toldDirections.add(direction);
-    return { status: sftpStatus.permissionDenied, text };
   }
 
   /** Remembers what the answer will mean. Returns what is to be sent before the request. */
@@ -184,13 +197,10 @@ class SftpInspector implements StreamInspector {
     if (this.pending.size >= maxPending || this.handles.size >= maxHandles) {
       throw violation('too many open SFTP requests or handles');
     }
-    if (request.type === sftpType.open && request.path !== undefined) return this.noteOpen(request, request.path);
-    if (request.type === sftpType.opendir && request.path !== undefined) {
-      this.pending.set(request.id, { kind: 'open', file: createFile(request.path, { flags: 0, isDirectory: true }) });
-      return [];
-    }
+    const isOpen = request.type === sftpType.open || request.type === sftpType.opendir;
+    if (isOpen && request.path !== undefined) return this.noteOpen(request, request.path);
     const file = request.handle === undefined ? undefined : this.handles.get(request.handle);
-    if (request.type === sftpType.write && file !== undefined) file.bytesWritten += request.dataBytes ?? 0;
+    if (file !== undefined) file.bytesWritten += request.dataBytes ?? 0;
     this.pending.set(request.id, this.meaningOf(request, file));
     return [];
   }
@@ -203,11 +213,18 @@ class SftpInspector implements StreamInspector {
   }
 
   private noteOpen(request: SftpRequest, path: Buffer): Buffer[] {
-    const file = createFile(path, { flags: request.flags ?? 0, isDirectory: false });
+    const isDirectory = request.type === sftpType.opendir;
+    const file = createFile(path, { flags: request.flags ?? 0, isDirectory });
     this.pending.set(request.id, { kind: 'open', file });
+    return isDirectory ? [] : this.askForPath(file);
+  }
+
+  private askForPath(file: OpenFile): Buffer[] {
     if (this.channel.userWindow < resolvingWindowBytes) return [];
-    const question = encodeSftpRealpath(this.nextOwnId, path);
-    if (this.pending.has(this.nextOwnId) || !this.channel.nodeReserve.take(question.length)) return [];
+    const question = encodeSftpRealpath(this.nextOwnId, file.path);
+    if (this.pending.has(this.nextOwnId) || !this.channel.nodeReserve.take(question.length)) {
+      return [];
+    }
     this.pending.set(this.nextOwnId, { kind: 'resolve', resolved: file.resolved });
     this.nextOwnId = this.nextOwnId === 0xffff_ffff ? firstOwnId : this.nextOwnId + 1;
     return [question];
@@ -215,28 +232,31 @@ class SftpInspector implements StreamInspector {
 
   /** True when the reply is to a question of ours and does not pass. */
   private onReply(reply: SftpReply): boolean {
+    // VERSION has no id.
     if (reply.type === sftpType.version) return false;
     const pending = this.pending.get(reply.id);
     this.pending.delete(reply.id);
-    switch (pending?.kind) {
+    if (pending?.kind === 'resolve') {
+      if (reply.name !== undefined) pending.resolved.path = Buffer.from(reply.name);
+      return true;
+    }
+    if (pending !== undefined) this.onAnswered(pending, reply);
+    return false;
+  }
+
+  private onAnswered(pending: Exclude<Pending, { kind: 'resolve' }>, reply: SftpReply): void {
+    switch (pending.kind) {
       case 'open':
         if (reply.handle !== undefined) this.handles.set(reply.handle, pending.file);
-        return false;
+        return;
       case 'read':
         if (pending.file !== undefined) pending.file.bytesRead += reply.dataBytes ?? 0;
-        return false;
+        return;
       case 'close':
-        this.onClosed(pending.handle);
-        return false;
+        return this.onClosed(pending.handle);
       case 'change':
-        this.reportChange(pending.change, reply.status === sftpStatus.ok);
-        return false;
-      case 'resolve':
-        if (reply.name !== undefined) pending.resolved.path = Buffer.from(reply.name);
-        return true;
+        return this.reportChange(pending.change, reply.status === sftpStatus.ok);
       case 'other':
-      case undefined:
-        return false;
     }
   }
 
@@ -248,7 +268,8 @@ class SftpInspector implements StreamInspector {
 
   private reportFile(file: OpenFile, isComplete: boolean): void {
     if (file.isDirectory) return;
-    const isUpload = (file.flags & (openFlag.write | openFlag.append)) !== 0 && file.bytesRead === 0;
+    const isUpload =
+      (file.flags & (openFlag.write | openFlag.append)) !== 0 && file.bytesRead === 0;
     this.relay.session.emit({
       type: 'ssh.file_transferred',
       outcome: isComplete ? 'success' : 'failure',

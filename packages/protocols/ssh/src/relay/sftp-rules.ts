@@ -57,7 +57,10 @@ export function changeOf(request: SftpRequest, handlePath?: Buffer): FileChange 
  * Directions that a request needs and the role does not allow. READ and WRITE need none: their handle comes from an OPEN
  * that was decided.
  */
-export function deniedDirections(request: SftpRequest, option: RoleOptions['fileTransfer']): Direction[] {
+export function deniedDirections(
+  request: SftpRequest,
+  option: RoleOptions['fileTransfer'],
+): Direction[] {
   if (option === 'both') return [];
   return neededDirections(request).filter((direction) => !allowsDirection(option, direction));
 }

@@ -17,6 +17,7 @@ export function transferDenial(
 ): string | undefined {
   if (transfer === undefined) return undefined;
   if (option === 'none') return 'file transfer is not allowed';
-  if (transfer.direction === undefined || allowsDirection(option, transfer.direction)) return undefined;
+  if (transfer.direction === undefined || allowsDirection(option, transfer.direction))
+    return undefined;
   return `${transfer.direction} is not allowed`;
 }

@@ -76,7 +76,11 @@ function hostKeyAlgorithms(host: HostExpectation): string[] {
   if (host.pin === undefined) return [...hostCertificateAlgorithms, ...plain];
   const type = new WireReader(host.pin).text();
   const pinned = type === 'ssh-rsa' ? plain.filter((name) => name.includes('rsa')) : [type];
-  return [...pinned, ...hostCertificateAlgorithms, ...plain.filter((name) => !pinned.includes(name))];
+  return [
+    ...pinned,
+    ...hostCertificateAlgorithms,
+    ...plain.filter((name) => !pinned.includes(name)),
+  ];
 }
 
 function checkHostKey(blob: Buffer, host: HostExpectation): GatehouseError | undefined {
@@ -109,7 +113,10 @@ function fingerprintOf(blob: Buffer): string {
   }
 }
 
-async function authenticate(transport: SshTransport, options: ClientLoginOptions): Promise<TargetConnection> {
+async function authenticate(
+  transport: SshTransport,
+  options: ClientLoginOptions,
+): Promise<TargetConnection> {
   const { signal } = options;
   transport.send(encodeMessage(messageType.serviceRequest, 'ssh-userauth'));
   await expect(transport, messageType.serviceAccept, signal);
@@ -133,7 +140,8 @@ async function authenticate(transport: SshTransport, options: ClientLoginOptions
 
 async function expect(transport: SshTransport, type: number, signal: AbortSignal): Promise<void> {
   const message = await transport.read(signal);
-  if (message[0] !== type) throw sshError('SSH_PROTOCOL', { details: { why: 'an unexpected message' } });
+  if (message[0] !== type)
+    throw sshError('SSH_PROTOCOL', { details: { why: 'an unexpected message' } });
 }
 
 function signedRequest(transport: SshTransport, options: ClientLoginOptions): Buffer {
@@ -155,7 +163,8 @@ function signedRequest(transport: SshTransport, options: ClientLoginOptions): Bu
 
 /** A signature with its algorithm in front (RFC 8709 §6, RFC 5656 §3.1.2). Ed25519 and P-256. */
 function signSsh(key: KeyObject, data: Buffer): Buffer {
-  if (key.asymmetricKeyType === 'ed25519') return encodeFields('ssh-ed25519', sign(null, data, key));
+  if (key.asymmetricKeyType === 'ed25519')
+    return encodeFields('ssh-ed25519', sign(null, data, key));
   const raw = sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
   const values = encodeFields(mpint(raw.subarray(0, 32)), mpint(raw.subarray(32)));
   return encodeFields('ecdsa-sha2-nistp256', values);
@@ -174,7 +183,11 @@ function explain(thrown: unknown, options: ClientLoginOptions): GatehouseError {
   const target = options.host.name;
   if (error.code === 'SSH_NO_COMMON_ALGORITHM') {
     const offered = /: (.*)$/.exec(error.details['what'] ?? '')?.[1] ?? error.details['what'] ?? '';
-    return sshError('SSH_ALGORITHMS', { details: { target, algorithms: offered }, reason: 'algorithms', cause: thrown });
+    return sshError('SSH_ALGORITHMS', {
+      details: { target, algorithms: offered },
+      reason: 'algorithms',
+      cause: thrown,
+    });
   }
   if (error.code === 'SSH_TARGET_REFUSED_LOGIN') return error;
   const why = options.signal.aborted ? 'timed out' : 'the target closed the connection';

@@ -55,7 +55,9 @@ export async function authenticateUser<Verified>(
     const error = login.explain(thrown);
     if (error === undefined) return undefined;
     const reason =
-      error.code === 'SSH_PROTOCOL' ? disconnectReason.protocolError : disconnectReason.noMoreAuthMethods;
+      error.code === 'SSH_PROTOCOL'
+        ? disconnectReason.protocolError
+        : disconnectReason.noMoreAuthMethods;
     options.transport.disconnect(reason, `${error.publicMessage} (${error.id})`);
     throw error;
   }
@@ -120,7 +122,8 @@ class ServerLogin<Verified> {
     this.userName = userName;
     if (reader.text() !== 'ssh-connection') throw protocolError('an unknown service');
     const method = reader.text();
-    if (method === 'publickey') return this.onPublicKey(readPublicKey(reader, message, this.transport));
+    if (method === 'publickey')
+      return this.onPublicKey(readPublicKey(reader, message, this.transport));
     this.fail(method !== 'none');
     return undefined;
   }
@@ -128,7 +131,8 @@ class ServerLogin<Verified> {
   private async onPublicKey(request: PublicKeyRequest): Promise<SignedLogin<Verified> | undefined> {
     const signatureAlgorithm = signatureAlgorithms.get(request.algorithm);
     if (signatureAlgorithm === undefined) {
-      if (!this.certificateOffered) this.showBanner(sshError('SSH_NO_CERTIFICATE', { reason: 'no_certificate' }));
+      if (!this.certificateOffered)
+        this.showBanner(sshError('SSH_NO_CERTIFICATE', { reason: 'no_certificate' }));
       this.fail(true);
       return undefined;
     }
@@ -147,7 +151,11 @@ class ServerLogin<Verified> {
       this.fail(true);
       return undefined;
     }
-    const proof = { certificate: request.blob, signedData: request.signedData, signature: request.signature };
+    const proof = {
+      certificate: request.blob,
+      signedData: request.signedData,
+      signature: request.signature,
+    };
     return { userName: this.userName ?? '', proof, verified: verified.value };
   }
 
@@ -176,11 +184,18 @@ class ServerLogin<Verified> {
   }
 }
 
-function readPublicKey(reader: WireReader, message: Buffer, transport: SshTransport): PublicKeyRequest {
+function readPublicKey(
+  reader: WireReader,
+  message: Buffer,
+  transport: SshTransport,
+): PublicKeyRequest {
   const signed = reader.bool();
   const algorithm = reader.text();
   const blob = reader.string(maxCertificateBytes);
-  const signedData = Buffer.concat([encodeFields(transport.sessionId), message.subarray(0, reader.offset)]);
+  const signedData = Buffer.concat([
+    encodeFields(transport.sessionId),
+    message.subarray(0, reader.offset),
+  ]);
   const signature = signed ? reader.string(4096) : undefined;
   if (reader.remaining !== 0) throw protocolError('bytes behind an authentication request');
   return { algorithm, blob, signature, signedData };
@@ -188,7 +203,11 @@ function readPublicKey(reader: WireReader, message: Buffer, transport: SshTransp
 
 function isSignedByKey(request: PublicKeyRequest, signature: Buffer, algorithm: string): boolean {
   if (new WireReader(signature).text() !== algorithm) return false;
-  return verifySshSignature(parseSshCertificate(request.blob).publicKey, request.signedData, signature);
+  return verifySshSignature(
+    parseSshCertificate(request.blob).publicKey,
+    request.signedData,
+    signature,
+  );
 }
 
 function protocolError(why: string): GatehouseError {

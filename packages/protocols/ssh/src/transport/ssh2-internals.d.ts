@@ -1,6 +1,8 @@
 /** The few parts of ssh2 1.17.0 (patched) that this folder uses. They are private there: the contract tests fail when they move. */
 
 declare module 'ssh2/lib/protocol/Protocol.js' {
+  import { KexInit } from 'ssh2/lib/protocol/kex.js';
+
   namespace Protocol {
     interface HostKey {
       readonly type: string;
@@ -38,13 +40,16 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     interface Config {
       readonly server?: boolean;
       readonly ident?: string;
-      readonly offer: Lists;
+      readonly offer: Lists | KexInit;
       readonly hostKeys?: Readonly<Record<string, HostKey>>;
       readonly hostVerifier?: (key: Buffer) => boolean;
       readonly onWrite: (data: Buffer) => void;
       readonly onError: (error: Error) => void;
       readonly onHeader?: (header: Header) => void;
       readonly onHandshakeComplete?: (negotiated: Negotiated) => void;
+      readonly messageHandlers?: Readonly<
+        Record<string, (protocol: Protocol, reason: number, text: string) => void>
+      >;
     }
 
     interface PacketWriter {
@@ -81,4 +86,13 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
 
 declare module 'ssh2/lib/protocol/crypto.js' {
   export const bindingAvailable: boolean;
+}
+
+declare module 'ssh2/lib/protocol/kex.js' {
+  import type Protocol from 'ssh2/lib/protocol/Protocol.js';
+
+  /** A KEXINIT offered exactly as given: without the strict marker that ssh2 adds to plain lists. */
+  export class KexInit {
+    constructor(lists: Protocol.Lists);
+  }
 }

@@ -10,44 +10,26 @@ import type { Duplex } from 'node:stream';
 
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
 
-import { disconnectReason, sshError } from '../errors.js';
+import { disconnectReason } from '../errors.js';
 import { encodeMessage, WireReader } from '../wire/codec.js';
 import { messageType } from '../wire/message-types.js';
-import type { AlgorithmOffer } from './algorithms.js';
+import { Inbox } from './inbox.js';
+import { disconnectText, endError, type TransportEnd } from './transport-end.js';
+import {
+  createOffer,
+  createVerifier,
+  defaultRekey,
+  type TransportOptions,
+} from './transport-options.js';
 
 /** More unsent bytes than this, and the other side is paused. */
 const congestionBytes = 1024 * 1024;
-/** Pulled messages waiting for a reader; more, and the socket is paused. */
-const inboxMessages = 64;
+/** More than relayed data can make of it: what waits are answers. */
+const floodBytes = 8 * congestionBytes;
 /** A key exchange that takes longer than this ends the connection, ms. */
 const keyExchangeDeadlineMs = 60_000;
 /** How long a peer has to take the last message before the socket is destroyed, ms. */
 const lingerMs = 1000;
-/** New keys after so many bytes or so long (RFC 4253 §9). */
-export const defaultRekey = { bytes: 1024 ** 3, ms: 3_600_000 };
-
-export interface TransportOptions {
-  /** Owned by the transport from here on. */
-  readonly socket: Duplex;
-  readonly offer: AlgorithmOffer;
-  /** A server's keys by algorithm, in the order offered. */
-  readonly hostKeys?: Record<string, Protocol.HostKey>;
-  /** A client: host key algorithms it takes, and the check of the key (or certificate) shown. */
-  readonly client?: {
-    readonly hostKeyAlgorithms: readonly string[];
-    verifyHostKey(blob: Buffer): boolean;
-  };
-  readonly rekey?: { readonly bytes: number; readonly ms: number };
-}
-
-/** How a connection ended. */
-export interface TransportEnd {
-  readonly by: 'peer' | 'us';
-  /** The text of a DISCONNECT message, whoever sent it. */
-  readonly text?: string;
-  /** A broken stream or a violation of the protocol. */
-  readonly error?: Error;
-}
 
 type Handler = (payload: Buffer) => void;
 
@@ -71,8 +53,7 @@ export class SshTransport {
   private readonly readyPromise: Promise<void>;
   private established = false;
   private authenticated = false;
-  private readonly inbox: Buffer[] = [];
-  private wakeReader: (() => void) | undefined;
+  private readonly inbox = new Inbox();
   private handler: Handler | undefined;
   private outbox: Buffer[] = [];
   private outboxBytes = 0;
@@ -101,7 +82,7 @@ export class SshTransport {
       ident: 'Gatehouse',
       offer: createOffer(options),
       hostKeys: options.hostKeys ?? {},
-      ...(options.client && { hostVerifier: options.client.verifyHostKey }),
+      ...(options.client && { hostVerifier: createVerifier(options.client) }),
       onWrite: (data) => this.write(data),
       onError: (error) => this.end({ by: 'us', error, text: error.message }),
       onHeader: (header) => (this.software = header.versions.software),
@@ -153,6 +134,11 @@ export class SshTransport {
     return this.socket.writableLength + this.outboxBytes > congestionBytes;
   }
 
+  /** True while several MiB wait: a peer that asks and asks without reading the answers. */
+  get flooded(): boolean {
+    return this.socket.writableLength + this.outboxBytes > floodBytes;
+  }
+
   /** From here on keys are renewed by bytes and time; before, OpenSSH takes a key exchange as an error. */
   setAuthenticated(): void {
     this.authenticated = true;
@@ -183,20 +169,20 @@ export class SshTransport {
   /** The next message, a copy. @throws when the connection ends or `signal` aborts first */
   async read(signal?: AbortSignal): Promise<Buffer> {
     for (;;) {
-      const message = this.inbox.shift();
+      const message = this.inbox.take();
       if (message !== undefined) {
-        if (this.inbox.length === 0) this.resume();
+        if (this.paused && !this.inbox.isFull) this.resume();
         return message;
       }
       if (this.endState !== undefined) throw endError(this.endState);
-      await this.waitForInbox(signal);
+      await this.inbox.wait(this.ended, signal);
     }
   }
 
   /** From here on messages go to `handler` as they come; it sees those first that wait already. */
   stream(handler: Handler): void {
     this.handler = handler;
-    for (const message of this.inbox.splice(0)) handler(message);
+    for (const message of this.inbox.drain()) handler(message);
     this.resume();
   }
 
@@ -308,7 +294,8 @@ export class SshTransport {
       return this.dispatchKeyExchange(payload);
     }
     if (type === messageType.disconnect) this.onDisconnect(payload);
-    else if (type >= messageType.serviceRequest && type !== messageType.extInfo) this.deliver(payload);
+    else if (type >= messageType.serviceRequest && type !== messageType.extInfo)
+      this.deliver(payload);
     return this.ending ? Infinity : undefined;
   }
 
@@ -323,24 +310,12 @@ export class SshTransport {
       return;
     }
     this.inbox.push(Buffer.from(payload));
-    if (this.inbox.length >= inboxMessages) this.pause();
-    this.wakeReader?.();
+    if (this.inbox.isFull) this.pause();
   }
 
   private onDisconnect(payload: Buffer): void {
     const reader = new WireReader(payload, 5);
     this.end({ by: 'peer', text: reader.text(65_536) });
-  }
-
-  private async waitForInbox(signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    const woken = new Promise<void>((resolve) => (this.wakeReader = resolve));
-    const abort = () => this.wakeReader?.();
-    signal?.addEventListener('abort', abort, { once: true });
-    await Promise.race([woken, this.ended]);
-    signal?.removeEventListener('abort', abort);
-    this.wakeReader = undefined;
-    signal?.throwIfAborted();
   }
 
   private onKeys(negotiated: Protocol.Negotiated): void {
@@ -421,40 +396,5 @@ export class SshTransport {
     });
     setImmediate(() => this.protocol.cleanup());
     this.resolveEnded(end);
-    this.wakeReader?.();
   }
-}
-
-function createOffer(options: TransportOptions): Protocol.Lists {
-  const serverHostKey = options.client?.hostKeyAlgorithms ?? Object.keys(options.hostKeys ?? {});
-  const direction = {
-    cipher: options.offer.ciphers,
-    mac: options.offer.macs,
-    compress: ['none'],
-    lang: [],
-  };
-  return { kex: options.offer.kex, serverHostKey, cs: direction, sc: direction };
-}
-
-/** ssh2's words for a failed negotiation in ours. */
-function disconnectText(text: string | undefined): string {
-  const what = /no matching (.*)$/.exec(text ?? '')?.[1];
-  if (what !== undefined) return `no common algorithm: ${what}`;
-  return text ?? 'protocol error';
-}
-
-/** The end of a connection as an error of the table. */
-export function endError(end: TransportEnd): Error {
-  if (end.error === undefined && end.by === 'peer') {
-    return sshError('SSH_CLIENT_LEFT', { reason: 'client_left', message: end.text ?? 'closed' });
-  }
-  const text = disconnectText(end.error?.message ?? end.text);
-  if (text.startsWith('no common algorithm')) {
-    return sshError('SSH_NO_COMMON_ALGORITHM', {
-      details: { what: text.slice('no common algorithm: '.length) },
-      reason: 'algorithms',
-      cause: end.error,
-    });
-  }
-  return sshError('SSH_PROTOCOL', { details: { why: text }, reason: 'protocol', cause: end.error });
 }

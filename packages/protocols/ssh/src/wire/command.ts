@@ -48,18 +48,24 @@ function parseRsync(words: readonly string[]): TransferCommand | undefined {
   return { tool: 'rsync', direction, path: paths.join(' ') };
 }
 
+const wordTokens = /\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|(\s+)|([\s\S])/g;
+
 /** Splits as a POSIX shell does for plain words, quotes and backslashes; substitutions stay text. */
 export function splitWords(line: string): string[] {
   const words: string[] = [];
   let word: string | undefined;
-  for (const token of line.matchAll(/\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|(\s+)|([\s\S])/g)) {
-    if (token[4] !== undefined) {
-      if (word !== undefined) words.push(word);
+  for (const token of line.matchAll(wordTokens)) {
+    if (token[4] === undefined) {
+      word = (word ?? '') + tokenText(token);
+    } else if (word !== undefined) {
+      words.push(word);
       word = undefined;
-    } else {
-      word = (word ?? '') + (token[1] ?? token[2] ?? token[3]?.replace(/\\([$`"\\])/g, '$1') ?? token[5] ?? '');
     }
   }
   if (word !== undefined) words.push(word);
   return words;
+}
+
+function tokenText([, escaped, single, double, , plain]: RegExpExecArray): string {
+  return escaped ?? single ?? double?.replace(/\\([$`"\\])/g, '$1') ?? plain ?? '';
 }

@@ -86,7 +86,12 @@ export function parseGlobalRequest(message: Buffer): GlobalRequest {
 
 /** What a channel request asks for; `known` ones need no decision, `unknown` ones are not relayed. */
 export type ChannelRequestDetail =
-  | { readonly kind: 'pty' | 'window'; readonly columns: number; readonly rows: number; readonly term: string }
+  | {
+      readonly kind: 'pty' | 'window';
+      readonly columns: number;
+      readonly rows: number;
+      readonly term: string;
+    }
   | { readonly kind: 'env'; readonly variable: string; readonly value: Buffer }
   | { readonly kind: 'exec'; readonly command: Buffer }
   | { readonly kind: 'subsystem'; readonly subsystem: string }
@@ -94,6 +99,11 @@ export type ChannelRequestDetail =
   | { readonly kind: 'signal'; readonly signal: string }
   | { readonly kind: 'exit-status'; readonly code: number }
   | { readonly kind: 'exit-signal'; readonly signal: string };
+
+/** True for exec, shell and subsystem: a channel has one of them at most. */
+export function startsProgram(detail: ChannelRequestDetail): boolean {
+  return detail.kind === 'exec' || detail.kind === 'shell' || detail.kind === 'subsystem';
+}
 
 export interface ChannelRequest {
   readonly recipient: number;
@@ -105,7 +115,11 @@ export interface ChannelRequest {
 /** SSH_MSG_CHANNEL_REQUEST (§5.4, §6). */
 export function parseChannelRequest(message: Buffer): ChannelRequest {
   const reader = new WireReader(message, 1);
-  const head = { recipient: reader.u32(), name: reader.text(maxNameBytes), wantReply: reader.bool() };
+  const head = {
+    recipient: reader.u32(),
+    name: reader.text(maxNameBytes),
+    wantReply: reader.bool(),
+  };
   return { ...head, detail: requestDetail(head.name, reader) };
 }
 
@@ -114,7 +128,12 @@ const knownRequests = new Set(['break', 'xon-xoff', 'eow@openssh.com']);
 function requestDetail(name: string, reader: WireReader): ChannelRequestDetail {
   switch (name) {
     case 'pty-req':
-      return { kind: 'pty', term: reader.text(maxNameBytes), columns: reader.u32(), rows: reader.u32() };
+      return {
+        kind: 'pty',
+        term: reader.text(maxNameBytes),
+        columns: reader.u32(),
+        rows: reader.u32(),
+      };
     case 'window-change':
       return { kind: 'window', term: '', columns: reader.u32(), rows: reader.u32() };
     case 'env':

@@ -8,7 +8,9 @@ export function escapeBytes(bytes: Uint8Array, options: { readonly lines?: boole
   const text = decodeStrict(bytes) ?? decodeLossless(bytes);
   // oxlint-disable-next-line no-control-regex -- control characters are what it is about
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (char) =>
-    options.lines === true && (char === '\n' || char === '\t') ? char : escapeByte(char.charCodeAt(0)),
+    options.lines === true && (char === '\n' || char === '\t')
+      ? char
+      : escapeByte(char.charCodeAt(0)),
   );
 }
 
@@ -31,7 +33,8 @@ function decodeLossless(bytes: Uint8Array): string {
   let position = 0;
   while (position < bytes.length) {
     const length = sequenceLength(bytes[position] ?? 0);
-    const decoded = length === 0 ? undefined : decodeStrict(bytes.subarray(position, position + length));
+    const decoded =
+      length === 0 ? undefined : decodeStrict(bytes.subarray(position, position + length));
     text += decoded ?? escapeByte(bytes[position] ?? 0);
     position += decoded === undefined ? 1 : length;
   }

@@ -40,7 +40,12 @@ const maxPacketBytes = 256 * 1024 + 1024;
 
 /** A part of the stream: the head of a packet (all of it where the limit allows), or bytes of its body. */
 export type SftpPiece =
-  | { readonly kind: 'head'; readonly bytes: Buffer; readonly type: number; readonly complete: boolean }
+  | {
+      readonly kind: 'head';
+      readonly bytes: Buffer;
+      readonly type: number;
+      readonly complete: boolean;
+    }
   | { readonly kind: 'body'; readonly bytes: Buffer };
 
 /**
@@ -82,7 +87,8 @@ export class SftpSplitter {
     const wanted = this.wantedBytes();
     const taken = data.subarray(0, wanted - this.held.length);
     this.held = Buffer.concat([this.held, taken]);
-    if (this.held.length >= 5 && this.held.length === this.wantedBytes()) pieces.push(this.takeHead());
+    if (this.held.length >= 5 && this.held.length === this.wantedBytes())
+      pieces.push(this.takeHead());
     return data.subarray(taken.length);
   }
 
@@ -106,7 +112,10 @@ export class SftpSplitter {
 }
 
 function tooLong(): Error {
-  return sshError('SSH_PROTOCOL', { details: { why: 'an SFTP packet of impossible length' }, reason: 'protocol' });
+  return sshError('SSH_PROTOCOL', {
+    details: { why: 'an SFTP packet of impossible length' },
+    reason: 'protocol',
+  });
 }
 
 /** A request that names or opens a file. Handles are hexadecimal text. */
@@ -158,7 +167,8 @@ export function parseSftpRequest(packet: Buffer): SftpRequest {
 function parseExtended(reader: WireReader, id: number): SftpRequest {
   const extension = reader.text(256);
   const request = { type: sftpType.extended, id, extension };
-  if (twoPathExtensions.has(extension)) return { ...request, path: reader.string(), otherPath: reader.string() };
+  if (twoPathExtensions.has(extension))
+    return { ...request, path: reader.string(), otherPath: reader.string() };
   if (extension === 'lsetstat@openssh.com') return { ...request, path: reader.string() };
   return request;
 }
