@@ -243,7 +243,7 @@ describe('the matrix of protocols', () => {
     );
     expect(mine.length).toBe(fixtureOf(name).isRecorded ? 1 : 0);
     if (mine[0] === undefined) return;
-    const played = await mia.gate(['recordings', 'play', mine[0].id, '--as', 'asciicast']);
+    const played = await mia.gate(['recordings', 'export', mine[0].id, '--as', 'asciicast']);
     expect(played.stdout).toContain('for-the-record');
   });
 

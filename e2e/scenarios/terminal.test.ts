@@ -139,7 +139,7 @@ describe('a person at a terminal', () => {
     expect(started.data).toMatchObject({ pty: true });
     const played = await alice.gate([
       'recordings',
-      'play',
+      'export',
       String(completed.data['recordingId']),
       '--as',
       'asciicast',
