@@ -1,0 +1,79 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { parseConfig } from '@gatehouse/kit/config';
+import { createLogger } from '@gatehouse/kit/log';
+import { targetTypes } from '@gatehouse/protocol-registry/targets';
+import { expect, it, onTestFinished } from 'vitest';
+
+import { agentConfigSchema, type AgentConfigInput } from '../config.js';
+import { matchesGlob } from './glob.js';
+import { createTargetList } from './target-list.js';
+
+const logger = createLogger({ name: 'test', level: 'silent' });
+
+function listOf(config: AgentConfigInput, configDir = '/') {
+  const parsed = parseConfig(agentConfigSchema, config);
+  return createTargetList({ config: parsed, types: targetTypes, configDir, logger });
+}
+
+const node = (spec: Record<string, unknown>) => ({ kind: 'node' as const, name: 'web-1', spec });
+
+it('finds a target by name and protocol, and nothing beside the list', () => {
+  const list = listOf({ targets: [node({ address: '127.0.0.1:22' })] });
+  expect(list.find('web-1', 'ssh')).toMatchObject({ spec: { address: '127.0.0.1:22' } });
+  for (const [name, protocol] of [
+    ['web-1', 'tcp'],
+    ['WEB-1', 'ssh'],
+    ['web-1:23', 'ssh'],
+    ['127.0.0.1:22', 'ssh'],
+    ['__proto__', 'ssh'],
+  ] as const)
+    expect(list.find(name, protocol)).toBeUndefined();
+});
+
+it('tells the cluster the content of a host CA file, and nothing of credentials', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'agent-'));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  writeFileSync(join(dir, 'ca.pub'), '# the hosts of web\nssh-ed25519 AAAA comment\n');
+  const list = listOf({ targets: [node({ address: '127.0.0.1:22', host_ca: './ca.pub' })] }, dir);
+  expect(JSON.parse(list.describe()[0]?.specJson ?? '')).toEqual({
+    address: '127.0.0.1:22',
+    host_ca: 'ssh-ed25519 AAAA comment',
+  });
+});
+
+it('refuses unknown keys, kinds without a protocol, broken specs and names that are there twice', () => {
+  for (const config of [
+    { targets: [node({})] },
+    { targets: [node({ address: '127.0.0.1:22', adress: 'x' })] },
+    { targets: [{ kind: 'desktop', name: 'd', spec: { address: '127.0.0.1:1' } }] },
+    { targets: [node({ builtin: true }), node({ builtin: true })] },
+    { colour: 'red' },
+  ])
+    expect(() => listOf(config as AgentConfigInput)).toThrow('not valid');
+});
+
+it('serves a document’s target only where the configuration allows its name', () => {
+  const list = listOf({ dynamic: ['db-*'] });
+  const target = (name: string) => ({
+    kind: 'app',
+    name,
+    labels: {},
+    protocol: 'tcp',
+    specJson: '{"address":"127.0.0.1:5432"}',
+  });
+  list.setDynamic([target('db-1'), target('web-1'), { ...target('db-2'), specJson: '{' }]);
+  expect(list.find('db-1', 'tcp')).toBeDefined();
+  expect(list.find('web-1', 'tcp')).toBeUndefined();
+  expect(list.find('db-2', 'tcp')).toBeUndefined();
+  expect(list.describe()).toEqual([]);
+});
+
+it('matches globs whole, without regard to case, and takes no other character for special', () => {
+  expect(matchesGlob('db-*', 'DB-1')).toBe(true);
+  expect(matchesGlob('db-?', 'db-12')).toBe(false);
+  expect(matchesGlob('db.1', 'dbx1')).toBe(false);
+  expect(matchesGlob('db-*', 'my-db-1')).toBe(false);
+});
