@@ -60,7 +60,7 @@ export const cliErrors = {
   NOT_FOUND: { kind: 'not_found', message: 'no such {what}' },
   EDITOR_FAILED: {
     kind: 'failed_precondition',
-    message: '{editor} ended with code {code}; the text is in {file}',
+    message: 'the editor failed: {where}',
   },
   NOT_YET: { kind: 'invalid_argument', message: '{what} is not part of this version' },
 } as const;

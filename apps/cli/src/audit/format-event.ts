@@ -15,9 +15,16 @@ const eventSchema = z.looseObject({
 
 export type AuditEvent = z.output<typeof eventSchema>;
 
-/** An event that audit-service sent. */
-export function parseEvent(json: string): AuditEvent {
-  return eventSchema.parse(JSON.parse(json));
+/** An event that audit-service sent, as it is and as lines for people are made of. */
+export interface ReceivedEvent {
+  readonly raw: unknown;
+  readonly event: AuditEvent;
+}
+
+/** Reads an event; `raw` keeps the order of its fields. */
+export function parseEvent(json: string): ReceivedEvent {
+  const raw: unknown = JSON.parse(json);
+  return { raw, event: eventSchema.parse(raw) };
 }
 
 /** `12:00:01  session.denied  alice → web-2  denied: no_role` */

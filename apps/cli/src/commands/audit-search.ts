@@ -33,10 +33,10 @@ export const command = defineCommand({
     const events = page.eventsJson.map(parseEvent);
     const nextPage = page.nextPageToken === '' ? null : page.nextPageToken;
     if (options.format === 'json') {
-      writeJson(environment, { events, nextPage });
+      writeJson(environment, { events: events.map(({ raw }) => raw), nextPage });
       return exitCodes.done;
     }
-    environment.stdout.write(events.map((event) => `${formatEventLine(event)}\n`).join(''));
+    environment.stdout.write(events.map(({ event }) => `${formatEventLine(event)}\n`).join(''));
     if (events.length === 0) environment.stderr.write('no events\n');
     if (nextPage !== null) environment.stderr.write(`more: --page ${nextPage}\n`);
     return exitCodes.done;

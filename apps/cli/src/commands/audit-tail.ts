@@ -28,8 +28,8 @@ export const command = defineCommand({
         if (!isFollowing) environment.stderr.write('following; ctrl-C ends\n');
         isFollowing = true;
         if (eventJson === '') continue;
-        const event = parseEvent(eventJson);
-        if (options.format === 'json') writeJson(environment, event);
+        const { raw, event } = parseEvent(eventJson);
+        if (options.format === 'json') writeJson(environment, raw);
         else environment.stdout.write(`${formatEventLine(event)}\n`);
       }
     });

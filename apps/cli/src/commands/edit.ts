@@ -43,8 +43,9 @@ export const command = defineCommand({
     const home = findHome({ variables: call.environment.variables, home: call.options.home });
     const file = join(home, `edit-${randomBytes(6).toString('hex')}.yaml`);
     writeFileWhole(file, before);
-    await runEditor(call, file);
+    const code = await runEditor(call, file);
     const after = readNamedFile(file);
+    if (code !== 0) throw editorFailed(file, after === before);
     if (after === before) call.environment.stderr.write('unchanged\n');
     else await applyEdited(call, file, after);
     rmSync(file, { force: true });
@@ -65,11 +66,16 @@ async function applyEdited(call: GlobalCall, file: string, text: string): Promis
   }
 }
 
+/** Nothing is applied then; what was typed is kept. */
+function editorFailed(file: string, isUnchanged: boolean): Error {
+  if (isUnchanged) rmSync(file, { force: true });
+  const where = isUnchanged ? 'nothing was changed' : `the text is kept in ${file}`;
+  return cliError('EDITOR_FAILED', { details: { where } });
+}
+
 /** The variable may hold arguments, so a shell reads it, as every program does that starts an editor. */
-async function runEditor({ environment }: GlobalCall, file: string): Promise<void> {
+async function runEditor({ environment }: GlobalCall, file: string): Promise<number> {
   const editor = environment.variables['VISUAL'] ?? environment.variables['EDITOR'] ?? 'vi';
   const shell = findProgram('sh', environment.variables['PATH']) ?? '/bin/sh';
-  const code = await runForeground(shell, ['-c', `${editor} "$1"`, 'sh', file]);
-  if (code === 0) return;
-  throw cliError('EDITOR_FAILED', { details: { editor, code: String(code), file } });
+  return runForeground(shell, ['-c', `${editor} "$1"`, 'sh', file]);
 }

@@ -10,6 +10,7 @@ const maxDocuments = 500;
 
 const documentSchema = z.looseObject({
   kind: z.string().min(1),
+  version: z.string().optional(),
   metadata: z.looseObject({
     name: z.string().min(1),
     revision: z.union([z.string(), z.number()]).optional(),
@@ -20,7 +21,14 @@ export type Document = z.output<typeof documentSchema>;
 
 /** A document that a service sent. */
 export function parseDocument(json: string): Document {
-  return documentSchema.parse(JSON.parse(json));
+  return inOrder(documentSchema.parse(JSON.parse(json)));
+}
+
+/** Fields in the order in which people write them; a store keeps none. */
+function inOrder(document: Document): Document {
+  const { kind, version, metadata, ...rest } = document;
+  const { name, ...others } = metadata;
+  return { kind, version, metadata: { name, ...others }, ...rest };
 }
 
 /** `role/dev` */

@@ -46,9 +46,14 @@ export function formatError({ message, remedy, id }: Omit<ErrorText, 'code'>): s
   const lines = message.split('\n').map(printable);
   const [first = '', ...rest] = lines;
   const text = [`gate: ${first}`, ...rest.map((line) => `  ${line}`)];
-  if (remedy !== null) text.push(`  fix: ${printable(remedy)}`);
+  if (remedy !== null) text.push(`  ${formatRemedy(printable(remedy))}`);
   if (id !== null) text.push(`  id: ${printable(id)}`);
   return `${text.join('\n')}\n`;
+}
+
+/** What the person has already is no step to take. */
+function formatRemedy(remedy: string): string {
+  return remedy.startsWith('you have') ? remedy : `fix: ${remedy}`;
 }
 
 function isFromService(error: GatehouseError): boolean {

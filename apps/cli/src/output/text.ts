@@ -100,7 +100,7 @@ export function formatRelative(atMs: number, nowMs: number): string {
   const distance = Math.abs(nowMs - atMs);
   const unit = units.find(([size]) => distance >= size);
   if (unit === undefined) return 'now';
-  const text = `${Math.floor(distance / unit[0])}${unit[1]}`;
+  const text = `${Math.round(distance / unit[0])}${unit[1]}`;
   return atMs <= nowMs ? `${text} ago` : `in ${text}`;
 }
 

@@ -16,7 +16,7 @@ export function findHome({ variables, home }: HomeOptions): string {
 
 /** The folder of one cluster, named after its address. */
 export function clusterFolder(home: string, proxy: string): string {
-  return join(home, 'clusters', encodeURIComponent(proxy.toLowerCase()).replaceAll('%', '_'));
+  return join(home, 'clusters', proxy.toLowerCase().replace(/[^\p{L}\p{N}.-]/gu, '_'));
 }
 
 /** Files of a login; they keep their names from login to login. */
