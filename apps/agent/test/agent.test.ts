@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Agent } from '@gatehouse/agent';
 import { createTestAuthorities, issueTestService } from '@gatehouse/identity/testing';
+import type { AgentProtocol } from '@gatehouse/protocol-api';
 import type { AgentDirectory } from '@gatehouse/tunnel';
 import { expect, it, onTestFinished } from 'vitest';
 
@@ -228,6 +229,41 @@ it('moves to another replica at once when one drains, and the open connection ma
   await expect.poll(() => agent.replicas(), { timeout: 5000 }).toEqual([second.replicaId]);
   expect(await echoed(open, 'finished in order')).toBe('finished in order');
   await stopped;
+});
+
+it('is served on after a reconnect while auth-service is away', async () => {
+  const cluster = await startTestCluster();
+  const echo = await startEcho();
+  const agent = await cluster.startAgent({ targets: [listed(echo.address)] });
+  const directory = cluster.directory();
+  await directory.waitFor(agent.agentId, 5000);
+  await cluster.auth[Symbol.asyncDispose]();
+  cluster.port.cut();
+  await expect.poll(() => directory.isOnline(agent.agentId)).toBe(false);
+  cluster.port.restore();
+  expect(await directory.waitFor(agent.agentId, 20_000)).toBe(true);
+  expect(await echoed(await dial(cluster, directory, agent), 'alone')).toBe('alone');
+});
+
+it('says timed out within 10 s of a target that drops packets', async () => {
+  const cluster = await startTestCluster();
+  const never: AgentProtocol = {
+    name: 'tcp',
+    connect: async ({ signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          reject(signal.reason as Error);
+        });
+      }),
+  };
+  const agent = await cluster.startAgent(
+    { targets: [listed('192.0.2.1:22')] },
+    { protocols: { tcp: () => never } },
+  );
+  const directory = cluster.directory();
+  const startedMs = performance.now();
+  await expect(dial(cluster, directory, agent)).rejects.toMatchObject({ reason: 'timed_out' });
+  expect(performance.now() - startedMs).toBeLessThan(10_000);
 });
 
 it('renews a certificate that is a day old and goes on under the new one', async () => {

@@ -212,10 +212,10 @@ function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): Tun
       }
     },
     async open({ agentId, grant, sessionId, traceparent }, signal) {
-      const found = live.find(agentId);
-      if (found === undefined) throw dialError('offline');
+      const [newest] = live.find(agentId);
+      if (newest === undefined) throw dialError('offline');
       const trace = traceparent === '' ? {} : { traceparent };
-      return found.tunnel.open({ grant, sessionId, signal, ...trace });
+      return newest.tunnel.open({ grant, sessionId, signal, ...trace });
     },
     watch: (onChange) => live.watch(onChange),
   });

@@ -29,8 +29,8 @@ export interface DialDeps {
   locks(): readonly Lock[];
 }
 
-/** Longest way to a target, login included. */
-const connectTimeoutMs = 12_000;
+/** Longest way to a target, login included: a person hears that it timed out within 10 s. */
+const connectTimeoutMs = 8_500;
 
 /** Answers a dial and carries it to its end. Never rejects. */
 export async function serveDial(dial: IncomingDial, deps: DialDeps): Promise<void> {

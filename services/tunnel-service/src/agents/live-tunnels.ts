@@ -64,13 +64,11 @@ export class LiveTunnels {
     if (gone.length > 0) this.#tell({ present: [], gone });
   }
 
-  /** The newest tunnel of an agent that has registered. */
-  find(agentId: string): LiveTunnel | undefined {
-    let newest: LiveTunnel | undefined;
-    for (const live of this.#all)
-      if (live.agentId === agentId && (newest === undefined || live.nonce > newest.nonce))
-        newest = live;
-    return newest;
+  /** Tunnels of an agent, the newest first. */
+  find(agentId: string): LiveTunnel[] {
+    return this.all()
+      .filter((live) => live.agentId === agentId)
+      .toSorted((a, b) => (a.nonce < b.nonce ? 1 : -1));
   }
 
   all(): LiveTunnel[] {

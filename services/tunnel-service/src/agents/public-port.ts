@@ -52,14 +52,43 @@ export interface PublicPort extends AsyncDisposable {
   stopListening(): void;
 }
 
+/** Connections that have not yet shown who they are: all together, and of one address (many agents may share one). */
+const maxPending = { total: 4_000, perAddress: 1_000 };
+
+/** Counts those connections; a source that keeps them open can't keep agents out. */
+class Pending {
+  readonly #byAddress = new Map<string, number>();
+  #total = 0;
+
+  /** Takes a place for as long as the connection is not proven; undefined: there is none. */
+  take(address: string): (() => void) | undefined {
+    const count = this.#byAddress.get(address) ?? 0;
+    if (this.#total >= maxPending.total || count >= maxPending.perAddress) return undefined;
+    this.#total += 1;
+    this.#byAddress.set(address, count + 1);
+    let isTaken = true;
+    return () => {
+      if (!isTaken) return;
+      isTaken = false;
+      this.#total -= 1;
+      const left = (this.#byAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#byAddress.delete(address);
+      else this.#byAddress.set(address, left);
+    };
+  }
+}
+
 interface Origin {
   readonly clientAddress: string;
   readonly viaProxy: string;
+  /** Gives the place of an unproven connection back. */
+  release(): void;
 }
 
 export async function openPublicPort(options: PublicPortOptions): Promise<PublicPort> {
   const origins = new Map<string, Origin>();
   const sockets = new Set<Socket>();
+  const pending = new Pending();
   const tls = createTls(options, origins);
   const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
@@ -69,7 +98,7 @@ export async function openPublicPort(options: PublicPortOptions): Promise<Public
     }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    arrive(socket, options).then(
+    arrive(socket, options, pending).then(
       (origin) => {
         const peer = peerOf(socket);
         origins.set(peer, origin);
@@ -111,8 +140,12 @@ function peerOf(socket: Socket): string {
 }
 
 /** Reads who it is from and waits for its turn. */
-async function arrive(socket: Socket, options: PublicPortOptions): Promise<Origin> {
-  let origin: Origin = { clientAddress: peerOf(socket), viaProxy: '' };
+async function arrive(
+  socket: Socket,
+  options: PublicPortOptions,
+  pending: Pending,
+): Promise<Origin> {
+  let origin = { clientAddress: peerOf(socket), viaProxy: '' };
   if (options.proxyHeader) {
     const header = await readProxyHeader(socket, { timeoutMs: options.handshakeTimeoutMs });
     const { source, proxyId = '' } = header;
@@ -121,11 +154,14 @@ async function arrive(socket: Socket, options: PublicPortOptions): Promise<Origi
       viaProxy: proxyId,
     };
   }
+  const release = pending.take(origin.clientAddress.replace(/:\d+$/, ''));
+  if (release === undefined) throw new Error('too many connections that show no certificate');
+  socket.once('close', release);
   const waitMs = options.admission.admit();
   if (waitMs === undefined) throw new Error('too many agents at once');
   if (waitMs > 0) await sleep(waitMs);
   if (socket.destroyed) throw new Error('it left while it waited');
-  return origin;
+  return { ...origin, release };
 }
 
 function secureOptions(material: TlsMaterial) {
@@ -150,17 +186,24 @@ function createTls(options: PublicPortOptions, origins: Map<string, Origin>): Tl
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());
-    const origin = origins.get(peerOf(socket)) ?? { clientAddress: '', viaProxy: '' };
+    const origin = origins.get(peerOf(socket));
+    if (origin === undefined) {
+      socket.destroy();
+      return;
+    }
+    origin.release();
+    const { clientAddress, viaProxy } = origin;
     const certificate = socket.getPeerX509Certificate();
     const caller = identify(options, socket, certificate?.raw);
     if ('reason' in caller || certificate === undefined) {
       const refusal =
         'reason' in caller ? caller : { reason: 'certificate', why: 'none was shown' };
-      options.onRefused({ ...refusal, address: origin.clientAddress, viaProxy: origin.viaProxy });
+      options.onRefused({ ...refusal, address: clientAddress, viaProxy });
       socket.destroy();
       return;
     }
-    options.onAgent({ socket, ...caller, ...origin, expiresAtMs: endOf(certificate) });
+    const expiresAtMs = endOf(certificate);
+    options.onAgent({ socket, ...caller, clientAddress, viaProxy, expiresAtMs });
   });
   return tls;
 }
