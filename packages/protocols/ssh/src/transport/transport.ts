@@ -87,6 +87,8 @@ export class SshTransport {
       onError: (error) => this.end({ by: 'us', error, text: error.message }),
       onHeader: (header) => (this.software = header.versions.software),
       onHandshakeComplete: (negotiated) => this.onKeys(negotiated),
+      // Only during a key exchange; at other times it comes by way of `onPayload`.
+      messageHandlers: { DISCONNECT: (_protocol, _reason, text) => this.end({ by: 'peer', text }) },
     });
     this.protocol.disconnect = (reason, text) => this.sendDisconnect(reason, disconnectText(text));
     this.dispatchKeyExchange = this.protocol._onPayload;
