@@ -53,7 +53,7 @@ export const cliErrors = {
     remedy: '{fix}',
   },
   NOT_CONFIRMED: {
-    kind: 'invalid_argument',
+    kind: 'failed_precondition',
     message: 'did not {what}: it was not confirmed',
     remedy: 'answer y, or add --yes',
   },

@@ -27,7 +27,7 @@ export function runProcess(files: CommandFiles): void {
   process.stdout.on('error', () => process.exit(exitCodes.failed));
   process.stderr.on('error', () => undefined);
   runCommandLine(process.argv.slice(2), environment, createRegistry(files)).then(
-    (code) => process.stdout.write('', () => process.exit(code)),
+    (code) => process.stdout.write('', (lost) => process.exit(lost ? exitCodes.failed : code)),
     () => process.exit(exitCodes.failed),
   );
 }

@@ -13,6 +13,7 @@ import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 import { cliError } from '../errors.js';
 import { formatTime } from '../output/text.js';
 import { rememberCluster, rememberLastCluster } from '../profile/known-clusters.js';
+import { rememberUser } from '../profile/last-user.js';
 import { loginFiles } from '../profile/paths.js';
 import type { Login, Profile } from '../profile/profile.js';
 import { storeLogin } from '../profile/store-login.js';
@@ -75,6 +76,7 @@ export function storeIssued(request: StoreRequest): Login {
     caPins: trust.hostTlsCa.map(caPin),
   });
   rememberLastCluster(home, proxy);
+  rememberUser(home, proxy, profile.user);
   return login;
 }
 

@@ -64,7 +64,8 @@ export function printable(text: string): string {
 /** Columns of the terminal, else 80. Output that is not for a terminal is not cut. */
 export function widthOf(output: TextOutput): number {
   if (output.isTTY !== true) return Number.MAX_SAFE_INTEGER;
-  return output.columns ?? fallbackColumns;
+  // A terminal without a size, as programs make them, says 0.
+  return output.columns === undefined || output.columns === 0 ? fallbackColumns : output.columns;
 }
 
 /** `env=staging,team=blue` */
