@@ -30,7 +30,11 @@ import {
   type TestCluster,
 } from './support.js';
 
-const node = (name: string, labels: Record<string, string> = {}, spec: object = { address: '127.0.0.1:22' }) => ({
+const node = (
+  name: string,
+  labels: Record<string, string> = {},
+  spec: object = { address: '127.0.0.1:22' },
+) => ({
   kind: 'node',
   name,
   labels,
@@ -53,7 +57,11 @@ describe.each(engines)('joining on %s', (engine) => {
   }, 120_000);
   afterAll(async () => stack.disposeAsync());
 
-  const register = async (agent: Awaited<ReturnType<typeof joinAgent>>, targets: ReturnType<typeof node>[], more: object = {}) => {
+  const register = async (
+    agent: Awaited<ReturnType<typeof joinAgent>>,
+    targets: ReturnType<typeof node>[],
+    more: object = {},
+  ) => {
     return tunnel.cluster.registerAgent({
       agentId: agent.agentId,
       certificateFingerprint: createHash('sha256').update(agent.keys.certificate).digest(),
@@ -66,27 +74,54 @@ describe.each(engines)('joining on %s', (engine) => {
 
   it('gives a service that knows the secret of its kind a certificate for 24 h, and proves itself by the same secret', async () => {
     const keys = generateKeyPair('p256');
-    const request = { kind: 'proxy', replicaId: createId('srv'), publicKey: keys.spki, dnsNames: ['proxy-0.example', '127.0.0.1'], nonce: randomBytes(32) };
+    const request = {
+      kind: 'proxy',
+      replicaId: createId('srv'),
+      publicKey: keys.spki,
+      dnsNames: ['proxy-0.example', '127.0.0.1'],
+      nonce: randomBytes(32),
+    };
     using anonymous = internalConnection(cluster.service);
     const client = anonymous.client(EnrollmentServiceDefinition);
     const secret = cluster.files.secrets['proxy'] ?? '';
     const reply = await client.enrollService({ ...request, mac: enrollmentMac(secret, request) });
-    const expected = computeEnrollmentMac(Buffer.from(secret), 'gatehouse-enroll-reply-v1', [request.nonce, reply.certificate, reply.trustEncoded]);
+    const expected = computeEnrollmentMac(Buffer.from(secret), 'gatehouse-enroll-reply-v1', [
+      request.nonce,
+      reply.certificate,
+      reply.trustEncoded,
+    ]);
     expect(reply.mac).toEqual(expected);
     const trust = cluster.service.trust();
-    const verified = verifyPartCertificate(reply.certificate, { userAuthorities: trust.userTlsCa, hostAuthorities: trust.hostTlsCa, nowMs: cluster.clock.now() });
-    expect(verified.part).toEqual({ cluster: 'test', type: 'service', kind: 'proxy', id: request.replicaId });
+    const verified = verifyPartCertificate(reply.certificate, {
+      userAuthorities: trust.userTlsCa,
+      hostAuthorities: trust.hostTlsCa,
+      nowMs: cluster.clock.now(),
+    });
+    expect(verified.part).toEqual({
+      cluster: 'test',
+      type: 'service',
+      kind: 'proxy',
+      id: request.replicaId,
+    });
     expect(verified.dnsNames).toContain('proxy-0.example');
     expect(verified.notAfterMs - cluster.clock.now()).toBeGreaterThan(86_390_000);
   });
 
   it('refuses a service with the secret of another kind, or whose request was changed', async () => {
     const keys = generateKeyPair('p256');
-    const request = { kind: 'proxy', replicaId: createId('srv'), publicKey: keys.spki, dnsNames: [], nonce: randomBytes(32) };
+    const request = {
+      kind: 'proxy',
+      replicaId: createId('srv'),
+      publicKey: keys.spki,
+      dnsNames: [],
+      nonce: randomBytes(32),
+    };
     using anonymous = internalConnection(cluster.service);
     const client = anonymous.client(EnrollmentServiceDefinition);
     const otherMac = enrollmentMac(cluster.files.secrets['tunnel'] ?? '', request);
-    expect(await refusal(client.enrollService({ ...request, mac: otherMac }))).toMatchObject({ kind: 'unauthenticated' });
+    expect(await refusal(client.enrollService({ ...request, mac: otherMac }))).toMatchObject({
+      kind: 'unauthenticated',
+    });
     const mac = enrollmentMac(cluster.files.secrets['proxy'] ?? '', request);
     const changed = { ...request, publicKey: generateKeyPair('p256').spki, mac };
     expect(await refusal(client.enrollService(changed))).toMatchObject({ kind: 'unauthenticated' });
@@ -100,19 +135,35 @@ describe.each(engines)('joining on %s', (engine) => {
     using asNobody = internalConnection(cluster.service);
     for (const connection of [asAgent, asPerson, asNobody]) {
       const client = connection.client(ClusterServiceDefinition);
-      expect(await refusal(client.reportAgents({ agentIds: [] }))).toMatchObject({ kind: 'permission_denied' });
+      expect(await refusal(client.reportAgents({ agentIds: [] }))).toMatchObject({
+        kind: 'permission_denied',
+      });
     }
     const proxy = await cluster.enroll('proxy');
-    expect(await refusal(proxy.cluster.reportAgents({ agentIds: [] }))).toMatchObject({ kind: 'permission_denied' });
-    expect(await refusal(tunnel.cluster.reportSessions({}))).toMatchObject({ kind: 'permission_denied' });
+    expect(await refusal(proxy.cluster.reportAgents({ agentIds: [] }))).toMatchObject({
+      kind: 'permission_denied',
+    });
+    expect(await refusal(tunnel.cluster.reportSessions({}))).toMatchObject({
+      kind: 'permission_denied',
+    });
     const person = await cluster.person(agent.keys);
     expect(await refusal(person.admin.listAgents({}))).toMatchObject({ kind: 'permission_denied' });
     const stranger = await cluster.person();
-    expect(await refusal(stranger.admin.listTargets({}))).toMatchObject({ kind: 'permission_denied' });
+    expect(await refusal(stranger.admin.listTargets({}))).toMatchObject({
+      kind: 'permission_denied',
+    });
     const keys = generateKeyPair('p256');
-    const request = { kind: 'proxy', replicaId: createId('srv'), publicKey: keys.spki, dnsNames: [], nonce: randomBytes(32) };
+    const request = {
+      kind: 'proxy',
+      replicaId: createId('srv'),
+      publicKey: keys.spki,
+      dnsNames: [],
+      nonce: randomBytes(32),
+    };
     const mac = enrollmentMac(cluster.files.secrets['proxy'] ?? '', request);
-    expect(await refusal(stranger.enrollment.enrollService({ ...request, mac }))).toMatchObject({ kind: 'permission_denied' });
+    expect(await refusal(stranger.enrollment.enrollService({ ...request, mac }))).toMatchObject({
+      kind: 'permission_denied',
+    });
     const internal = proxy.connection.client(AdministrationServiceDefinition);
     await expect(internal.listAgents({})).rejects.toThrow();
     await ada.admin.listAgents({});
@@ -131,7 +182,9 @@ describe.each(engines)('joining on %s', (engine) => {
         message: 'join token is not valid',
       });
     }
-    const reasons = (await cluster.events('agent.join_refused')).slice(at).map((event) => event.reason);
+    const reasons = (await cluster.events('agent.join_refused'))
+      .slice(at)
+      .map((event) => event.reason);
     expect(reasons).toEqual(['used', 'expired', 'forged', 'wrong_kind', 'forged']);
   });
 
@@ -151,7 +204,10 @@ describe.each(engines)('joining on %s', (engine) => {
   });
 
   it('forces the labels of the token, bounds names by its globs, and keeps a name with its agent', async () => {
-    const { token } = await ada.admin.createJoinToken({ labels: { env: 'staging' }, names: ['web-*'] });
+    const { token } = await ada.admin.createJoinToken({
+      labels: { env: 'staging' },
+      names: ['web-*'],
+    });
     const a1 = await joinAgent(cluster, { name: 'a1', token });
     const first = await register(a1, [node('web-1', { env: 'prod', team: 'blue' }), node('db-1')]);
     expect(first.refused).toEqual([{ kind: 'node', name: 'db-1', reason: 'name_not_allowed' }]);
@@ -164,7 +220,9 @@ describe.each(engines)('joining on %s', (engine) => {
     const a2 = await joinAgent(cluster, { name: 'a2' });
     const second = await register(a2, [node('WEB-1'), node('web-9')]);
     expect(second.refused).toEqual([{ kind: 'node', name: 'WEB-1', reason: 'name_taken' }]);
-    const events = (await cluster.events('connection.refused')).filter((event) => event.reason === 'not_yours');
+    const events = (await cluster.events('connection.refused')).filter(
+      (event) => event.reason === 'not_yours',
+    );
     expect(events.map((event) => event.target?.name)).toContain('WEB-1');
     // Given up: still held for a day, then free.
     await register(a1, []);
@@ -175,33 +233,53 @@ describe.each(engines)('joining on %s', (engine) => {
 
   it('lets agents of one group serve the same names, and nobody found a group that exists', async () => {
     const group = 'pair';
-    const tokens = [await ada.admin.createJoinToken({ group }), await ada.admin.createJoinToken({ group })];
-    const [one, two] = await Promise.all(tokens.map(async ({ token }, index) => joinAgent(cluster, { name: `pair-${index}`, token })));
+    const tokens = [
+      await ada.admin.createJoinToken({ group }),
+      await ada.admin.createJoinToken({ group }),
+    ];
+    const [one, two] = await Promise.all(
+      tokens.map(async ({ token }, index) => joinAgent(cluster, { name: `pair-${index}`, token })),
+    );
     if (one === undefined || two === undefined) throw new Error('not joined');
     expect([one.group, two.group]).toEqual(['pair', 'pair']);
     expect((await register(one, [node('shared')])).refused).toEqual([]);
     expect((await register(two, [node('shared')])).refused).toEqual([]);
-    expect(await refusal(joinAgent(cluster, { name: 'intruder', group }))).toMatchObject({ kind: 'permission_denied' });
+    expect(await refusal(joinAgent(cluster, { name: 'intruder', group }))).toMatchObject({
+      kind: 'permission_denied',
+    });
     await register(one, []);
     await ada.admin.getDocument({ kind: 'node', name: 'shared' });
     await register(two, []);
-    expect(await refusal(ada.admin.getDocument({ kind: 'node', name: 'shared' }))).toMatchObject({ kind: 'not_found' });
+    expect(await refusal(ada.admin.getDocument({ kind: 'node', name: 'shared' }))).toMatchObject({
+      kind: 'not_found',
+    });
   });
 
   it('takes host keys at the first registration only; later ones wait for an administrator', async () => {
     const agent = await joinAgent(cluster, { name: 'keys' });
-    const line = (seed: string) => `ssh-ed25519 ${Buffer.from(seed.repeat(51).slice(0, 51)).toString('base64')}`;
+    const line = (seed: string) =>
+      `ssh-ed25519 ${Buffer.from(seed.repeat(51).slice(0, 51)).toString('base64')}`;
     const spec = (host_key: string) => ({ address: '127.0.0.1:22', host_key });
     await register(agent, [node('pinned', {}, spec(line('a')))]);
     const changed = await register(agent, [node('pinned', {}, spec(line('b')))]);
     expect(changed.refused).toEqual([{ kind: 'node', name: 'pinned', reason: 'trust_changed' }]);
-    const read = async () => JSON.parse((await ada.admin.getDocument({ kind: 'node', name: 'pinned' })).documentJson) as { spec: { host_key: string } };
+    const read = async () =>
+      JSON.parse((await ada.admin.getDocument({ kind: 'node', name: 'pinned' })).documentJson) as {
+        spec: { host_key: string };
+      };
     expect((await read()).spec.host_key).toBe(line('a'));
     expect(await cluster.events('target.trust_changed')).toHaveLength(1);
     const document = await read();
     await applyYamlLike(ada, { ...document, spec: spec(line('b')) });
     expect((await register(agent, [node('pinned', {}, spec(line('b')))])).refused).toEqual([]);
-    expect(await refusal(applyYamlLike(ada, { ...(await read()), spec: { ...spec(line('b')), address: '10.0.0.1:22' } }))).toMatchObject({ kind: 'failed_precondition' });
+    expect(
+      await refusal(
+        applyYamlLike(ada, {
+          ...(await read()),
+          spec: { ...spec(line('b')), address: '10.0.0.1:22' },
+        }),
+      ),
+    ).toMatchObject({ kind: 'failed_precondition' });
   });
 
   it('renews agents and locks one whose old certificate is used after the new one', async () => {
@@ -216,7 +294,9 @@ describe.each(engines)('joining on %s', (engine) => {
     await register(agent, [node('renewing-1')]);
     cluster.clock.advance(11 * 60_000);
     expect(await refusal(register(agent, []))).toMatchObject({ kind: 'permission_denied' });
-    const locks = (await cluster.events('lock.created')).filter((event) => event.target?.name === 'renewing');
+    const locks = (await cluster.events('lock.created')).filter(
+      (event) => event.target?.name === 'renewing',
+    );
     expect(locks).toHaveLength(1);
     await expect(register(fresh, [])).rejects.toThrow('locked');
   });
@@ -229,21 +309,34 @@ describe.each(engines)('joining on %s', (engine) => {
     const publicKey = sshPublicKeyFromSpki(generateKeyPair('ed25519').spki);
     const { enrollment } = await cluster.person(agent.keys);
     const { certificate } = await enrollment.issueNodeHostCertificate({ name: 'here', publicKey });
-    expect(parseSshCertificate(certificate)).toMatchObject({ type: 'host', principals: ['here', 'here.test'] });
+    expect(parseSshCertificate(certificate)).toMatchObject({
+      type: 'host',
+      principals: ['here', 'here.test'],
+    });
     for (const name of ['there', 'nope']) {
-      expect(await refusal(enrollment.issueNodeHostCertificate({ name, publicKey }))).toMatchObject({ kind: 'permission_denied' });
+      expect(await refusal(enrollment.issueNodeHostCertificate({ name, publicKey }))).toMatchObject(
+        { kind: 'permission_denied' },
+      );
     }
     const proxy = await cluster.enroll('proxy');
-    const issued = await proxy.credentials.issueHostCertificates({ names: ['here', 'nope', 'there'], port: true, publicKey });
+    const issued = await proxy.credentials.issueHostCertificates({
+      names: ['here', 'nope', 'there'],
+      port: true,
+      publicKey,
+    });
     expect(issued.certificates.map((one) => one.name)).toEqual(['here', 'there', '']);
-    expect(parseSshCertificate(issued.certificates[2]?.certificate ?? Buffer.alloc(0)).principals).toEqual(['localhost']);
+    expect(
+      parseSshCertificate(issued.certificates[2]?.certificate ?? Buffer.alloc(0)).principals,
+    ).toEqual(['localhost']);
   });
 
   it('says once that an agent is connected and once that it is gone, over several tunnels', async () => {
     const agent = await joinAgent(cluster, { name: 'coming' });
     const second = await cluster.enroll('tunnel');
-    const count = async (type: string) => (await cluster.events(type)).filter((event) => event.actor.name === 'coming').length;
-    const online = async () => (await ada.admin.listAgents({})).agents.find((one) => one.name === 'coming')?.online;
+    const count = async (type: string) =>
+      (await cluster.events(type)).filter((event) => event.actor.name === 'coming').length;
+    const online = async () =>
+      (await ada.admin.listAgents({})).agents.find((one) => one.name === 'coming')?.online;
     await register(agent, [node('coming-1')]);
     await second.cluster.reportAgents({ agentIds: [agent.agentId] });
     await tunnel.cluster.reportAgents({ agentIds: [agent.agentId] });

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
+
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { readAuthorityRows, swapAuthorityKeys } from '../src/store/testing.js';
 import { inviteFirstAdministrator } from '../src/service.js';
+import { readAuthorityRows, swapAuthorityKeys } from '../src/store/testing.js';
 import {
   createAdministrator,
   createTestFiles,
@@ -25,14 +26,27 @@ describe.each(engines)('starting on %s', (engine) => {
   it('makes authorities and built-in roles once when two replicas start at once on an empty database', async () => {
     const store = await openStore(engine);
     using files = createTestFiles();
-    const clusters = await Promise.all([startCluster({ store, files }), startCluster({ store, files })]);
-    onTestFinished(async () => void (await Promise.all(clusters.map(async (one) => one[Symbol.asyncDispose]()))));
+    const clusters = await Promise.all([
+      startCluster({ store, files }),
+      startCluster({ store, files }),
+    ]);
+    onTestFinished(
+      async () => void (await Promise.all(clusters.map(async (one) => one[Symbol.asyncDispose]()))),
+    );
     const [one, two] = clusters.map((cluster) => cluster.service.trust());
     expect(one).toEqual(two);
     expect(one?.hostTlsCa).toHaveLength(1);
     const rows = await readAuthorityRows(store.database);
     expect(rows.map((row) => row.kind).toSorted()).toEqual(
-      ['app_jwt', 'db_client', 'host_ssh', 'host_tls', 'target_ssh', 'user_ssh', 'user_tls'].toSorted(),
+      [
+        'app_jwt',
+        'db_client',
+        'host_ssh',
+        'host_tls',
+        'target_ssh',
+        'user_ssh',
+        'user_tls',
+      ].toSorted(),
     );
   });
 
@@ -41,9 +55,9 @@ describe.each(engines)('starting on %s', (engine) => {
     using files = createTestFiles();
     await (await startCluster({ store, files }))[Symbol.asyncDispose]();
     const before = await readAuthorityRows(store.database);
-    await expect(startCluster({ store, files, config: { kek_file: files.newKek() } })).rejects.toThrow(
-      'key-encryption key does not match',
-    );
+    await expect(
+      startCluster({ store, files, config: { kek_file: files.newKek() } }),
+    ).rejects.toThrow('key-encryption key does not match');
     expect(await readAuthorityRows(store.database)).toEqual(before);
     await (await startCluster({ store, files }))[Symbol.asyncDispose]();
   });
@@ -55,7 +69,9 @@ describe.each(engines)('starting on %s', (engine) => {
     const rows = await readAuthorityRows(store.database);
     for (const row of rows) expect(row.privateKey.toString('latin1')).not.toContain('PRIVATE KEY');
     await swapAuthorityKeys(store.database, 'user_ssh', 'host_ssh');
-    await expect(startCluster({ store, files })).rejects.toThrow('sealed authority.private_key does not open');
+    await expect(startCluster({ store, files })).rejects.toThrow(
+      'sealed authority.private_key does not open',
+    );
     await swapAuthorityKeys(store.database, 'user_ssh', 'host_ssh');
     await (await startCluster({ store, files }))[Symbol.asyncDispose]();
   });
@@ -64,7 +80,9 @@ describe.each(engines)('starting on %s', (engine) => {
     const store = await openStore(engine);
     using files = createTestFiles();
     await (await startCluster({ store, files }))[Symbol.asyncDispose]();
-    await expect(startCluster({ store, files, config: { cluster_name: 'other' } })).rejects.toThrow('belongs to cluster "test"');
+    await expect(startCluster({ store, files, config: { cluster_name: 'other' } })).rejects.toThrow(
+      'belongs to cluster "test"',
+    );
   });
 
   it('makes a new first-administrator link at each ask, ends the earlier one, and none once there is an administrator', async () => {
@@ -74,13 +92,24 @@ describe.each(engines)('starting on %s', (engine) => {
     const cluster = await startCluster({ store, files, clock });
     onTestFinished(async () => cluster[Symbol.asyncDispose]());
     const first = await cluster.service.createFirstAdminInvite();
-    const second = await inviteFirstAdministrator(testConfig(store, files), { ...store.overrides, clock });
+    const second = await inviteFirstAdministrator(testConfig(store, files), {
+      ...store.overrides,
+      clock,
+    });
     const { login } = await cluster.person();
-    await expect(login.getInvite({ token: first?.token ?? '' })).rejects.toThrow('this link is not valid');
-    expect(await login.getInvite({ token: second?.token ?? '' })).toMatchObject({ user: '', roles: ['admin', 'access'], secondFactor: true });
+    await expect(login.getInvite({ token: first?.token ?? '' })).rejects.toThrow(
+      'this link is not valid',
+    );
+    expect(await login.getInvite({ token: second?.token ?? '' })).toMatchObject({
+      user: '',
+      roles: ['admin', 'access'],
+      secondFactor: true,
+    });
     const ada = await createAdministrator(cluster);
     expect(await cluster.service.createFirstAdminInvite()).toBeUndefined();
-    expect(await inviteFirstAdministrator(testConfig(store, files), { ...store.overrides, clock })).toBeUndefined();
+    expect(
+      await inviteFirstAdministrator(testConfig(store, files), { ...store.overrides, clock }),
+    ).toBeUndefined();
     await logIn(cluster, ada);
   });
 
@@ -107,11 +136,17 @@ describe('the private port', () => {
     const store = await openStore('pglite');
     const cluster = await startCluster({ store });
     onTestFinished(async () => cluster[Symbol.asyncDispose]());
-    const ready = async () => (await (await fetch(`${cluster.service.metricsUrl}/readyz`)).json()) as { status: string; degraded: string[] };
+    const ready = async () =>
+      (await (await fetch(`${cluster.service.metricsUrl}/readyz`)).json()) as {
+        status: string;
+        degraded: string[];
+      };
     expect(await ready()).toMatchObject({ status: 'ready', degraded: [] });
     cluster.broker.isAway = true;
     await createAdministrator(cluster);
-    await expect.poll(ready, { timeout: 5_000 }).toMatchObject({ status: 'ready', degraded: ['event_log'] });
+    await expect
+      .poll(ready, { timeout: 5_000 })
+      .toMatchObject({ status: 'ready', degraded: ['event_log'] });
     cluster.broker.isAway = false;
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ degraded: [] });
     expect(await cluster.events('resource.created')).toHaveLength(1);
