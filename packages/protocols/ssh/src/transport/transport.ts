@@ -239,6 +239,8 @@ export class SshTransport {
     this.socket.on('error', (error: Error) => this.end({ by: 'peer', error }));
     this.socket.on('end', () => this.end({ by: 'peer' }));
     this.socket.on('close', () => this.end({ by: 'peer' }));
+    // A stream that was looked at before comes paused (the port, a hop).
+    this.socket.resume();
   }
 
   private onData(chunk: Buffer): void {
@@ -298,11 +300,7 @@ export class SshTransport {
     if (type === messageType.disconnect) this.onDisconnect(payload);
     else if (type >= messageType.serviceRequest && type !== messageType.extInfo)
       this.deliver(payload);
-    return this.ending ? Infinity : undefined;
-  }
-
-  private get ending(): boolean {
-    return this.endState !== undefined;
+    return this.endedWith === undefined ? undefined : Infinity;
   }
 
   private deliver(payload: Buffer): void {
