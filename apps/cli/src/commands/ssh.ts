@@ -37,6 +37,7 @@ export const command = defineCommand({
     const options = { ...call.options, ...pickText(own.values) };
     if (split.destination === undefined)
       throw usageError('which host? gate ssh [LOGIN@]HOST', 'gate ls nodes');
+    if (split.destination.startsWith('-')) throw usageError(`"${split.destination}" is no host`);
     const { profile, files } = openLocalLogin({ environment: call.environment, options });
     const ssh = findSsh(call.environment.variables);
     const args = [
@@ -45,7 +46,6 @@ export const command = defineCommand({
       ...(await agentOptions(call)),
       ...loginOptions(split, profile),
       ...split.flags,
-      '--',
       split.destination,
       // After a `--` of ours ssh would take a second one for a word of the command.
       ...(split.rest[0] === '--' ? split.rest.slice(1) : split.rest),

@@ -9,7 +9,8 @@ describe('splitSshArguments', () => {
     ['-p22 -vvv host -t ls -la', ['-p22', '-vvv'], 'host', ['-t', 'ls', '-la']],
     ['-NfL 8080:localhost:80 host', ['-NfL', '8080:localhost:80'], 'host', []],
     ['-o User=x -oPort=1 host -- ls', ['-o', 'User=x', '-oPort=1'], 'host', ['--', 'ls']],
-    ['-A -- host cmd', ['-A'], 'host', ['cmd']],
+    ['-A -- host cmd', ['-A', '--'], 'host', ['cmd']],
+    ['-- -host', ['--'], '-host', []],
     ['-v', ['-v'], undefined, []],
   ])('splits %j', (line, flags, destination, rest) => {
     expect(splitSshArguments(line.split(' '))).toEqual({ own: [], flags, destination, rest });

@@ -7,7 +7,7 @@ const optionsWithValue = 'BbcDEeFIiJLlmOoPpQRSWw';
 export interface SshArguments {
   /** Our own long options, to be read as usual. */
   readonly own: readonly string[];
-  /** OpenSSH's own, before the destination. */
+  /** OpenSSH's own, before the destination; also a `--`, after which ssh reads no more options. */
   readonly flags: readonly string[];
   /** `[login@]host` or `ssh://[login@]host[:port]`; undefined: there was none. */
   readonly destination: string | undefined;
@@ -22,7 +22,10 @@ export function splitSshArguments(argv: readonly string[]): SshArguments {
   let index = 0;
   for (let word = argv[0]; word !== undefined; word = argv[index]) {
     const kind = kindOf(word);
-    if (kind === 'end') index += 1;
+    if (kind === 'end') {
+      flags.push(word);
+      index += 1;
+    }
     if (kind === 'end' || kind === 'destination') break;
     const list = kind === 'own' ? own : flags;
     list.push(word);
