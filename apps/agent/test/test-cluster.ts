@@ -27,7 +27,7 @@ import { systemClock } from '@gatehouse/kit/clock';
 import { parseConfig } from '@gatehouse/kit/config';
 import { GatehouseError } from '@gatehouse/kit/errors';
 import { createId } from '@gatehouse/kit/ids';
-import { createLogger } from '@gatehouse/kit/log';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { encodeProxyHeader, joinStreams } from '@gatehouse/kit/net';
 import {
   bindService,
@@ -54,7 +54,7 @@ import {
 import { onTestFinished } from 'vitest';
 
 const cluster = 'test';
-export const logger = createLogger({
+export const logger: Logger = createLogger({
   name: 'test',
   level: process.env['TEST_LOG'] === undefined ? 'silent' : 'debug',
 });
@@ -368,7 +368,10 @@ export interface TestCluster {
   /** A certificate as proxies have. */
   readonly proxy: TestPart;
   readonly tunnels: TunnelService[];
-  addTunnel(overrides?: Partial<TunnelDeps>): Promise<TunnelService>;
+  addTunnel(
+    overrides?: Partial<TunnelDeps>,
+    limits?: Record<string, unknown>,
+  ): Promise<TunnelService>;
   dropTunnel(tunnel: TunnelService): Promise<void>;
   directory(): AgentDirectory;
   startAgent(
@@ -417,7 +420,7 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
     proxy,
     tunnels,
     caPin: caPin(authorities.hostTls.certificate),
-    async addTunnel(overrides = {}) {
+    async addTunnel(overrides = {}, limits = {}) {
       const membership = createMembership(
         authorities,
         await issueTestService(authorities, 'tunnel'),
@@ -438,6 +441,7 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
         auth: { address: auth.address, join_secret_file: 'unused' },
         state_dir: 'unused',
         drain_timeout: '2s',
+        limits,
       });
       const tunnel = await createTunnelService(config, {
         membership,

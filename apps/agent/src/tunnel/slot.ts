@@ -5,6 +5,7 @@
  */
 import { backoffMs, sleep, type Clock } from '@gatehouse/kit/clock';
 import type { Logger } from '@gatehouse/kit/log';
+import type { TunnelEnd } from '@gatehouse/tunnel';
 
 import type { Link } from './link.js';
 
@@ -23,8 +24,8 @@ export interface Slot {
   readonly link: Link | undefined;
   /** Connections through this slot's tunnels. */
   streamCount(): number;
-  /** Replace the tunnel. */
-  replace(): void;
+  /** Replace the tunnel, if it is still this one (or whichever there is). */
+  replace(link?: Link): void;
   run(): Promise<void>;
 }
 
@@ -60,8 +61,8 @@ class TunnelSlot implements Slot {
     return count;
   }
 
-  replace(): void {
-    this.#replace.abort();
+  replace(link: Link | undefined = this.#link): void {
+    if (link === this.#link) this.#replace.abort();
   }
 
   async run(): Promise<void> {
@@ -114,8 +115,7 @@ class TunnelSlot implements Slot {
     this.#alone = 0;
     this.#take(link);
     logger.info({ replicaId: link.replicaId }, 'tunnel stands');
-    const replaced = this.#replace.signal;
-    const end = await Promise.race([link.closed, aborted(replaced), aborted(signal)]);
+    const end = await endOf(link, AbortSignal.any([this.#replace.signal, signal]));
     if (end !== undefined) logger.info({ reason: end.reason, err: end.error }, 'tunnel ended');
     if (end === undefined && !signal.aborted) {
       this.#retire(link);
@@ -155,15 +155,17 @@ class TunnelSlot implements Slot {
   }
 }
 
-async function aborted(signal: AbortSignal): Promise<undefined> {
+/** How a tunnel ended; undefined when the signal came first. */
+async function endOf(link: Link, signal: AbortSignal): Promise<TunnelEnd | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const onAbort = () => {
+    resolve(undefined);
+  };
   if (signal.aborted) return undefined;
-  return new Promise((resolve) => {
-    signal.addEventListener(
-      'abort',
-      () => {
-        resolve(undefined);
-      },
-      { once: true },
-    );
-  });
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([link.closed, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }

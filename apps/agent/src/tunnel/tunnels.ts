@@ -133,7 +133,7 @@ class TwoTunnels implements Tunnels {
 
   #link(connected: TunnelSocket, slot: Slot): Link {
     const { limits, logger } = this.#options;
-    return openLink(connected, {
+    const link: Link = openLink(connected, {
       hello: { ...this.#options.hello(), nonce: this.#nextNonce() },
       limits,
       logger,
@@ -145,10 +145,11 @@ class TwoTunnels implements Tunnels {
         this.#options.onWelcome(welcome);
       },
       onNews: (news) => {
-        if (news.$case === 'drain') slot.replace();
+        if (news.$case === 'drain') slot.replace(link);
         else this.#options.onNews(news);
       },
     });
+    return link;
   }
 
   /** Grows with each tunnel, also over a restart as long as the clock does not go back. */

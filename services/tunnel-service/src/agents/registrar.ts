@@ -99,7 +99,13 @@ class AuthRegistrar implements Registrar {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     clearTimeout(this.#soon);
-    await this.#report().catch(() => undefined);
+    // The last word is that nobody is here; a stop does not wait long for it.
+    const { auth, replicaId } = this.#deps;
+    const signal = AbortSignal.timeout(1_500);
+    await auth
+      .client(ClusterServiceDefinition)
+      .reportAgents({ replicaId, agentIds: [] }, { signal })
+      .catch(() => undefined);
   }
 
   #remember(agentId: string, answer: RegisterAgentResponse): void {
