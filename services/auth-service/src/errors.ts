@@ -27,7 +27,7 @@ export const authErrors = {
     kind: 'resource_exhausted',
     message: 'too many logins just now; try again shortly',
   },
-  LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
+  PERSON_LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
   LOGIN_ENDED: {
     kind: 'unauthenticated',
     message: 'this login has ended; run gate login',
@@ -95,7 +95,7 @@ export const authErrors = {
   PAGE_TOKEN: { kind: 'invalid_argument', message: 'page_token: is not one of this list' },
   SESSION_MISSING: { kind: 'not_found', message: 'no session {id}' },
 
-  ENROLLMENT_REFUSED: { kind: 'unauthenticated', message: 'the join secret does not match' },
+  JOIN_SECRET_WRONG: { kind: 'unauthenticated', message: 'the join secret does not match' },
   ENROLLMENT_INVALID: { kind: 'invalid_argument', message: 'the request is not valid: {why}' },
   JOIN_TOKEN_INVALID: {
     kind: 'permission_denied',

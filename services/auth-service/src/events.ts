@@ -10,42 +10,111 @@ import {
 } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { currentTraceId } from '@gatehouse/kit/telemetry';
+import type { EventTable } from '@gatehouse/protocol-api';
+import { z } from 'zod';
 
 import type { AuditRow } from './store/store.js';
 
-/** Types of auth-service's events with what they tell. */
-export const authEvents = {
-  'login.succeeded': 'A person logged in. data: {expires, secondFactor}',
-  'login.failed':
-    'A login failed. reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link',
-  'login.blocked': 'A person or an address must wait. data: {subject, until}',
-  'logout.done': 'A login was ended by its owner.',
-  'mfa.verified': 'A second factor was proven.',
-  'mfa.failed': 'A second factor was not proven. reason: bad_code, code_replayed',
-  'mfa_device.added': 'A second factor was set up.',
-  'mfa_device.removed': 'A second factor was taken away.',
-  'certificate.issued': 'Certificates were signed. data: {kinds, expires, …}',
-  'certificate.refused': 'A certificate was asked for and not signed.',
-  'resource.created': 'A document was made. data: {kind, name, revision}',
-  'resource.updated': 'A document was changed. data: {kind, name, revision}',
-  'resource.deleted': 'A document was removed. data: {kind, name}',
-  'lock.created': 'A lock is in force. data: {name, target, expires}',
-  'lock.deleted': 'A lock has ended. reason: deleted, expired',
-  'agent.joined': 'An agent joined. data: {agent, group, token}',
-  'agent.join_refused':
-    'An agent was refused. reason: forged, used, expired, wrong_kind, name_taken, group',
-  'agent.connected': 'The first tunnel of an agent stands. data: {tunnel}',
-  'agent.disconnected': 'The last tunnel of an agent is gone.',
-  'connection.refused':
-    'Something was asked that is not the caller’s. reason: not_yours, old_generation, …',
-  'target.trust_changed':
-    'An agent showed other host keys for a target; they wait for an administrator.',
-  'limit.reached': 'A session was refused for max_sessions. data: {limit}',
-  'audit.events_counted':
-    'Equal events were counted rather than written. data: {type, count, first, last}',
-} as const;
+const expires = z.string().describe('RFC 3339');
+const resource = z.object({
+  kind: z.string(),
+  name: z.string(),
+  revision: z.number().optional(),
+  reset: z.boolean().optional().describe('factors and logins were taken away'),
+  expires: expires.optional(),
+});
+const device = z.object({ user: z.string(), device: z.string().describe('totp') });
+const lock = z.object({
+  name: z.string(),
+  kind: z.string().optional(),
+  spec: z.record(z.string(), z.unknown()).optional().describe('as in the lock document'),
+});
+const nothing = z.object({});
 
-export type AuthEventType = keyof typeof authEvents;
+/** Types that auth-service owns, with what their data are. */
+export const authEvents = {
+  'login.succeeded': {
+    description: 'A person logged in.',
+    data: z.object({ expires, secondFactor: z.enum(['totp', 'none']) }),
+  },
+  'login.failed': {
+    description:
+      'A login or a link was refused. Reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link.',
+    data: nothing,
+  },
+  'login.blocked': {
+    description: 'From now on a person or an address must wait.',
+    data: z.object({
+      subject: z.enum(['user', 'address']),
+      until: expires.optional(),
+      address: z.string().optional(),
+    }),
+  },
+  'logout.done': { description: 'A person ended a login.', data: nothing },
+  'mfa.verified': {
+    description: 'A second factor was proven.',
+    data: z.object({ secondFactor: z.string() }),
+  },
+  'mfa.failed': {
+    description: 'A second factor was not proven. Reason: bad_code, code_replayed.',
+    data: nothing,
+  },
+  'mfa_device.added': { description: 'A second factor was set up.', data: device },
+  'mfa_device.removed': { description: 'A second factor was taken away.', data: device },
+  'certificate.issued': {
+    description: 'Certificates were signed: by login, renewal, enrollment, or for a target.',
+    data: z.object({
+      kinds: z.array(z.string()).describe('the authorities that signed'),
+      expires,
+      reissued: z.boolean().optional(),
+      route: z.record(z.string(), z.string()).optional(),
+      proxy: z.string().optional().describe('srv_…, who holds it'),
+      renewed: z.boolean().optional().describe('without a new proof'),
+      service: z.string().optional(),
+      agent: z.string().optional(),
+      generation: z.number().optional(),
+    }),
+  },
+  'certificate.refused': {
+    description: 'A certificate was asked for and not signed.',
+    data: z.object({ kinds: z.array(z.string()), message: z.string() }),
+  },
+  'resource.created': { description: 'A document was made.', data: resource },
+  'resource.updated': { description: 'A document was changed.', data: resource },
+  'resource.deleted': { description: 'A document was removed.', data: resource },
+  'lock.created': { description: 'A lock is in force.', data: lock },
+  'lock.deleted': { description: 'A lock has ended. Reason: deleted, expired.', data: lock },
+  'agent.joined': {
+    description: 'An agent joined.',
+    data: z.object({ agent: z.string(), group: z.string(), token: z.string(), expires }),
+  },
+  'agent.join_refused': {
+    description:
+      'An agent was refused. Reason: forged, used, expired, wrong_kind, name_taken, group.',
+    data: nothing,
+  },
+  'agent.connected': {
+    description: 'The first tunnel of an agent stands.',
+    data: z.object({ agent: z.string(), tunnel: z.string().optional().describe('srv_…') }),
+  },
+  'agent.disconnected': {
+    description: 'The last tunnel of an agent is gone.',
+    data: z.object({ agent: z.string(), tunnel: z.string().optional().describe('srv_…') }),
+  },
+  'target.trust_changed': {
+    description: 'An agent showed other host keys for a target; they wait for an administrator.',
+    data: z.object({ message: z.string() }),
+  },
+  'audit.events_counted': {
+    description: 'Equal events were counted rather than written one by one.',
+    data: z.object({ type: z.string(), count: z.number(), first: expires, last: expires }),
+  },
+} as const satisfies EventTable;
+
+/** The host's types that auth-service also writes, with the host's data. */
+type HostEventType = 'connection.refused' | 'limit.reached';
+
+export type AuthEventType = keyof typeof authEvents | HostEventType;
 
 export interface EventDraft {
   readonly type: AuthEventType;

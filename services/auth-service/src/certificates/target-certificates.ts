@@ -39,7 +39,7 @@ export interface TargetCertificate {
   readonly logins: readonly string[];
 }
 
-/** @throws the refusals of verifySshUserProof; PROOF_USED, PROOF_MISSING, LOCKED, LOGIN_ENDED, NO_LOGIN, KEY_REFUSED */
+/** @throws the refusals of verifySshUserProof; PROOF_USED, PROOF_MISSING, PERSON_LOCKED, LOGIN_ENDED, NO_LOGIN, KEY_REFUSED */
 export async function issueTargetCertificate(
   deps: Deps,
   request: TargetCertificateRequest,

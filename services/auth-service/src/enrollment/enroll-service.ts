@@ -30,7 +30,7 @@ export interface ServiceEnrolled {
 const maxNames = 50;
 const nonceBytes = 32;
 
-/** @throws ENROLLMENT_INVALID, ENROLLMENT_REFUSED, KEY_REFUSED, LOCKED (the replica) */
+/** @throws ENROLLMENT_INVALID, JOIN_SECRET_WRONG, KEY_REFUSED, PERSON_LOCKED (the replica) */
 export async function enrollService(
   deps: Deps,
   request: ServiceEnrollment,
@@ -51,10 +51,10 @@ export async function enrollService(
         actor,
         outcome: 'denied',
         reason: 'join_secret',
-        data: { kind },
+        data: { message: `join secret of ${kind}` },
       },
     ]);
-    throw authError('ENROLLMENT_REFUSED', { reason: 'join_secret' });
+    throw authError('JOIN_SECRET_WRONG', { reason: 'join_secret' });
   }
   await refuseLocked(deps, { replica: replicaId });
   const issued = await issueServiceCertificate(deps, {

@@ -3,7 +3,7 @@ import type { Context, Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import { refuseLocked } from '../users/person.js';
 
-/** @throws LOCKED, NOT_YOURS */
+/** @throws PERSON_LOCKED, NOT_YOURS */
 export async function requireService(deps: Deps, context: Context): Promise<string> {
   const { caller } = context;
   if (caller.type !== 'service')

@@ -110,34 +110,45 @@ async function takeTarget(
   if (parsed === undefined) return 'invalid';
   if (!matchesGlobs(agent.names, target.name)) return 'name_not_allowed';
   const key = { kind: target.kind, folded: foldName(target.name) };
-  if (!(await mayTakeName(scope, key, agent.group))) return 'name_taken';
   const stored = await findDocument(scope.tx, key.kind, key.folded);
-  const own = stored?.ownerGroup === agent.group ? stored : undefined;
-  if (own !== undefined && !isOwnEntry(own, target)) return 'name_taken';
+  if (!isOwnOrForeign(stored, { agent, target })) return 'name_taken';
+  if (!(await mayTakeName(scope, key, agent.group))) return 'name_taken';
   await putTargetName(scope.tx, key, agent.group);
-  const isTrustKept = own !== undefined && !isSameTrust(own.body, parsed);
-  const body = isTrustKept ? keepTrust(own.body, parsed) : parsed;
-  if (canonicalJson(own?.body) !== canonicalJson(body))
-    await writeTarget(scope, { agent, name: target.name, key, body, stored });
+  return writeParsed(scope, { agent, name: target.name, key, stored, parsed });
+}
+
+/** Writes what has changed; other host keys than those of the first registration stay out. */
+async function writeParsed(
+  scope: ChangeScope,
+  entry: Omit<TargetWrite, 'body'> & { readonly parsed: JsonObject },
+): Promise<'trust_changed' | undefined> {
+  const { parsed, ...write } = entry;
+  const own = write.stored?.ownerGroup === write.agent.group ? write.stored.body : undefined;
+  const isTrustKept = own !== undefined && !isSameTrust(own, parsed);
+  const body = isTrustKept ? keepTrust(own, parsed) : parsed;
+  if (canonicalJson(own) !== canonicalJson(body)) await writeTarget(scope, { ...write, body });
   return isTrustKept ? 'trust_changed' : undefined;
 }
 
-/** Not one that an administrator made for the same group, and spelled the same. */
-function isOwnEntry(own: StoredDocument, target: RegisteredTarget): boolean {
-  return own.origin === 'agent' && own.name === target.name;
+/** False for an entry of the same group that an administrator made, or that is spelled otherwise. */
+function isOwnOrForeign(
+  stored: StoredDocument | undefined,
+  { agent, target }: { agent: StoredAgent; target: RegisteredTarget },
+): boolean {
+  if (stored?.ownerGroup !== agent.group) return true;
+  return stored.origin === 'agent' && stored.name === target.name;
 }
 
-async function writeTarget(
-  scope: ChangeScope,
-  write: {
-    readonly agent: StoredAgent;
-    readonly name: string;
-    readonly key: NameKey;
-    readonly body: JsonObject;
-    /** What had the name before, whoever it was. */
-    readonly stored: StoredDocument | undefined;
-  },
-): Promise<void> {
+interface TargetWrite {
+  readonly agent: StoredAgent;
+  readonly name: string;
+  readonly key: NameKey;
+  readonly body: JsonObject;
+  /** What had the name before, whoever it was. */
+  readonly stored: StoredDocument | undefined;
+}
+
+async function writeTarget(scope: ChangeScope, write: TargetWrite): Promise<void> {
   const { agent, name, key, body, stored } = write;
   if (stored !== undefined && stored.name !== name) {
     await removeDocument(scope.tx, key.kind, key.folded);
@@ -237,7 +248,7 @@ function tellRefusal(
     target,
     outcome: 'denied' as const,
     reason: isTrust ? 'trust_changed' : 'not_yours',
-    data: { agent: agent.id, why: refused.reason },
+    data: { message: refused.reason },
   };
   if (deps.floodGate.admit(draft)) scope.audit(deps.event(draft, scope.now));
 }

@@ -103,7 +103,7 @@ async function refuseOverLimit(
       reason: 'max_sessions',
     };
     scope.audit(
-      deps.event({ ...draft, data: { limit: maxSessions, session: session.id } }, scope.now),
+      deps.event({ ...draft, data: { limit: 'max_sessions', value: maxSessions } }, scope.now),
     );
   }
   return refused;

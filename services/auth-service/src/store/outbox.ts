@@ -30,7 +30,6 @@ export async function readOutboxBounds(db: Db): Promise<{ first: number; last: n
     .selectFrom('outbox')
     .select(({ fn }) => [fn.min('id').as('first'), fn.max('id').as('last')])
     .executeTakeFirst();
-  // oxlint-disable-next-line typescript/no-unnecessary-condition -- min and max of an empty table are null
   return { first: Number(row?.first ?? 0), last: Number(row?.last ?? 0) };
 }
 

@@ -48,7 +48,7 @@ export interface LoginResult {
 
 type FailureReason = 'unknown_user' | 'bad_password' | 'bad_code' | 'code_replayed' | 'blocked';
 
-/** @throws LOGIN_FAILED, LOGIN_SLOWED, LOGIN_BUSY, LOCKED, KEY_REFUSED */
+/** @throws LOGIN_FAILED, LOGIN_SLOWED, LOGIN_BUSY, PERSON_LOCKED, KEY_REFUSED */
 export async function logIn(deps: Deps, request: LoginRequest): Promise<LoginResult> {
   await refuseSlowedAddress(deps, request.clientAddress);
   const folded = foldName(request.user.slice(0, 256));
@@ -174,7 +174,7 @@ async function openLogin(
     await recordDrafts(deps, [
       { type: 'login.failed', actor, outcome: 'denied', reason: 'locked' },
     ]);
-    throw authError('LOCKED', { reason: 'locked', details: { message: lock.message } });
+    throw authError('PERSON_LOCKED', { reason: 'locked', details: { message: lock.message } });
   }
   const login = await planLogin(deps, right);
   const certificates = await issuePersonCertificates(deps, {

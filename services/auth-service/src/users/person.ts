@@ -33,7 +33,7 @@ export interface Person {
   readonly actor: AuditActor;
 }
 
-/** The caller as a person. @throws LOGIN_ENDED, LOCKED, CERTIFICATE_SOURCE */
+/** The caller as a person. @throws LOGIN_ENDED, PERSON_LOCKED, CERTIFICATE_SOURCE */
 export async function requirePerson(deps: Deps, context: Context): Promise<Person> {
   const { caller, clientAddress } = context;
   if (caller.type !== 'user') throw authError('LOGIN_ENDED', { reason: 'wrong_kind' });
@@ -47,7 +47,7 @@ export async function requirePerson(deps: Deps, context: Context): Promise<Perso
   return resolvePerson(deps, caller.identity, clientAddress);
 }
 
-/** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, LOCKED */
+/** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, PERSON_LOCKED */
 export async function resolvePerson(
   deps: Deps,
   identity: Identity,
@@ -99,14 +99,14 @@ export async function loadLocks(deps: Pick<Deps, 'logger'>, db: Db): Promise<Loc
   return documents.map((document) => parseLock(renderDocument(document)));
 }
 
-/** @throws LOCKED with the lock's message */
+/** @throws PERSON_LOCKED with the lock's message */
 export async function refuseLocked(
   deps: Deps,
   subject: Parameters<typeof findLock>[1],
 ): Promise<void> {
   const lock = findLock(await loadLocks(deps, deps.store.database), subject, deps.clock.now());
   if (lock !== undefined)
-    throw authError('LOCKED', { reason: 'locked', details: { message: lock.message } });
+    throw authError('PERSON_LOCKED', { reason: 'locked', details: { message: lock.message } });
 }
 
 /** @throws NOT_ALLOWED */
