@@ -169,7 +169,7 @@ describe('gate', () => {
   it('works from another folder and through a symbolic link', async () => {
     using folder = createTestFolder();
     execFileSync('ln', ['-s', gate, join(folder.path, 'gate')]);
-    const printed = execFileSync('./gate', ['version', '--format', 'json'], {
+    const printed = execFileSync(join(folder.path, 'gate'), ['version', '--format', 'json'], {
       cwd: folder.path,
       encoding: 'utf8',
     });

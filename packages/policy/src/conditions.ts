@@ -101,7 +101,7 @@ export const conditionsSchema = z.strictObject({
 type ConditionFields = z.output<typeof conditionsSchema>;
 
 /** What a role says about one kind of target. */
-export interface KindConditions {
+interface KindConditions {
   readonly labels: LabelSelector | undefined;
   /** Logins, database users or desktop logins; always undefined for kinds without principals. */
   readonly principals: readonly Pattern[] | undefined;
@@ -112,7 +112,7 @@ export interface KindConditions {
 }
 
 /** What may be asked for with `gate request create`. */
-export interface RequestConditions {
+interface RequestConditions {
   readonly roles: readonly Pattern[];
   readonly thresholds: readonly { readonly approve: number; readonly deny: number }[];
   readonly maxDurationMs: number | undefined;

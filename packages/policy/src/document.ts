@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { policyError } from './errors.js';
 
 /** Names of roles and locks. */
-export const nameSchema = z
+const nameSchema = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,

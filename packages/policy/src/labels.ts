@@ -33,7 +33,7 @@ function matchKey(
 }
 
 /** The value of a label; `name` is the target's own name, whatever its labels say. */
-export function labelOf(target: PolicyTarget, key: string): string | undefined {
+function labelOf(target: PolicyTarget, key: string): string | undefined {
   if (key === 'name') return target.name;
   return Object.hasOwn(target.labels, key) ? target.labels[key] : undefined;
 }

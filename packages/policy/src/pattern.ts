@@ -8,7 +8,7 @@ import { compileRegex, isRegexMatch, type Regex } from './regex.js';
 import type { Traits } from './target.js';
 
 /** Longest pattern, in UTF-16 units. */
-export const maxPatternLength = 256;
+const maxPatternLength = 256;
 
 export type Pattern =
   | { readonly type: 'exact'; readonly text: string }

@@ -10,7 +10,7 @@ import { complementOf, containsCodePoint, type CodePointSet } from './code-point
 import { parseRegexSyntax, PatternError, type RegexNode } from './regex-syntax.js';
 
 /** Longest program after counted repetitions are written out. */
-export const maxRegexInstructions = 2000;
+const maxRegexInstructions = 2000;
 
 type Instruction =
   | { readonly op: 'take'; readonly set: CodePointSet }

@@ -3,9 +3,18 @@ import { pemToDer, verifyTlsCertificate } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import { createRpcConnection, type RpcConnection } from '@gatehouse/kit/rpc';
-import { AuditServiceDefinition } from '@gatehouse/proto/audit/v1/audit_service';
-import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
-import { LoginServiceDefinition } from '@gatehouse/proto/auth/v1/login_service';
+import {
+  AuditServiceDefinition,
+  type AuditServiceClient,
+} from '@gatehouse/proto/audit/v1/audit_service';
+import {
+  AdministrationServiceDefinition,
+  type AdministrationServiceClient,
+} from '@gatehouse/proto/auth/v1/administration_service';
+import {
+  LoginServiceDefinition,
+  type LoginServiceClient,
+} from '@gatehouse/proto/auth/v1/login_service';
 
 import type { GlobalCall } from '../command.js';
 import { cliError } from '../errors.js';
@@ -27,7 +36,7 @@ export interface ConnectionTarget {
 }
 
 /** Opens a connection to a service of the cluster. */
-export function connectService(service: 'auth' | 'audit', target: ConnectionTarget): RpcConnection {
+function connectService(service: 'auth' | 'audit', target: ConnectionTarget): RpcConnection {
   const { address, cluster, ca, identity } = target;
   const authorities = pemToDer(ca);
   return createRpcConnection({
@@ -88,39 +97,33 @@ export function openSession(call: GlobalCall): Session {
 /** Runs `use` with a client of the administration API, as the person logged in. */
 export async function withAdministration<T>(
   call: GlobalCall,
-  use: (client: ReturnType<typeof administrationClient>) => Promise<T>,
+  use: (client: AdministrationServiceClient) => Promise<T>,
 ): Promise<T> {
   const { target } = openSession(call);
-  return withConnection('auth', target, (connection) => use(administrationClient(connection)));
+  return withConnection('auth', target, (connection) =>
+    use(connection.client(AdministrationServiceDefinition)),
+  );
 }
 
 /** Runs `use` with a client of the audit API, as the person logged in. */
 export async function withAudit<T>(
   call: GlobalCall,
-  use: (client: ReturnType<typeof auditClient>) => Promise<T>,
+  use: (client: AuditServiceClient) => Promise<T>,
 ): Promise<T> {
   const { target } = openSession(call);
-  return withConnection('audit', target, (connection) => use(auditClient(connection)));
+  return withConnection('audit', target, (connection) =>
+    use(connection.client(AuditServiceDefinition)),
+  );
 }
 
 /** Runs `use` with a client of the login API; anonymous where the target has no identity. */
 export async function withLoginService<T>(
   target: ConnectionTarget,
-  use: (client: ReturnType<typeof loginClient>) => Promise<T>,
+  use: (client: LoginServiceClient) => Promise<T>,
 ): Promise<T> {
-  return withConnection('auth', target, (connection) => use(loginClient(connection)));
-}
-
-function administrationClient(connection: RpcConnection) {
-  return connection.client(AdministrationServiceDefinition);
-}
-
-function auditClient(connection: RpcConnection) {
-  return connection.client(AuditServiceDefinition);
-}
-
-function loginClient(connection: RpcConnection) {
-  return connection.client(LoginServiceDefinition);
+  return withConnection('auth', target, (connection) =>
+    use(connection.client(LoginServiceDefinition)),
+  );
 }
 
 async function withConnection<T>(

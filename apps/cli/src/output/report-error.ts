@@ -60,7 +60,7 @@ function isFromService(error: GatehouseError): boolean {
   return !Object.hasOwn(cliErrors, error.code) && !error.code.startsWith('RPC_');
 }
 
-export function exitCodeOf(error: GatehouseError): number {
+function exitCodeOf(error: GatehouseError): number {
   if (error.kind === 'permission_denied' || error.code.includes('LOCKED')) return exitCodes.refused;
   if (error.kind === 'invalid_argument') return exitCodes.wrongUsage;
   return exitCodes.failed;

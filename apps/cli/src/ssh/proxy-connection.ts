@@ -12,7 +12,7 @@ import type { ProxyAddress } from '../profile/address.js';
 import type { TlsMaterial } from '../profile/profile.js';
 import { decodeReply, encodePreface, type PrefaceRefusal, type PrefaceRequest } from './preface.js';
 
-export const sshAlpn = 'gatehouse-ssh';
+const sshAlpn = 'gatehouse-ssh';
 /** How long the TLS connection may take to stand. */
 const connectTimeoutMs = 15_000;
 /** How long the proxy may take to decide; it answers at once or when the target was dialled. */
