@@ -49,11 +49,11 @@ export function writeFrame(
   return offset + frameHeadBytes + frame.bytes.length;
 }
 
-/** A size within bounds, also where a client asks for something odd. */
+/** A size within bounds; where a client names none (0, RFC 4254 §6.2) or something odd, 80 by 24. */
 export function boundSize(columns: number, rows: number): { columns: number; rows: number } {
-  const bound = (value: number, most: number) =>
-    Number.isFinite(value) ? Math.min(Math.max(1, Math.trunc(value)), most) : 1;
-  return { columns: bound(columns, maxColumns), rows: bound(rows, maxRows) };
+  const bound = (value: number, fallback: number, most: number) =>
+    value >= 1 ? Math.min(Math.trunc(value), most) : fallback;
+  return { columns: bound(columns, 80, maxColumns), rows: bound(rows, 24, maxRows) };
 }
 
 export function encodeSize(columns: number, rows: number): Buffer {

@@ -188,14 +188,14 @@ describe('the writer', () => {
     });
   });
 
-  it('bounds the sizes that a client asks for', async () => {
+  it('bounds the sizes that a client asks for, and takes 80 by 24 for none', async () => {
     const chunks = await recordChunks((recorder) => recorder.resize(1_000_000, -5), {
       columns: 0,
       rows: Number.NaN,
     });
     expect(await collect(readRecording(chunks))).toMatchObject([
-      { header: { columns: 1, rows: 1 } },
-      { columns: 1000, rows: 1 },
+      { header: { columns: 80, rows: 24 } },
+      { columns: 1000, rows: 24 },
     ]);
   });
 });

@@ -2,7 +2,10 @@
 import type { Clock } from '@gatehouse/kit/clock';
 import type { RecordingChunk } from '@gatehouse/kit/event-log';
 
+import { createTokenizer } from './escapes.js';
 import { frameKinds, parseFrames, writeFrame, type Frame } from './frames.js';
+import { createPlaybackFilter } from './playback.js';
+import { TextLine } from './transcript.js';
 import { createRecordingWriter, type RecordingRecorder } from './writer.js';
 
 /** A clock that a test moves. */
@@ -46,12 +49,31 @@ export interface FuzzTarget {
   readonly seeds: readonly Buffer[];
 }
 
-/** Reads the inflated bytes of a chunk. */
+/** The inflated bytes of a chunk, and the output of a host as players and transcripts read it. */
 export const fuzzTargets: readonly FuzzTarget[] = [
   {
     name: 'recording frames',
     run: (input) => void countFrames(parseFrames(input)),
     seeds: [seed()],
+  },
+  {
+    name: 'terminal output',
+    seeds: [
+      Buffer.from('\u001b[1;31mred\u001b[0m\r\n\u001b]0;title\u0007\u001b[?1049h\u001bPq\u001b\\x'),
+    ],
+    run: (input) => {
+      const played = createPlaybackFilter()(input);
+      // oxlint-disable-next-line no-control-regex -- control characters are what this looks for
+      if (/\u001b[^[()78DEHM]|\u001b\[[^\d;:?@-~]|[\u0080-\u009f]/.test(played))
+        throw new Error('something that does not draw got through');
+      const tokenize = createTokenizer();
+      const line = new TextLine();
+      const text =
+        tokenize(input.toString())
+          .map((token) => line.apply(token))
+          .join('') + line.finish();
+      if (text.includes('\u001b')) throw new Error('an escape got into the text');
+    },
   },
 ];
 

@@ -26,7 +26,7 @@ export async function* toText(
 }
 
 /** The line that is being written. */
-class TextLine {
+export class TextLine {
   #characters: string[] = [];
   #column = 0;
 

@@ -2,10 +2,17 @@
 import type { AuditActor, AuditEvent } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { currentTraceId } from '@gatehouse/kit/telemetry';
+import { z } from 'zod';
 
-/** Types of audit-service's events with what they tell. */
 export const auditEvents = {
-  'recording.played': 'Somebody read a recording. data: {recordingId, recordedSession, owner}',
+  'recording.played': {
+    description: 'Somebody read a recording.',
+    data: z.object({
+      recordingId: z.string(),
+      recordedSession: z.string().describe('ses_… that was recorded'),
+      owner: z.string().describe('who was recorded'),
+    }),
+  },
 } as const;
 
 /** Somebody reads a recording. */

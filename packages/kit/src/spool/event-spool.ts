@@ -104,7 +104,7 @@ export class EventSpool implements Spool, JournalWriter {
     clearInterval(this.#probe);
     const { options, events, recordings, lock } = this.#parts;
     const late = () => spoolError('SPOOL_NOT_ACKNOWLEDGED');
-    await withDeadline(this.flushed(), options.flushMs ?? 5000, late).catch(() => undefined);
+    await withDeadline(this.flushed(), options.flushMs ?? 3000, late).catch(() => undefined);
     const stopped = Promise.all(this.#shippers.map(async (shipper) => shipper.close()));
     await withDeadline(stopped, 2000, late).catch(() => undefined);
     await Promise.all([events.close(), recordings.close()]);
@@ -151,7 +151,7 @@ export class EventSpool implements Spool, JournalWriter {
       this.#startProbe();
       throw spoolError('SPOOL_FULL');
     }
-    openRecordings.noteChunk({ ...chunk, recordingId });
+    openRecordings.noteChunk({ ...chunk, recordingId, writtenMs: this.#now() });
   }
 
   closeSession(state: SessionState): void {

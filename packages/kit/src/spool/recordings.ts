@@ -11,6 +11,8 @@ export interface RecordingState {
   readonly durationMs: number;
   /** SHA-256 of the last chunk. */
   readonly head: string;
+  /** When the last chunk was written, ms since the epoch. */
+  readonly lastMs: number;
 }
 
 interface ChunkNote {
@@ -19,6 +21,7 @@ interface ChunkNote {
   readonly toMs: number;
   readonly recordedBytes: number;
   readonly sha256: string;
+  readonly writtenMs: number;
 }
 
 export class OpenRecordings {
@@ -36,6 +39,7 @@ export class OpenRecordings {
       bytes: (before?.bytes ?? 0) + chunk.recordedBytes,
       durationMs: chunk.toMs,
       head: chunk.sha256,
+      lastMs: chunk.writtenMs,
     });
   }
 
@@ -63,7 +67,7 @@ export class OpenRecordings {
     if (frame.kind !== frameKinds.chunk) return;
     const head = decodeTwoParts(frame.body)?.head;
     const chunk = head === undefined ? undefined : parseWith(chunkSchema, head);
-    if (chunk !== undefined) this.noteChunk(chunk);
+    if (chunk !== undefined) this.noteChunk({ ...chunk, writtenMs: frame.timeMs });
   }
 }
 
@@ -75,6 +79,7 @@ const snapshotSchema = z.object({
       bytes: z.int(),
       durationMs: z.int(),
       head: z.string(),
+      lastMs: z.number(),
     }),
   ),
 });

@@ -36,7 +36,8 @@ function missingEvents(
   state: SessionState,
   openRecordings: OpenRecordings,
 ): [what: string, event: JournalEvent][] {
-  const lostAt = { synthesised: true, lastSeenAt: new Date(state.lastMs).toISOString() };
+  const chunkTimes = Array.from(state.recordings, (id) => openRecordings.get(id)?.lastMs ?? 0);
+  const lastSeenAt = new Date(Math.max(state.lastMs, ...chunkTimes)).toISOString();
   const reason = 'proxy_lost';
   const missing: [string, JournalEvent][] = [];
   for (const [word, { resultType, data }] of state.intents) {
@@ -65,7 +66,12 @@ function missingEvents(
   if (state.started)
     missing.push([
       'session.ended',
-      { type: 'session.ended', outcome: 'failure', reason, data: lostAt },
+      {
+        type: 'session.ended',
+        outcome: 'failure',
+        reason,
+        data: { synthesised: true, lastSeenAt },
+      },
     ]);
   return missing;
 }

@@ -22,7 +22,7 @@ import { createId } from '../ids/ids.js';
 import { createMemoryEventLog, MemoryBroker } from '../testing/memory-event-log.js';
 import { findFrame, fileHeader, readSegment } from './frame.js';
 import { recoveredEventId, openSpool, type SpoolOptions, type SessionJournal } from './spool.js';
-import { fuzzTargets } from './testing.js';
+import { spoolFuzzTargets as fuzzTargets } from './testing.js';
 
 const actor = { kind: 'user', name: 'alice', loginId: 'lgn_1' };
 const target = { kind: 'node', name: 'web-1', agent: 'agt_1' };

@@ -27,6 +27,7 @@ import { chunkRecord, eventRecord, shrinkEvent } from './spool-records.js';
 import type { Spool, SpoolLimits, SpoolOptions } from './types.js';
 
 export { spoolErrors } from './errors.js';
+export { spoolEvents } from './events.js';
 export { recoveredEventId } from './sessions.js';
 export type {
   JournalEvent,

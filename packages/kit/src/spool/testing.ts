@@ -54,7 +54,7 @@ function seed(): Buffer {
 }
 
 /** Reads a segment as a recovery and a shipper do. */
-export const fuzzTargets: readonly FuzzTarget[] = [
+export const spoolFuzzTargets: readonly FuzzTarget[] = [
   {
     name: 'spool segment',
     seeds: [seed(), seed().subarray(0, 100), fileHeader],

@@ -27,7 +27,7 @@ export interface SpoolOptions {
   /** Kind of the service, default `proxy`. */
   readonly serviceKind?: string;
   readonly limits?: Partial<SpoolLimits>;
-  /** How long a dispose tries to publish what is left, default 5 s; what remains is kept for the next start. */
+  /** How long a dispose tries to publish what is left, default 3 s; what remains is kept for the next start. */
   readonly flushMs?: number;
 }
 

@@ -1,4 +1,11 @@
 /** Working doubles and helpers for tests. */
+import { eventLogFuzzTargets } from '../event-log/testing.js';
+import { spoolFuzzTargets, type FuzzTarget } from '../spool/testing.js';
+
+export type { FuzzTarget };
+/** Decoders of this package that meet bytes from elsewhere. */
+export const fuzzTargets: readonly FuzzTarget[] = [...spoolFuzzTargets, ...eventLogFuzzTargets];
+
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';
 export { startTestPostgres, type TestPostgres } from './test-postgres.js';

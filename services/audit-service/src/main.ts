@@ -1,0 +1,31 @@
+/** The process: command line, signals and exit codes (0 done, 1 failed, 2 wrong usage or configuration). */
+import { finishCommand, readServiceCommand } from '@gatehouse/kit/command-line';
+import { readEnvironment, Secret } from '@gatehouse/kit/config';
+import { runService } from '@gatehouse/kit/lifecycle';
+import { createLogger } from '@gatehouse/kit/log';
+
+import { auditConfigSchema } from './config.js';
+import { auditError } from './errors.js';
+import { createAuditService, type AuditOverrides } from './service.js';
+
+const summary = 'stores audit events and recordings, answers searches, plays recordings.';
+const line = { name: 'audit-service', summary, schema: auditConfigSchema };
+const command = readServiceCommand(line, process.argv.slice(2));
+if (command.type === 'done') finishCommand(command);
+else {
+  const { config, logLevel } = command;
+  const logger = createLogger({
+    name: 'audit',
+    ...config.log,
+    ...(logLevel === undefined ? {} : { level: logLevel }),
+  });
+  const url = readEnvironment()['AUDIT_DATABASE_URL'];
+  const overrides: Partial<AuditOverrides> =
+    url === undefined ? {} : { databaseUrl: new Secret(url) };
+  const start = async () => {
+    const { eventLog } = overrides;
+    if (eventLog === undefined) throw auditError('AUDIT_NO_EVENT_LOG');
+    return createAuditService(config, { ...overrides, logger, eventLog });
+  };
+  process.exitCode = await runService(start, { logger });
+}
