@@ -41,7 +41,7 @@ export const cliErrors = {
   },
   PIN_NEEDED: {
     kind: 'failed_precondition',
-    message: 'will not trust {proxy}: no public authority signed its certificate ({why})',
+    message: 'will not trust {proxy}: {why}, and no pin is known',
     remedy: 'give --ca-pin sha256:… once; the cluster prints it at its start',
   },
   NOT_A_CLUSTER: { kind: 'unavailable', message: '{proxy} does not answer like Gatehouse: {why}' },

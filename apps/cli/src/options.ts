@@ -11,6 +11,11 @@ export function parseDurationOption(flag: string, text: string | undefined): num
   throw usageError(`${flag}: "${text}" is no duration; write it like 90s, 15m, 8h or 30d`);
 }
 
+/** Milliseconds as a protobuf Duration in whole seconds, rounded up. */
+export function toDuration(ms: number): { readonly seconds: bigint; readonly nanos: 0 } {
+  return { seconds: BigInt(Math.ceil(ms / 1000)), nanos: 0 };
+}
+
 /** `k=v` pairs as an object; a later one of the same key wins. @throws USAGE */
 export function parsePairs(
   flag: string,

@@ -39,7 +39,9 @@ function withCauses(thrown: unknown): readonly unknown[] {
   return [thrown];
 }
 
+/** The code of a system or TLS error; Node's verdict on a chain is the bare code. */
 export function codeOf(thrown: unknown): string | undefined {
+  if (typeof thrown === 'string') return thrown;
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;
 }

@@ -2,7 +2,7 @@ import { withAdministration } from '../cluster/clients.js';
 import { defineCommand, exitCodes } from '../command.js';
 import { parseDocument } from '../documents/document.js';
 import { usageError } from '../errors.js';
-import { parseDurationOption, parseTimeOption } from '../options.js';
+import { parseDurationOption, toDuration, parseTimeOption } from '../options.js';
 import { writeJson } from '../output/json.js';
 
 /** `gate lock` */
@@ -55,9 +55,7 @@ export const command = defineCommand({
       client.createLock({
         ...Object.fromEntries(given),
         message: options.message ?? '',
-        ...(ttlMs === undefined
-          ? {}
-          : { ttl: { seconds: BigInt(Math.ceil(ttlMs / 1000)), nanos: 0 } }),
+        ...(ttlMs === undefined ? {} : { ttl: toDuration(ttlMs) }),
         ...(expiresAt === undefined ? {} : { expiresAt }),
       }),
     );

@@ -1,3 +1,5 @@
+import { GatehouseError } from '@gatehouse/kit/errors';
+
 import { openHome, withLoginService } from '../cluster/clients.js';
 import { defineCommand, exitCodes } from '../command.js';
 import type { Environment } from '../environment.js';
@@ -6,7 +8,7 @@ import { chooseUser } from '../login/choose-user.js';
 import { showLogin } from '../login/show-login.js';
 import { createLoginKeys, storeIssued } from '../login/store-issued.js';
 import { trustCluster } from '../login/trust-cluster.js';
-import { parseDurationOption } from '../options.js';
+import { parseDurationOption, toDuration } from '../options.js';
 import { askHidden, askLine, canAsk, obtainPassword } from '../terminal.js';
 
 /** `gate login` */
@@ -62,17 +64,18 @@ export const command = defineCommand({
     );
     const otp = await obtainCode(environment, options.otp, info.needsSecondFactor);
     const keys = createLoginKeys();
-    const { issued } = await withLoginService(target, (client) =>
-      client.login({
-        user,
-        password,
-        otp,
-        sshPublicKey: keys.sshPublicKey,
-        tlsPublicKey: keys.tlsPublicKey,
-        ...(ttlMs === undefined
-          ? {}
-          : { ttl: { seconds: BigInt(Math.ceil(ttlMs / 1000)), nanos: 0 } }),
-      }),
+    const request = {
+      user,
+      password,
+      otp,
+      sshPublicKey: keys.sshPublicKey,
+      tlsPublicKey: keys.tlsPublicKey,
+      ...(ttlMs === undefined ? {} : { ttl: toDuration(ttlMs) }),
+    };
+    const { issued } = await withLoginService(target, (client) => client.login(request)).catch(
+      (thrown: unknown) => {
+        throw otp === '' ? withCodeHint(thrown) : thrown;
+      },
     );
     showLogin(
       call,
@@ -87,6 +90,14 @@ export const command = defineCommand({
     return exitCodes.done;
   },
 });
+
+/** Why a login was refused is never said; that there was no code is known here. */
+function withCodeHint(thrown: unknown): unknown {
+  if (!(thrown instanceof GatehouseError) || thrown.kind !== 'unauthenticated') return thrown;
+  const { kind, code, message, publicMessage, id } = thrown;
+  const remedy = 'give --otp CODE, where a second factor is set up';
+  return new GatehouseError(kind, code, message, { publicMessage, id, remedy, cause: thrown });
+}
 
 async function obtainCode(
   environment: Environment,

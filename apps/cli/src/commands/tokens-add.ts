@@ -5,7 +5,7 @@ import { caPin, pemToDer } from '@gatehouse/identity';
 import { openSession, withAdministration } from '../cluster/clients.js';
 import { defineCommand, exitCodes, type GlobalCall } from '../command.js';
 import { cliError } from '../errors.js';
-import { parseDurationOption, parsePairs } from '../options.js';
+import { parseDurationOption, toDuration, parsePairs } from '../options.js';
 import { writeJson } from '../output/json.js';
 import { formatRelative } from '../output/text.js';
 import { quoteForShell } from '../ssh/ssh-config.js';
@@ -45,9 +45,7 @@ export const command = defineCommand({
         labels,
         names: [...options.name],
         group: options.group ?? '',
-        ...(ttlMs === undefined
-          ? {}
-          : { ttl: { seconds: BigInt(Math.ceil(ttlMs / 1000)), nanos: 0 } }),
+        ...(ttlMs === undefined ? {} : { ttl: toDuration(ttlMs) }),
       }),
     );
     const joinCommand = formatJoinCommand(call, token);
