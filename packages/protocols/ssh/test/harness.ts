@@ -27,7 +27,7 @@ import {
 import { systemClock } from '@gatehouse/kit/clock';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import { createId } from '@gatehouse/kit/ids';
-import { createLogger } from '@gatehouse/kit/log';
+import { createLogger, type Logger } from '@gatehouse/kit/log';
 import type { RoleOptions } from '@gatehouse/policy';
 import {
   hostError,
@@ -45,7 +45,7 @@ import { createProxy } from '../src/proxy.js';
 import type { SshSpec } from '../src/target.js';
 import { startSshd, type RunningSshd, type SshdOptions } from '../src/testing.js';
 
-export const logger = createLogger({
+export const logger: Logger = createLogger({
   name: 'test',
   level: process.env['SSH_TEST_DEBUG'] ? 'debug' : 'silent',
 });
