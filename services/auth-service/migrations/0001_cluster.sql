@@ -36,7 +36,7 @@ create table document (
   name text not null,
   name_folded text not null,
   revision bigint not null,
-  body jsonb not null,
+  body json not null,
   origin text not null,
   owner_group text,
   created_at timestamptz not null,
@@ -44,7 +44,7 @@ create table document (
   constraint document_pk primary key (kind, name_folded),
   constraint document_origin check (origin in ('builtin', 'administrator', 'agent'))
 );
-comment on table document is 'What administrators manage, and targets that agents registered. Holds no secret.';
+comment on table document is 'What administrators manage, and targets that agents registered; body keeps the order of its fields. Holds no secret.';
 
 create table user_credential (
   user_name text not null,
@@ -211,7 +211,7 @@ create table outbox (
   id bigint generated always as identity,
   kind text not null,
   name text not null,
-  body jsonb,
+  body json,
   created_at timestamptz not null,
   constraint outbox_pk primary key (id)
 );

@@ -37,10 +37,6 @@ export const authErrors = {
     kind: 'unauthenticated',
     message: 'this certificate is not for use from {address}',
   },
-  NO_ROLES: {
-    kind: 'permission_denied',
-    message: 'none of the roles of {user} is left; ask an administrator',
-  },
   KEY_REFUSED: { kind: 'invalid_argument', message: 'the public key is not accepted: {why}' },
   KEYS_SAME: {
     kind: 'invalid_argument',
@@ -50,11 +46,6 @@ export const authErrors = {
 
   LINK_INVALID: { kind: 'not_found', message: 'this link is not valid' },
   PASSWORD_WEAK: { kind: 'invalid_argument', message: 'the password is not accepted: {why}' },
-  ADMINISTRATOR_EXISTS: {
-    kind: 'failed_precondition',
-    message: 'there is an administrator already',
-    remedy: 'gate users reset NAME, run by an administrator',
-  },
 
   NOT_ALLOWED: { kind: 'permission_denied', message: 'no role of {user} allows to {verb} {kind}' },
   LAST_ADMINISTRATOR: {
@@ -125,7 +116,6 @@ export const authErrors = {
     message: 'no role of {user} allows a login on any node',
   },
   WATCH_INVALID: { kind: 'invalid_argument', message: 'kinds: {why}' },
-  CALLER_LOCKED: { kind: 'permission_denied', message: 'this replica is locked: {message}' },
 } as const;
 
 export const authError = createErrorFactory(authErrors);

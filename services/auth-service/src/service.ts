@@ -18,6 +18,7 @@ import { createIdentifier } from '@gatehouse/membership';
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
 import { createFloodGate } from './audit/flood-gate.js';
+import { createRefusalRecorder } from './audit/refusals.js';
 import { startAuditRelay, type AuditRelay } from './audit/relay.js';
 import { openAuthorities, type Authorities } from './authorities/authorities.js';
 import { bootstrapCluster } from './bootstrap/bootstrap.js';
@@ -198,7 +199,8 @@ async function openListeners(
 ): Promise<{ address: string; publicAddress: string }> {
   const { authorities, clock, clusterName, config, logger } = deps;
   const identify = createIdentifier({ clusterName, clock, trust: () => authorities.trust() });
-  const shared = { tls: certificate.tls(), identify, logger };
+  const onRefused = createRefusalRecorder(deps);
+  const shared = { tls: certificate.tls(), identify, logger, onRefused };
   const internal = stack.use(
     await createRpcServer({
       ...shared,
@@ -206,7 +208,12 @@ async function openListeners(
       services: bindInternalServices(deps),
     }),
   );
-  const publicOptions = { ...splitAddress(config.public_listen), proxyHeader: true };
+  const publicOptions = {
+    ...splitAddress(config.public_listen),
+    proxyHeader: true,
+    // People read why: a certificate that has expired is not a service that is away.
+    answerStrangers: true,
+  };
   const outer = stack.use(
     await createRpcServer({ ...shared, ...publicOptions, services: bindPublicServices(deps) }),
   );

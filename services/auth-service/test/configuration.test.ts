@@ -26,7 +26,7 @@ describe('the configuration', () => {
       ttl: { login: 'soon' },
       extra: true,
     };
-    expect(() => parseConfig(authConfigSchema, bad)).toThrowError(
+    expect(() => parseConfig(authConfigSchema, bad)).toThrow(
       expect.objectContaining({
         publicMessage: expect.stringMatching(
           /cluster_name[\s\S]*ttl\.login|ttl\.login[\s\S]*cluster_name/,
@@ -38,7 +38,7 @@ describe('the configuration', () => {
   it('refuses a password inside the database URL', () => {
     const config: unknown = readYamlFile(example);
     const database = { url: 'postgres://gatehouse:secret@db:5432/x' };
-    expect(() => parseConfig(authConfigSchema, { ...(config as object), database })).toThrowError(
+    expect(() => parseConfig(authConfigSchema, { ...(config as object), database })).toThrow(
       expect.objectContaining({
         publicMessage: expect.stringContaining('database.url') as string,
       }) as Error,

@@ -21,6 +21,7 @@ import {
   type LooseHandle,
   type MessageShape,
   type RpcContext,
+  type RpcRefusal,
 } from './handlers.js';
 import { toStatus } from './status.js';
 
@@ -28,6 +29,7 @@ import { toStatus } from './status.js';
 export interface CallOptions<Caller extends AnyCaller> {
   identify(certificate: Buffer | undefined): Caller;
   readonly logger: Logger;
+  readonly onRefused?: ((refusal: RpcRefusal<Caller>) => void) | undefined;
   /** Client address of a peer (`call.getPeer()`). */
   addressOf(peer: string): string;
 }
@@ -77,7 +79,23 @@ function openContext<Caller extends AnyCaller>(
   call: Call<Caller>,
   raw: AnyServerCall,
 ): RpcContext<Caller> {
-  const caller = call.options.identify(raw.getAuthContext()?.sslPeerCertificate?.raw);
+  let caller: Caller | undefined;
+  try {
+    caller = call.options.identify(raw.getAuthContext()?.sslPeerCertificate?.raw);
+    return admit(call, raw, caller);
+  } catch (thrown) {
+    const error = toGatehouseError(thrown);
+    const clientAddress = call.options.addressOf(raw.getPeer());
+    call.options.onRefused?.({ caller, clientAddress, method: call.name, error });
+    throw error;
+  }
+}
+
+function admit<Caller extends AnyCaller>(
+  call: Call<Caller>,
+  raw: AnyServerCall,
+  caller: Caller,
+): RpcContext<Caller> {
   const requestId = createId('req');
   const logger = call.options.logger.child({ requestId, rpc: call.name });
   const abort = new AbortController();

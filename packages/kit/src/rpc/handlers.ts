@@ -1,4 +1,5 @@
 /** What an rpc is to the service that offers it: who may call it, and a function. */
+import type { GatehouseError } from '../errors/errors.js';
 import type { Logger } from '../log/log.js';
 
 /** Who may call a method. `service` is any kind of service. */
@@ -26,6 +27,16 @@ export interface RpcContext<Caller> {
   readonly signal: AbortSignal;
   readonly requestId: string;
   readonly logger: Logger;
+}
+
+/** A call that was refused before its handler ran. */
+export interface RpcRefusal<Caller> {
+  /** Undefined: the certificate was not accepted. */
+  readonly caller: Caller | undefined;
+  readonly clientAddress: string;
+  /** `package.Service/Method`. */
+  readonly method: string;
+  readonly error: GatehouseError;
 }
 
 export interface MethodShape {

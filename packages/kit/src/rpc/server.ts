@@ -16,7 +16,7 @@ import { Server, ServerCredentials, type UntypedServiceImplementation } from '@g
 import type { Logger } from '../log/log.js';
 import { readProxyHeader } from '../net/net.js';
 import { addService } from './calls.js';
-import type { AnyCaller, BoundService } from './handlers.js';
+import type { AnyCaller, BoundService, RpcRefusal } from './handlers.js';
 
 /** Key and certificates of a listener, PEM. */
 export interface TlsMaterial {
@@ -37,6 +37,13 @@ export interface RpcServerOptions<Caller extends AnyCaller> {
   /** The caller of a verified certificate (DER), or of none. Throws to refuse it. Called for every rpc; cache inside. */
   identify(certificate: Buffer | undefined): Caller;
   readonly logger: Logger;
+  /**
+   * Connections with a certificate that is not accepted stay open, and every call on them is refused in words (expired,
+   * unknown CA, …). Default: they are closed at once. Not with `rawServices`, whose calls are not checked here.
+   */
+  readonly answerStrangers?: boolean;
+  /** Told of every call that was refused before its handler: who, from where, why. Must not throw. */
+  readonly onRefused?: ((refusal: RpcRefusal<Caller>) => void) | undefined;
   /** A raw service for hot paths with codecs of their own. */
   readonly rawServices?: readonly {
     readonly definition: Parameters<Server['addService']>[0];
@@ -129,6 +136,10 @@ function createTls<Caller extends AnyCaller>(
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());
+    if (options.answerStrangers === true) {
+      onConnection(socket);
+      return;
+    }
     const certificate = socket.getPeerX509Certificate()?.raw;
     try {
       if (certificate !== undefined && !socket.authorized)

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 
 import { createId, type Id } from '@gatehouse/kit/ids';
 
+import { recordDrafts } from '../audit/record-drafts.js';
 import { checkTlsKey } from '../certificates/keys.js';
 import {
   issueAgentCertificate,
@@ -23,7 +24,6 @@ import {
 import { findJoinToken, takeJoinToken, type StoredJoinToken } from '../store/join-tokens.js';
 import type { ChangeScope } from '../store/store.js';
 import { countLoginFailure, refuseSlowedAddress } from '../users/lockout.js';
-import { recordDrafts } from '../users/login.js';
 import { hashToken, isTokenShape } from '../users/tokens.js';
 import { agentBody } from '../watch/watch.js';
 import { checkGeneration } from './generation.js';

@@ -3,11 +3,11 @@ import { computeEnrollmentMac, isMacEqual, type ServiceKind } from '@gatehouse/i
 import { isId } from '@gatehouse/kit/ids';
 import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
+import { recordDrafts } from '../audit/record-drafts.js';
 import { issueServiceCertificate } from '../certificates/part-certificates.js';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import { unknownActor } from '../events.js';
-import { recordDrafts } from '../users/login.js';
 import { refuseLocked } from '../users/person.js';
 
 export interface ServiceEnrollment {

@@ -4,6 +4,7 @@
  */
 import { createId } from '@gatehouse/kit/ids';
 
+import { recordDrafts } from '../audit/record-drafts.js';
 import type { Deps } from '../deps.js';
 import { findNameProblem, foldName } from '../documents/names.js';
 import { renderDocument, userSpecOf } from '../documents/render.js';
@@ -25,7 +26,6 @@ import {
 } from '../store/invites.js';
 import type { ChangeScope, Db } from '../store/store.js';
 import { countLoginFailure, refuseSlowedAddress } from './lockout.js';
-import { recordDrafts } from './login.js';
 import { checkPassword } from './passwords.js';
 import { readSecondFactorRule } from './preference.js';
 import { sealTotpSecret } from './second-factor.js';

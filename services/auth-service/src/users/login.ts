@@ -5,6 +5,7 @@
 import { createId } from '@gatehouse/kit/ids';
 import { findLock, loginOptions } from '@gatehouse/policy';
 
+import { recordDrafts } from '../audit/record-drafts.js';
 import {
   issuePersonCertificates,
   type PersonCertificates,
@@ -149,15 +150,6 @@ async function fail(
   }
   await recordDrafts(deps, drafts);
   throw authError('LOGIN_FAILED', { reason });
-}
-
-/** Writes events of people who have not proven who they are; floods are counted. */
-export async function recordDrafts(deps: Deps, drafts: readonly EventDraft[]): Promise<void> {
-  const admitted = drafts.filter((draft) => deps.floodGate.admit(draft));
-  if (admitted.length === 0) return;
-  await deps.store.record(async (scope) => {
-    for (const draft of admitted) scope.audit(deps.event(draft, scope.now));
-  });
 }
 
 async function openLogin(

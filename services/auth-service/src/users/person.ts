@@ -1,5 +1,6 @@
 /** Who calls: a person's certificate read against what the cluster says now. */
 import { effectiveRoles, type Identity } from '@gatehouse/identity';
+import { toGatehouseError } from '@gatehouse/kit/errors';
 import type { AuditActor } from '@gatehouse/kit/event-log';
 import { idTime } from '@gatehouse/kit/ids';
 import {
@@ -13,6 +14,7 @@ import {
   type Traits,
 } from '@gatehouse/policy';
 
+import { recordRefusal } from '../audit/refusals.js';
 import type { Context, Deps } from '../deps.js';
 import { foldName } from '../documents/names.js';
 import { renderDocument, userSpecOf, validAfterOf } from '../documents/render.js';
@@ -33,18 +35,28 @@ export interface Person {
   readonly actor: AuditActor;
 }
 
-/** The caller as a person. @throws LOGIN_ENDED, PERSON_LOCKED, CERTIFICATE_SOURCE */
+/** The caller as a person; a refusal is audited. @throws LOGIN_ENDED, PERSON_LOCKED, CERTIFICATE_SOURCE */
 export async function requirePerson(deps: Deps, context: Context): Promise<Person> {
   const { caller, clientAddress } = context;
   if (caller.type !== 'user') throw authError('LOGIN_ENDED', { reason: 'wrong_kind' });
-  const { sourceIp } = caller.identity;
-  if (sourceIp !== undefined && sourceIp !== ipOf(clientAddress)) {
-    throw authError('CERTIFICATE_SOURCE', {
-      reason: 'source_ip',
-      details: { address: ipOf(clientAddress) },
-    });
+  try {
+    checkSource(caller.identity, clientAddress);
+    return await resolvePerson(deps, caller.identity, clientAddress);
+  } catch (thrown) {
+    const error = toGatehouseError(thrown);
+    const { user: name, loginId } = caller.identity;
+    const actor = { kind: 'user', name, loginId, address: clientAddress };
+    if (error.kind !== 'internal') await recordRefusal(deps, { actor, error });
+    throw error;
   }
-  return resolvePerson(deps, caller.identity, clientAddress);
+}
+
+function checkSource({ sourceIp }: Identity, clientAddress: string): void {
+  if (sourceIp === undefined || sourceIp === ipOf(clientAddress)) return;
+  throw authError('CERTIFICATE_SOURCE', {
+    reason: 'source_ip',
+    details: { address: ipOf(clientAddress) },
+  });
 }
 
 /** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, PERSON_LOCKED */
