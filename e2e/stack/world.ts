@@ -122,9 +122,17 @@ export async function exportCa(reader: Person, kind: string): Promise<string> {
 /** Real logins need real users on the target's host, which here is this machine. */
 async function ensureUser(name: string): Promise<void> {
   if ((await run('id', [name])).code === 0) return;
-  const made = await run('useradd', ['--create-home', '--shell', '/bin/bash', name]);
+  // A password of `*` fits nothing but is not locked: sshd without PAM refuses locked accounts.
+  const made = await run('useradd', [
+    '--create-home',
+    '--shell',
+    '/bin/bash',
+    '--password',
+    '*',
+    name,
+  ]);
   if (made.code !== 0)
     throw new Error(
-      `tests need an OS user ${name}: useradd --create-home --shell /bin/bash ${name}`,
+      `tests need an OS user ${name}: useradd --create-home --shell /bin/bash --password '*' ${name}`,
     );
 }
