@@ -6,6 +6,7 @@ import type { OutputFormat } from './environment.js';
 import { usageError } from './errors.js';
 import { findNearest } from './nearest.js';
 
+/** A command line taken apart; values have the names of their options. */
 export interface ParsedArguments {
   readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
   readonly positionals: readonly string[];

@@ -13,6 +13,7 @@ export const exitCodes = {
   noConnection: 255,
 } as const;
 
+/** One option of a command. */
 export interface OptionSpec {
   readonly type: 'boolean' | 'text' | 'list';
   /** Name of the value in help: `NAME`. */
@@ -21,8 +22,10 @@ export interface OptionSpec {
   readonly help: string;
 }
 
+/** The options of a command, by their long names. */
 export type OptionTable = Readonly<Record<string, OptionSpec>>;
 
+/** What the options of a table are given as: flags, texts, and lists for those that may stand several times. */
 export type OptionValues<Table extends OptionTable> = {
   readonly [Name in keyof Table]: Table[Name]['type'] extends 'boolean'
     ? boolean
@@ -70,6 +73,7 @@ export interface CommandCall<Table extends OptionTable> extends GlobalCall {
   readonly arguments: readonly string[];
 }
 
+/** A command: what it is called, what it takes, what it does. */
 export interface Command<Table extends OptionTable = OptionTable> {
   /** `sessions end` */
   readonly name: string;

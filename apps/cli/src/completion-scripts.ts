@@ -2,12 +2,15 @@
 import { globalOptions, type Command } from './command.js';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
+/** A shell that there is a script for. */
 export type Shell = (typeof shells)[number];
 
+/** Is there a script for it? */
 export function isShell(text: string): text is Shell {
   return shells.some((shell) => shell === text);
 }
 
+/** The script for a shell, with all words of `commands`. */
 export function formatCompletion(shell: Shell, commands: readonly Command[]): string {
   switch (shell) {
     case 'bash':

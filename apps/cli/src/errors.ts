@@ -1,6 +1,7 @@
 /** What `gate` itself can say went wrong. Errors of services come with their own texts and ids. */
 import { createErrorFactory, type GatehouseError } from '@gatehouse/kit/errors';
 
+/** The table. */
 export const cliErrors = {
   USAGE: { kind: 'invalid_argument', message: '{what}' },
   OPTION_MISSING: {
@@ -65,6 +66,7 @@ export const cliErrors = {
   NOT_YET: { kind: 'invalid_argument', message: '{what} is not part of this version' },
 } as const;
 
+/** Makes an error of the table. */
 export const cliError = createErrorFactory(cliErrors);
 
 /** A wrong use of the command line: exit code 2. */

@@ -2,6 +2,7 @@
 import type { Command, Registry } from './command.js';
 
 type Loader = () => Promise<{ readonly command: unknown }>;
+/** Commands by name, each with what loads it. */
 export type CommandFiles = Readonly<Record<string, Loader>>;
 
 /**
@@ -16,6 +17,7 @@ export const localCommands: CommandFiles = {
   version: () => import('./commands/version.js'),
 };
 
+/** A registry over `files`. */
 export function createRegistry(files: CommandFiles): Registry {
   const names = Object.keys(files);
   const has = (name: string) => Object.hasOwn(files, name);

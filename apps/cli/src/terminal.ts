@@ -8,6 +8,7 @@ import { readNamedFile } from './profile/files.js';
 
 type Terminal = Pick<Environment, 'stdin' | 'stderr'>;
 
+/** Is there a person at the other end? */
 export function canAsk({ stdin }: Pick<Environment, 'stdin'>): boolean {
   return stdin.isTTY;
 }

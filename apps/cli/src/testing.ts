@@ -14,6 +14,7 @@ import { issueTestService, type TestAuthorities } from '@gatehouse/identity/test
 import type { Environment } from './environment.js';
 import { parseProxyAddress, type ProxyAddress } from './profile/address.js';
 
+/** An environment that keeps what was written. */
 export interface TestEnvironment extends Environment {
   readonly out: () => string;
   readonly err: () => string;
@@ -53,6 +54,7 @@ export function createTestFolder(): { readonly path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** A fake port; `pin` is that of its CA. */
 export interface TestPort extends AsyncDisposable {
   readonly address: ProxyAddress;
   readonly pin: string;

@@ -1,6 +1,7 @@
 /** `rules` of roles: who may do what to documents, sessions, recordings and events through the API. */
 import type { Role } from './role.js';
 
+/** All kinds, for schemas. */
 export const administrationKinds = [
   'user',
   'role',
@@ -28,6 +29,7 @@ export const administrationKinds = [
 /** Kinds that rules speak of: the documents, and agents, live sessions, recordings, audit events, CAs. */
 export type AdministrationKind = (typeof administrationKinds)[number];
 
+/** All verbs, for schemas. */
 export const administrationVerbs = ['read', 'create', 'update', 'delete', 'review', 'end'] as const;
 
 /** `read` covers lists; `review` is for access requests, `end` for live sessions. */

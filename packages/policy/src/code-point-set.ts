@@ -1,6 +1,8 @@
 /** Sets of Unicode code points as sorted ranges that do not touch. */
 
+/** Both ends belong to it. */
 export type CodePointRange = readonly [from: number, to: number];
+/** Sorted ranges that do not touch. */
 export type CodePointSet = readonly CodePointRange[];
 
 const lastCodePoint = 0x10_ffff;
@@ -28,6 +30,7 @@ export function complementOf(set: CodePointSet): CodePointSet {
   return gaps;
 }
 
+/** Is the code point in the set? */
 export function containsCodePoint(set: CodePointSet, codePoint: number): boolean {
   return set.some(([from, to]) => codePoint >= from && codePoint <= to);
 }

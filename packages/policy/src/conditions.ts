@@ -146,6 +146,7 @@ function isEmptyField(value: ConditionFields[keyof ConditionFields]): boolean {
   return value.keys.length === 0 || value.keys.some((key) => key.patterns.length === 0);
 }
 
+/** The fields of a block, ordered by kind of target. */
 export function compileConditions(fields: ConditionFields): Conditions {
   return {
     kinds: {

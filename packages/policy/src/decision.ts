@@ -35,8 +35,10 @@ export interface AccessRequest {
   readonly nowMs: number;
 }
 
+/** Why not. */
 export type DenialReason = 'no_role' | 'login_not_allowed_here' | 'denied_by' | 'locked';
 
+/** No, and what may be said about it. */
 export interface Denial {
   readonly allowed: false;
   /** The reason word of the audit event. */
@@ -49,6 +51,7 @@ export interface Denial {
   readonly lock?: Lock;
 }
 
+/** Yes, by which roles and with which options. */
 export interface Permission {
   readonly allowed: true;
   /** Names of the allowing roles. */
@@ -56,6 +59,7 @@ export interface Permission {
   readonly options: RoleOptions;
 }
 
+/** The answer. */
 export type Decision = Permission | Denial;
 
 /** Decides; see the head of this file for the order. */

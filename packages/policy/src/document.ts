@@ -11,6 +11,7 @@ const nameSchema = z
     'a name has 1 to 63 letters, digits, dots, dashes and underscores',
   );
 
+/** `metadata` of roles and locks; revision and times are written by the store. */
 export const metadataSchema = z.strictObject({
   name: nameSchema,
   description: z.string().max(1024).optional(),

@@ -14,6 +14,7 @@ export interface Question {
   readonly database: string | undefined;
 }
 
+/** What one role says. */
 export interface RoleEvaluation {
   readonly role: Role;
   /** The role's labels match the target. */
@@ -26,6 +27,7 @@ export interface RoleEvaluation {
   readonly denies: boolean;
 }
 
+/** Asks one role. */
 export function evaluateRole(role: Role, question: Question): RoleEvaluation {
   const deny = role.deny.kinds[question.target.kind];
   return {

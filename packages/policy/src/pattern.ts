@@ -10,6 +10,7 @@ import type { Traits } from './target.js';
 /** Longest pattern, in UTF-16 units. */
 const maxPatternLength = 256;
 
+/** A compiled pattern. */
 export type Pattern =
   | { readonly type: 'exact'; readonly text: string }
   | { readonly type: 'glob'; readonly parts: readonly string[] }

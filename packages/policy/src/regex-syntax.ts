@@ -11,6 +11,7 @@ export class PatternError extends Error {
   override readonly name = 'PatternError';
 }
 
+/** A node of the tree; code points are taken one at a time. */
 export type RegexNode =
   | { readonly type: 'set'; readonly set: CodePointSet; readonly negated: boolean }
   | { readonly type: 'sequence'; readonly items: readonly RegexNode[] }

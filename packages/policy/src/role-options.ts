@@ -2,6 +2,7 @@
 import { parseDurationMs } from '@gatehouse/kit/clock';
 import { z } from 'zod';
 
+/** What a session or a login follows. */
 export interface RoleOptions {
   /** Longest life of a certificate and of a session, ms. Default 12 h. */
   readonly maxSessionTtlMs: number;
@@ -69,6 +70,7 @@ export type RoleOptionSettings = {
   readonly [Name in keyof RoleOptions]: RoleOptions[Name] | undefined;
 };
 
+/** The options of a document under the names of the code. */
 export function decodeRoleOptions(options: z.output<typeof roleOptionsSchema>): RoleOptionSettings {
   return {
     maxSessionTtlMs: options.max_session_ttl,

@@ -3,6 +3,7 @@ import type { OptionTable, OptionValues } from '../command.js';
 import { usageError } from '../errors.js';
 import { parseTimeOption } from '../options.js';
 
+/** The options that say which events. */
 export const filterOptions = {
   type: { type: 'text', value: 'TYPE', help: 'type of event, also as ssh.*' },
   user: { type: 'text', value: 'NAME', help: 'who did it' },

@@ -13,6 +13,7 @@ const eventSchema = z.looseObject({
   target: z.looseObject({ name: z.string().nullish(), kind: z.string().nullish() }).nullish(),
 });
 
+/** The fields of an event that lines for people are made of. */
 export type AuditEvent = z.output<typeof eventSchema>;
 
 /** An event that audit-service sent, as it is and as lines for people are made of. */

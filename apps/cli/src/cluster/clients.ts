@@ -25,6 +25,7 @@ import { findHome } from '../profile/paths.js';
 import { checkNotExpired, readLogin, readTlsMaterial, type Login } from '../profile/profile.js';
 import { describeNetworkError } from './network-errors.js';
 
+/** Where a service is reached, how it is recognised, and who asks. */
 export interface ConnectionTarget {
   readonly address: ProxyAddress;
   readonly cluster: string;

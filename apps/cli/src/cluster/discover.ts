@@ -37,6 +37,7 @@ const maxAnswerBytes = 1 << 20;
 /** Longest chain that is looked at. */
 const maxChain = 10;
 
+/** Where to look, and what to trust. */
 export interface DiscoverOptions {
   readonly address: ProxyAddress;
   /** Any of them will do; none: a public authority must have signed. */

@@ -20,6 +20,7 @@ const words: Readonly<Record<string, string>> = {
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS',
 };
 
+/** What stood in the way, in words; the message of the error where there are none for it. */
 export function describeNetworkError(thrown: unknown): string {
   for (const error of withCauses(thrown)) {
     const found = words[codeOf(error) ?? ''];

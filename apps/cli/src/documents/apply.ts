@@ -6,6 +6,7 @@ import { printable } from '../output/text.js';
 import { formatDiff } from './diff.js';
 import { documentName, formatDocument, parseDocument, type Document } from './document.js';
 
+/** What to apply, and whether only to try. */
 export interface ApplyRequest {
   readonly documents: readonly Document[];
   readonly dryRun: boolean;

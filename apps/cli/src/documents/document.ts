@@ -17,6 +17,7 @@ const documentSchema = z.looseObject({
   }),
 });
 
+/** A document; only what every kind has is known here. */
 export type Document = z.output<typeof documentSchema>;
 
 /** A document that a service sent. */

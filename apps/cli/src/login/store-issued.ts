@@ -29,6 +29,7 @@ export interface LoginKeys {
   readonly tlsPublicKey: Buffer;
 }
 
+/** A fresh pair of keys: Ed25519 for SSH, P-256 for TLS. */
 export function createLoginKeys(): LoginKeys {
   const ssh = generateKeyPair('ed25519');
   const tls = generateKeyPair('p256');
@@ -40,6 +41,7 @@ export function createLoginKeys(): LoginKeys {
   };
 }
 
+/** What auth-service issued, and for which keys. */
 export interface StoreRequest {
   readonly home: string;
   /** `host:port` */

@@ -6,6 +6,7 @@ import { usageError } from '../errors.js';
 import type { ProxyAddress } from '../profile/address.js';
 import { findKnownCluster } from '../profile/known-clusters.js';
 
+/** A cluster that has proven itself. */
 export interface TrustedCluster {
   readonly info: ClusterInfo;
   /** An anonymous connection. */

@@ -4,10 +4,12 @@ import type { Environment } from '../environment.js';
 const quietMs = 300;
 const intervalMs = 100;
 
+/** A counter that is gone when it is disposed. */
 export interface Progress extends Disposable {
   add(count: number): void;
 }
 
+/** Starts a counter of `unit`. */
 export function createProgress(
   environment: Pick<Environment, 'stderr' | 'clock'>,
   unit: string,

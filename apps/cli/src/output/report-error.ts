@@ -20,6 +20,7 @@ export function reportError(
   return exitCodeOf(error);
 }
 
+/** An error as `--format json` shows it. */
 export interface ErrorText {
   readonly code: string;
   readonly message: string;
@@ -28,6 +29,7 @@ export interface ErrorText {
   readonly id: string | null;
 }
 
+/** What may be said of an error; unknown ones have no code of their own and no id. */
 export function describeError(thrown: unknown): ErrorText {
   if (!(thrown instanceof GatehouseError)) {
     const message = thrown instanceof Error ? thrown.message : String(thrown);

@@ -6,6 +6,7 @@ import type { Environment, TextOutput } from '../environment.js';
 const fallbackColumns = 80;
 const gap = 2;
 
+/** A column of a table. */
 export interface Column<Row> {
   readonly title: string;
   /** Dropped first where the width does not do: the highest number. 0: never. */

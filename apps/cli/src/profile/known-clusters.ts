@@ -10,6 +10,7 @@ import { readFileIfThere, writeFileWhole } from './files.js';
 import { isRecord, parseJson, textList } from './json.js';
 import { knownClustersFile } from './paths.js';
 
+/** A cluster that was met before. */
 export interface KnownCluster {
   /** `host:port` */
   readonly proxyAddr: string;
@@ -36,6 +37,7 @@ function decodeCluster(entry: unknown): KnownCluster | undefined {
   };
 }
 
+/** What is known of an address, `host:port`. */
 export function findKnownCluster(home: string, proxy: string): KnownCluster | undefined {
   return readKnownClusters(home).find((cluster) => cluster.proxyAddr === proxy);
 }
@@ -51,6 +53,7 @@ function lastClusterFile(home: string): string {
   return join(home, 'last-cluster.json');
 }
 
+/** Notes the cluster that commands mean from now on. */
 export function rememberLastCluster(home: string, proxy: string): void {
   writeFileWhole(lastClusterFile(home), `${JSON.stringify({ version: 1, proxy })}\n`);
 }

@@ -9,11 +9,13 @@ function fileOf(home: string, proxy: string): string {
   return join(clusterFolder(home, proxy), 'last-user');
 }
 
+/** The name, or undefined where nobody logged in yet. */
 export function findLastUser(home: string, proxy: string): string | undefined {
   const name = readFileIfThere(fileOf(home, proxy))?.trim();
   return name === '' ? undefined : name;
 }
 
+/** Notes who logged in. */
 export function rememberUser(home: string, proxy: string, user: string): void {
   mkdirSync(clusterFolder(home, proxy), { recursive: true, mode: 0o700 });
   writeFileWhole(fileOf(home, proxy), `${user}\n`);

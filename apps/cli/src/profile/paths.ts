@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
+/** What says where the profile directory is. */
 export interface HomeOptions {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** `--home` */
@@ -37,6 +38,7 @@ export function loginFiles(home: string, proxy: string): LoginFiles {
   return filesIn(join(clusterFolder(home, proxy), 'current'));
 }
 
+/** The files of a login in its folder. */
 export function filesIn(folder: string): LoginFiles {
   const at = (name: string) => join(folder, name);
   return {

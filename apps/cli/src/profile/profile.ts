@@ -4,6 +4,7 @@ import { readFileIfThere, readPrivateFile } from './files.js';
 import { isRecord, parseJson, textList } from './json.js';
 import { loginFiles, type LoginFiles } from './paths.js';
 
+/** Who is logged in, as auth-service said at the login. */
 export interface Profile {
   /** `host:port` */
   readonly proxy: string;
@@ -20,6 +21,7 @@ export interface Profile {
   readonly loginId: string;
 }
 
+/** A login and its files. */
 export interface Login {
   readonly profile: Profile;
   readonly files: LoginFiles;
@@ -48,6 +50,7 @@ export function checkNotExpired(profile: Profile, nowMs: number): void {
     throw cliError('LOGIN_EXPIRED', { details: { at: profile.validUntil } });
 }
 
+/** Has its certificate ended, by this clock? */
 export function isExpired(profile: Profile, nowMs: number): boolean {
   return Date.parse(profile.validUntil) <= nowMs;
 }

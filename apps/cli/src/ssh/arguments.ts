@@ -4,6 +4,7 @@ import { usageError } from '../errors.js';
 /** Letters of OpenSSH's options that take a value (ssh(1)). */
 const optionsWithValue = 'BbcDEeFIiJLlmOoPpQRSWw';
 
+/** The arguments of `gate ssh`, taken apart. */
 export interface SshArguments {
   /** Our own long options, to be read as usual. */
   readonly own: readonly string[];

@@ -7,6 +7,7 @@ import { isRecord, parseJson } from '../profile/json.js';
 /** Longest JSON of either side, bytes. */
 export const maxPrefaceBytes = 4096;
 
+/** Where to, as whom. */
 export interface PrefaceRequest {
   readonly target: string;
   readonly login?: string;
@@ -23,12 +24,14 @@ export function encodePreface(request: PrefaceRequest): Buffer {
   return Buffer.concat([length, json]);
 }
 
+/** Why not, in the words of the proxy. */
 export interface PrefaceRefusal {
   readonly message: string;
   readonly remedy: string | null;
   readonly id: string | null;
 }
 
+/** What has arrived: an answer, part of one, or something else. */
 export type PrefaceReply =
   | { readonly type: 'accepted'; readonly session: string; readonly rest: Buffer }
   | { readonly type: 'refused'; readonly refusal: PrefaceRefusal }

@@ -18,6 +18,7 @@ const connectTimeoutMs = 15_000;
 /** How long the proxy may take to decide; it answers at once or when the target was dialled. */
 const replyTimeoutMs = 45_000;
 
+/** Which proxy, as whom, and where to. */
 export interface ProxyConnectionOptions {
   readonly address: ProxyAddress;
   readonly cluster: string;

@@ -1,5 +1,6 @@
 /** Configuration files for stock OpenSSH, and the known_hosts file that goes with them. */
 
+/** What a configuration names. */
 export interface SshConfigOptions {
   readonly programPath: string;
   readonly home: string;
