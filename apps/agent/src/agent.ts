@@ -18,6 +18,7 @@ import type { TunnelLimits } from '@gatehouse/tunnel';
 import { agentConfigSchema, type AgentConfig, type AgentConfigInput } from './config.js';
 import { lockDataDir } from './data-dir.js';
 import { agentError } from './errors.js';
+import { findEgress, type Egress } from './join/egress.js';
 import { checkOwnCertificate, enrollAgent } from './join/enroll.js';
 import { keepIdentity, type AgentIdentity } from './join/identity.js';
 import { loadState, saveState, type AgentState } from './join/state.js';
@@ -41,6 +42,8 @@ export interface AgentOptions {
   readonly dataDir: string;
   /** The content of `agent.yaml`, or its path. Default: the path of the first start, else nothing to reach. */
   readonly config?: AgentConfigInput | string;
+  /** `HTTPS_PROXY` and `NO_PROXY`, where only an HTTP proxy leads out. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** What a caller may put in place of the real thing. */
@@ -68,7 +71,7 @@ const firstTunnelMs = 10_000;
 /**
  * Joins where it has not yet, then keeps its tunnels. Resolves when the first one stands, or after 10 s without.
  * @throws AGENT_TOKEN_MISSING, AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH, CONFIG_INVALID, AGENT_STATE_INVALID, AGENT_DATA_DIR_IN_USE,
- *   AGENT_CERTIFICATE_UNUSABLE, and what auth-service refuses a token with
+ *   AGENT_CERTIFICATE_UNUSABLE, AGENT_EGRESS_INVALID, and what auth-service refuses a token with
  */
 export async function createAgent(
   options: AgentOptions,
@@ -92,10 +95,11 @@ export async function createAgent(
     configDir: configFile === undefined ? process.cwd() : dirname(configFile),
     logger: deps.logger,
   });
-  const state = await becomeMember({ options, stored, config, configFile, deps });
-  const { dataDir } = options;
-  const identity = stack.use(keepIdentity(state, { dataDir, ...deps }));
-  const tunnels = stack.use(startTunnels({ config, deps, identity, targets }));
+  const { dataDir, environment = {}, proxy = stored?.proxy ?? '' } = options;
+  const egress = findEgress(proxy, environment);
+  const state = await becomeMember({ options, stored, config, configFile, deps, egress });
+  const identity = stack.use(keepIdentity(state, { dataDir, egress, ...deps }));
+  const tunnels = stack.use(startTunnels({ config, deps, identity, targets, egress }));
   if (!(await tunnels.waitForFirst(firstTunnelMs))) deps.logger.warn('no tunnel yet; trying on');
   const resources = stack.move();
   return {
@@ -127,10 +131,11 @@ interface Start {
   readonly config: AgentConfig;
   readonly configFile: string | undefined;
   readonly deps: AgentDeps;
+  readonly egress: Egress | undefined;
 }
 
 async function becomeMember(start: Start): Promise<AgentState> {
-  const { options, stored, config, configFile, deps } = start;
+  const { options, stored, config, configFile, deps, egress } = start;
   const { proxy, token, caPin = [], dataDir } = options;
   if (stored !== undefined) {
     checkOwnCertificate(stored.certificate, { ...stored, clock: deps.clock });
@@ -155,6 +160,7 @@ async function becomeMember(start: Start): Promise<AgentState> {
     group,
     configFile,
     clock: deps.clock,
+    egress,
   });
   saveState(dataDir, joined);
   deps.logger.info({ agentId: joined.agentId, cluster: joined.clusterName }, 'joined');
@@ -166,13 +172,14 @@ interface Parts {
   readonly deps: AgentDeps;
   readonly identity: AgentIdentity;
   readonly targets: TargetList;
+  readonly egress: Egress | undefined;
 }
 
 function startTunnels(parts: Parts): Tunnels {
-  const { config, deps, identity, targets } = parts;
+  const { config, deps, identity, targets, egress } = parts;
   const { clock, logger } = deps;
   const heard: { locks: readonly Lock[]; group: string } = { locks: [], group: '' };
-  const hostCertificates = createHostCertificates({ identity, clock, logger });
+  const hostCertificates = createHostCertificates({ identity, clock, logger, egress });
   const services: AgentServices = {
     logger,
     clock,
@@ -198,6 +205,7 @@ function startTunnels(parts: Parts): Tunnels {
     clock,
     logger,
     limits: deps.limits,
+    egress,
     state: () => identity.state,
     hello: () => ({ version, targets: targets.describe(), dynamic: config.dynamic }),
     onDial(dial) {

@@ -21,6 +21,8 @@ const usage = `gate-agent: lets a Gatehouse cluster reach what is near this host
   --data-dir D          who this agent is, between starts
   --config FILE         what it may reach (YAML); kept after the first start
   --log-level LEVEL     trace, debug, info, warn, error, silent (default info)
+
+HTTPS_PROXY and NO_PROXY in the environment are obeyed.
 `;
 
 const levels: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
@@ -53,9 +55,11 @@ function readParsed(args: readonly string[]): Command {
   const dataDir = values['data-dir'];
   if (dataDir === undefined || logLevel === undefined)
     return { type: 'done', text: usage, exitCode: 2 };
-  const token = values.token ?? readEnvironment()['GATE_AGENT_TOKEN'];
+  const environment = readEnvironment();
+  const token = values.token ?? environment['GATE_AGENT_TOKEN'];
   const options: AgentOptions = {
     dataDir,
+    environment,
     caPin: values['ca-pin'] ?? [],
     ...(values.proxy === undefined ? {} : { proxy: values.proxy }),
     ...(token === undefined ? {} : { token }),

@@ -34,6 +34,14 @@ export const agentErrors = {
     kind: 'unauthenticated',
     message: 'the other end is not a {kind} service of {cluster}',
   },
+  AGENT_EGRESS_INVALID: {
+    kind: 'invalid_argument',
+    message: 'HTTPS_PROXY is not understood: http://[user:password@]host:port',
+  },
+  AGENT_EGRESS_REFUSED: {
+    kind: 'unavailable',
+    message: 'the proxy named by HTTPS_PROXY refused the connection: HTTP {status}',
+  },
   AGENT_DIAL_REFUSED: { kind: 'permission_denied', message: 'dial refused: {why}' },
 } as const;
 

@@ -6,6 +6,7 @@ import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
 import { agentError } from '../errors.js';
+import type { Egress } from './egress.js';
 import { connectToAuth } from './servers.js';
 import type { AgentState } from './state.js';
 import { fetchClusterInfo } from './well-known.js';
@@ -18,14 +19,15 @@ export interface EnrollOptions {
   readonly group: string | undefined;
   readonly configFile: string | undefined;
   readonly clock: Clock;
+  readonly egress: Egress | undefined;
 }
 
 /** @throws AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH, and what auth-service refuses with */
 export async function enrollAgent(options: EnrollOptions): Promise<AgentState> {
-  const { proxy, caPins, token, name, group = '', configFile, clock } = options;
-  const { clusterName, hostTlsCa } = await fetchClusterInfo(proxy, caPins);
+  const { proxy, caPins, token, name, group = '', configFile, clock, egress } = options;
+  const { clusterName, hostTlsCa } = await fetchClusterInfo({ proxy, caPins, egress });
   const keys = generateKeyPair('p256');
-  using auth = connectToAuth({ proxy, clusterName, clock, hostTlsCa });
+  using auth = connectToAuth({ proxy, clusterName, clock, hostTlsCa, egress });
   const client = auth.client(EnrollmentServiceDefinition);
   const request = { token: token.reveal(), name, group, publicKey: keys.spki };
   const { agentId, certificate, trust } = await client.enrollAgent(request);
@@ -46,11 +48,22 @@ export async function enrollAgent(options: EnrollOptions): Promise<AgentState> {
 }
 
 /** The same agent with a new key and certificate. */
-export async function renewCertificate(state: AgentState, clock: Clock): Promise<AgentState> {
+export async function renewCertificate(
+  state: AgentState,
+  { clock, egress }: Pick<EnrollOptions, 'clock' | 'egress'>,
+): Promise<AgentState> {
   const { proxy, clusterName, privateKeyPem, certificate, agentId } = state;
   const keys = generateKeyPair('p256');
   const { hostTlsCa } = state.trust;
-  using auth = connectToAuth({ proxy, clusterName, clock, privateKeyPem, certificate, hostTlsCa });
+  using auth = connectToAuth({
+    proxy,
+    clusterName,
+    clock,
+    privateKeyPem,
+    certificate,
+    hostTlsCa,
+    egress,
+  });
   const client = auth.client(EnrollmentServiceDefinition);
   const fresh = await client.renewAgent({ publicKey: keys.spki });
   const trust = fresh.trust ?? state.trust;

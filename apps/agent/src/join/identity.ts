@@ -5,6 +5,7 @@ import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
+import type { Egress } from './egress.js';
 import { checkOwnCertificate, renewCertificate } from './enroll.js';
 import { saveState, type AgentState } from './state.js';
 
@@ -24,6 +25,7 @@ export interface IdentityDeps {
   readonly dataDir: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly egress: Egress | undefined;
 }
 
 export function keepIdentity(state: AgentState, deps: IdentityDeps): AgentIdentity {
@@ -96,7 +98,7 @@ class KeptIdentity implements AgentIdentity {
         clock,
       });
       if (clock.now() - notBeforeMs < renewAfterMs) return true;
-      this.#use(await renewCertificate(this.#state, clock));
+      this.#use(await renewCertificate(this.#state, this.#deps));
       logger.info('certificate renewed');
       for (const listener of this.#listeners) listener();
       return true;

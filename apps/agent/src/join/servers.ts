@@ -4,6 +4,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { createRpcConnection, type RpcConnection } from '@gatehouse/kit/rpc';
 
 import { agentError } from '../errors.js';
+import type { Egress } from './egress.js';
 
 export interface ServerCheck {
   readonly kind: ServiceKind;
@@ -38,10 +39,12 @@ export function connectToAuth(options: {
   readonly privateKeyPem?: string;
   readonly certificate?: Buffer;
   readonly hostTlsCa: readonly Buffer[];
+  readonly egress: Egress | undefined;
 }): RpcConnection {
-  const { proxy, clusterName, clock, privateKeyPem, certificate, hostTlsCa } = options;
+  const { proxy, egress, clusterName, clock, privateKeyPem, certificate, hostTlsCa } = options;
   return createRpcConnection({
-    address: proxy,
+    address: egress === undefined ? proxy : `${egress.host}:${egress.port}`,
+    channelOptions: egressOptions(egress, proxy),
     tls: {
       serverCa: toPem(hostTlsCa),
       ...(privateKeyPem === undefined ? {} : { key: privateKeyPem }),
@@ -52,4 +55,17 @@ export function connectToAuth(options: {
       verifyService(der, { kind: 'auth', clusterName, hostTlsCa, clock });
     },
   });
+}
+
+/** grpc-js opens the CONNECT itself; it only has to be told. */
+function egressOptions(
+  egress: Egress | undefined,
+  proxy: string,
+): NonNullable<Parameters<typeof createRpcConnection>[0]['channelOptions']> {
+  if (egress === undefined) return {};
+  const { credentials } = egress;
+  return {
+    'grpc.http_connect_target': `dns:${proxy}`,
+    ...(credentials === undefined ? {} : { 'grpc.http_connect_creds': credentials.reveal() }),
+  };
 }

@@ -4,12 +4,22 @@
  * come from a server that public authorities vouch for.
  */
 import { request } from 'node:https';
+import { connect } from 'node:tls';
 
 import { caPin, pemToDer } from '@gatehouse/identity';
 import { GatehouseError } from '@gatehouse/kit/errors';
 import { z } from 'zod';
 
 import { agentError } from '../errors.js';
+import { connectThrough, type Egress } from './egress.js';
+
+/** Where the port is, and whom to believe. */
+export interface PortAddress {
+  /** `host:port`. */
+  readonly proxy: string;
+  readonly caPins: readonly string[];
+  readonly egress: Egress | undefined;
+}
 
 /** A cluster as its port describes it. */
 export interface ClusterInfo {
@@ -27,11 +37,9 @@ const pageSchema = z.object({
 });
 
 /** @throws AGENT_CLUSTER_UNREACHABLE, AGENT_CA_PIN_MISMATCH */
-export async function fetchClusterInfo(
-  proxy: string,
-  caPins: readonly string[],
-): Promise<ClusterInfo> {
-  const { clusterName, caBundle } = await fetchPage(proxy, caPins.length > 0);
+export async function fetchClusterInfo(where: PortAddress): Promise<ClusterInfo> {
+  const { proxy, caPins } = where;
+  const { clusterName, caBundle } = await fetchPage(where);
   const authorities = pemToDer(caBundle);
   const trusted =
     caPins.length === 0 ? authorities : authorities.filter((der) => caPins.includes(caPin(der)));
@@ -39,9 +47,10 @@ export async function fetchClusterInfo(
   return { clusterName, hostTlsCa: trusted };
 }
 
-async function fetchPage(proxy: string, isPinned: boolean): Promise<z.output<typeof pageSchema>> {
+async function fetchPage(where: PortAddress): Promise<z.output<typeof pageSchema>> {
+  const { proxy } = where;
   try {
-    const text = await fetchText(proxy, isPinned);
+    const text = await fetchText(where);
     return pageSchema.parse(JSON.parse(text));
   } catch (thrown) {
     if (thrown instanceof GatehouseError) throw thrown;
@@ -57,12 +66,22 @@ function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-async function fetchText(proxy: string, isPinned: boolean): Promise<string> {
+async function fetchText({ proxy, caPins, egress }: PortAddress): Promise<string> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const rejectUnauthorized = caPins.length === 0;
+  const socket = egress && (await connectThrough(egress, proxy, signal));
   const url = new URL('/.well-known/gatehouse.json', `https://${proxy}`);
   return new Promise((resolve, reject) => {
     const sent = request(
       url,
-      { rejectUnauthorized: !isPinned, agent: false, signal: AbortSignal.timeout(timeoutMs) },
+      {
+        rejectUnauthorized,
+        agent: false,
+        signal,
+        ...(socket && {
+          createConnection: () => connect({ socket, rejectUnauthorized, servername: url.hostname }),
+        }),
+      },
       (response) => {
         const chunks: Buffer[] = [];
         let size = 0;

@@ -6,6 +6,7 @@ import type { Logger } from '@gatehouse/kit/log';
 import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
 import type { HostCertificate } from '@gatehouse/protocol-api';
 
+import type { Egress } from '../join/egress.js';
 import type { AgentIdentity } from '../join/identity.js';
 import { connectToAuth } from '../join/servers.js';
 
@@ -24,8 +25,9 @@ export function createHostCertificates(deps: {
   readonly identity: AgentIdentity;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly egress: Egress | undefined;
 }): HostCertificates {
-  const { identity, clock, logger } = deps;
+  const { identity, clock, logger, egress } = deps;
   const kept = new Map<string, Kept>();
   const pending = new Map<string, Promise<HostCertificate>>();
 
@@ -39,6 +41,7 @@ export function createHostCertificates(deps: {
       privateKeyPem,
       certificate,
       hostTlsCa,
+      egress,
     });
     const issued = await auth
       .client(EnrollmentServiceDefinition)

@@ -5,6 +5,7 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { Clock } from '@gatehouse/kit/clock';
 import { tunnelAlpn } from '@gatehouse/tunnel';
 
+import { connectThrough, type Egress } from '../join/egress.js';
 import { toPem, verifyService } from '../join/servers.js';
 import type { AgentState } from '../join/state.js';
 
@@ -19,6 +20,7 @@ export interface ConnectOptions {
   readonly replicaId: string | undefined;
   readonly clock: Pick<Clock, 'now'>;
   readonly signal: AbortSignal;
+  readonly egress: Egress | undefined;
 }
 
 /** TCP and TLS together. */
@@ -31,12 +33,15 @@ export async function connectTunnel(
 ): Promise<TunnelSocket> {
   const { clusterName, trust, proxy } = state;
   const { replicaId, clock } = options;
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(connectTimeoutMs)]);
   const at = proxy.lastIndexOf(':');
+  const outer = options.egress && (await connectThrough(options.egress, proxy, signal));
   const found = { replicaId: '' };
   const prefix = replicaId === undefined ? '' : `${replicaId}.`;
   const settings: ConnectionOptions & { allowHalfOpen: boolean } = {
-    host: proxy.slice(0, at).replace(/^\[|\]$/g, ''),
-    port: Number(proxy.slice(at + 1)),
+    ...(outer
+      ? { socket: outer }
+      : { host: proxy.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(proxy.slice(at + 1)) }),
     servername: `${prefix}tunnel.${clusterName}.gatehouse.internal`,
     ALPNProtocols: [tunnelAlpn],
     key: state.privateKeyPem,
@@ -57,7 +62,6 @@ export async function connectTunnel(
   const socket = connect(settings);
   socket.on('error', () => undefined);
   try {
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(connectTimeoutMs)]);
     await once(socket, 'secureConnect', { signal });
     if (socket.alpnProtocol !== tunnelAlpn) throw new Error('the other end speaks no tunnel');
     return { socket, replicaId: found.replicaId };

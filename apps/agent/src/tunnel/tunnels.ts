@@ -5,6 +5,7 @@ import type { Logger } from '@gatehouse/kit/log';
 import type { AgentHello, ServiceWelcome } from '@gatehouse/proto/tunnel/v1/control';
 import type { IncomingDial, TunnelLimits } from '@gatehouse/tunnel';
 
+import type { Egress } from '../join/egress.js';
 import type { AgentState } from '../join/state.js';
 import { connectTunnel, type TunnelSocket } from './connect.js';
 import { openLink, type Link, type News } from './link.js';
@@ -14,6 +15,7 @@ export interface TunnelsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: Partial<TunnelLimits>;
+  readonly egress: Egress | undefined;
   /** Who the agent is now. */
   state(): AgentState;
   hello(): Omit<AgentHello, 'nonce'>;
@@ -114,13 +116,18 @@ class TwoTunnels implements Tunnels {
   }
 
   async #open(avoid: string | undefined, slot: Slot): Promise<Link | undefined> {
-    const { clock } = this.#options;
+    const { clock, egress } = this.#options;
     const { signal } = this.#stop;
     const others = this.#known.filter((id) => id !== avoid);
     const tries = this.#wasAlone ? maxTries.later : maxTries.first;
     for (let attempt = 0; attempt < tries; attempt += 1) {
       const replicaId = attempt === 0 && avoid !== undefined ? others[0] : undefined;
-      const connected = await connectTunnel(this.#options.state(), { replicaId, clock, signal });
+      const connected = await connectTunnel(this.#options.state(), {
+        replicaId,
+        clock,
+        signal,
+        egress,
+      });
       if (connected.replicaId !== avoid) {
         if (avoid !== undefined) this.#wasAlone = false;
         return this.#link(connected, slot);
