@@ -25,9 +25,14 @@ export default defineConfig({
       },
       {
         ...source,
+        test: { name: 'fuzz', include: ['e2e/fuzz/**/*.test.ts'], testTimeout: 300_000 },
+      },
+      {
+        ...source,
         test: {
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
+          exclude: ['e2e/fuzz/**'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,

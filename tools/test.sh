@@ -11,10 +11,19 @@ report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
 failed=0
 
+# The fuzz takes time but no server: it runs beside the checks and the quick tests.
+vitest run --project fuzz --reporter=default --reporter=json --outputFile.json="$report/fuzz.json" >"$report/fuzz.log" 2>&1 &
+fuzz=$!
+
 printf '\n== check\n'
 if pnpm --silent check; then echo 'check passed'; else echo 'check FAILED'; failed=1; fi
-for level in unit integration e2e; do
+for level in unit integration; do
   printf '\n== %s\n' "$level"
   vitest run --project "$level" --reporter=default --reporter=json --outputFile.json="$report/$level.json" || true
 done
-node tools/summarise-tests.mjs "$failed" "$report"/unit.json "$report"/integration.json "$report"/e2e.json
+wait "$fuzz" || true
+printf '\n== fuzz\n'
+cat "$report/fuzz.log"
+printf '\n== e2e\n'
+vitest run --project e2e --reporter=default --reporter=json --outputFile.json="$report/e2e.json" || true
+node tools/summarise-tests.mjs "$failed" "$report/unit.json" "$report/integration.json" "$report/fuzz.json" "$report/e2e.json"

@@ -1,5 +1,6 @@
 /** Every decoder that is fuzzed: a package lists its own in its testing.ts, this file lists the packages. */
 import { fuzzTargets as identity } from '@gatehouse/identity/testing';
+import { fuzzTargets as kit } from '@gatehouse/kit/testing';
 import { fuzzTargets as ssh } from '@gatehouse/protocol-ssh/testing';
 import { fuzzTargets as proxy } from '@gatehouse/proxy-service/testing';
 import { fuzzTargets as recording } from '@gatehouse/recording/testing';
@@ -9,6 +10,7 @@ import type { FuzzTarget } from './fuzz.js';
 
 export const targets: readonly FuzzTarget[] = [
   ...identity,
+  ...kit,
   ...tunnel,
   ...ssh,
   ...recording,

@@ -2,20 +2,6 @@
 import { createErrorFactory } from '@gatehouse/kit/errors';
 
 export const hostErrors = {
-  CERTIFICATE_EXPIRED: {
-    kind: 'unauthenticated',
-    message: 'certificate expired at {at}; run gate login',
-    remedy: 'gate login',
-  },
-  CERTIFICATE_NOT_YET_VALID: {
-    kind: 'unauthenticated',
-    message: 'certificate is not valid before {from}; check the clock',
-  },
-  CERTIFICATE_REFUSED: {
-    kind: 'unauthenticated',
-    message: 'certificate is not accepted: {why}',
-    remedy: 'gate login',
-  },
   CERTIFICATE_MISSING: {
     kind: 'unauthenticated',
     message: 'a certificate is needed; run gate login',
@@ -45,10 +31,6 @@ export const hostErrors = {
   AUDIT_UNAVAILABLE: { kind: 'unavailable', message: 'audit is not available' },
   RECORDING_UNAVAILABLE: { kind: 'unavailable', message: 'recording is not available' },
   SESSION_LIMIT: { kind: 'resource_exhausted', message: 'limit of {limit} sessions' },
-  SOURCE_ADDRESS: {
-    kind: 'unauthenticated',
-    message: 'this certificate is not for use from {address}',
-  },
   PROTOCOL_ERROR: { kind: 'invalid_argument', message: 'not understood: {why}' },
 } as const;
 

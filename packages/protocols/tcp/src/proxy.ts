@@ -33,7 +33,7 @@ export function createProxy(_services: ProxyServices): ProxyProtocol<TcpSpec, Tc
 
 async function open(client: Duplex, offer: Offer): Promise<Opening<TcpState>> {
   if (offer.identity === undefined || offer.route === undefined)
-    throw hostError('CERTIFICATE_MISSING');
+    throw hostError('CERTIFICATE_MISSING', { reason: 'no_certificate' });
   return { identity: offer.identity, target: offer.route.target, principal: '', state: { client } };
 }
 

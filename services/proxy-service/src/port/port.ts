@@ -88,7 +88,7 @@ async function listen(server: Server, options: PortOptions): Promise<void> {
 
 function welcome(socket: Socket, options: PortOptions): void {
   const ip = socket.remoteAddress ?? '';
-  const clientAddress = `${ip}:${socket.remotePort ?? 0}`;
+  const clientAddress = `${ip.includes(':') ? `[${ip}]` : ip}:${socket.remotePort ?? 0}`;
   const release = options.limits.admit(ip);
   if (release === undefined) {
     socket.destroy();

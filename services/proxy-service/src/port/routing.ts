@@ -1,7 +1,13 @@
 /** Ties the port to what is behind it: TLS endpoints, the other services, the host of sessions, the web. */
 import type { TLSSocket } from 'node:tls';
 
-import { derToPem, verifyPartCertificate, type Identity } from '@gatehouse/identity';
+import {
+  checkSourceAddress,
+  derToPem,
+  identityError,
+  verifyPartCertificate,
+  type Identity,
+} from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
@@ -210,16 +216,12 @@ function identifyPerson(deps: RoutingDeps, socket: TLSSocket, clientAddress: str
     ...(issuer === undefined ? {} : { chain: [issuer] }),
   });
   if (verified.identity === undefined) {
-    throw hostError('CERTIFICATE_REFUSED', {
+    throw identityError('CERTIFICATE_REFUSED', {
       reason: 'wrong_kind',
       details: { why: "it is not a person's" },
     });
   }
-  const { sourceIp } = verified.identity;
-  const address = clientAddress.slice(0, clientAddress.lastIndexOf(':'));
-  if (sourceIp !== undefined && sourceIp !== address) {
-    throw hostError('SOURCE_ADDRESS', { reason: 'source_ip', details: { address } });
-  }
+  checkSourceAddress(verified.identity, clientAddress);
   deps.credentials.noteIdentity(verified.identity, verified.notAfterMs);
   return verified.identity;
 }

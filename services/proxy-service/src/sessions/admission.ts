@@ -1,5 +1,5 @@
 /** May this person open this target? One decision for every protocol and every way in. */
-import type { Identity } from '@gatehouse/identity';
+import { identityError, type Identity } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import type { GatehouseError } from '@gatehouse/kit/errors';
 import type { PolicyView, TargetRecord } from '@gatehouse/membership';
@@ -129,6 +129,9 @@ function refuseLogin(reason: keyof typeof loginRefusals): Refused {
   return {
     allowed: false,
     reason,
-    error: hostError('CERTIFICATE_REFUSED', { reason, details: { why: loginRefusals[reason] } }),
+    error: identityError('CERTIFICATE_REFUSED', {
+      reason,
+      details: { why: loginRefusals[reason] },
+    }),
   };
 }
