@@ -260,5 +260,5 @@ export class EventSpool implements Spool, JournalWriter {
 }
 
 function hasRoom(lane: Lane): boolean {
-  return lane.pendingBytes < lane.limitBytes * resumeShare;
+  return lane.pendingBytes < lane.limitBytes * resumeShare && lane.recoverDisk();
 }

@@ -16,10 +16,12 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { runInBackground } from '../lifecycle/lifecycle.js';
 import type { Logger } from '../log/log.js';
+import { DiskReserve } from './disk-reserve.js';
 import { encodeJsonFrame, fileHeader, frameKinds } from './frame.js';
 import { SegmentDirectory, type LaneRecovery } from './segment-directory.js';
 
@@ -30,6 +32,8 @@ const syncAsync = promisify(fsync);
 /** Longest time between a write and its sync. */
 const syncMs = 50;
 const saveAcknowledgedMs = 1000;
+/** Kept on the disk for the ends of sessions and notes of loss. */
+const diskReserveBytes = 1024 * 1024;
 
 export interface LaneOptions {
   readonly dir: string;
@@ -64,16 +68,18 @@ export class Lane {
   #syncing: Promise<void> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  readonly #reserve: DiskReserve;
+  /** The disk refused a write, and its reserve has not been filled up since. */
+  #isDiskFull = false;
   /** Time of the oldest frame that is not acknowledged; undefined when there is none. */
   oldestMs: number | undefined;
-  /** Set while the disk refuses writes. */
-  diskFailure: unknown;
   /** Called after each append. */
   onAppend: () => void = () => undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.#directory = new SegmentDirectory(options.dir, options.logger);
+    this.#reserve = new DiskReserve(join(options.dir, 'reserve'), diskReserveBytes);
   }
 
   get limitBytes(): number {
@@ -120,33 +126,48 @@ export class Lane {
   start(): void {
     if (this.#segments.length === 0) this.#addSegment();
     this.#loadPosition();
+    this.#isDiskFull = !this.#reserve.fill();
   }
 
   /**
    * Appends a frame with one `write`.
-   * @param extraBytes how far beyond the limit this frame may go
+   * @param extraBytes how far beyond the limit this frame may go; more than none: it may use up the disk's reserve too
    * @returns the position behind it, or undefined where it does not fit or the disk refuses
    */
   append(frame: Buffer, extraBytes = 0): number | undefined {
     if (this.#closed || this.pendingBytes + frame.length > this.#options.limitBytes + extraBytes)
       return undefined;
-    let segment = this.#segments.at(-1);
-    try {
-      if (segment === undefined || this.#isFullSegment(segment, frame.length))
-        segment = this.#addSegment();
-      this.#write(segment, frame);
-    } catch (thrown) {
-      if (this.diskFailure === undefined)
-        this.#options.logger.error({ err: thrown }, 'spool cannot be written');
-      this.diskFailure = thrown;
-      return undefined;
-    }
-    this.diskFailure = undefined;
+    if (!this.#appendOrUseReserve(frame, extraBytes > 0)) return undefined;
     this.oldestMs ??= this.#options.now();
     this.#dirty = true;
     this.#syncTimer ??= setTimeout(() => this.#syncSoon(), syncMs).unref();
     this.onAppend();
     return this.written;
+  }
+
+  /** True where the disk takes writes, or does so again: its reserve could be filled up. */
+  recoverDisk(): boolean {
+    if (this.#isDiskFull && this.#reserve.fill()) this.#isDiskFull = false;
+    return !this.#isDiskFull;
+  }
+
+  #appendOrUseReserve(frame: Buffer, isVital: boolean): boolean {
+    if (!isVital) return !this.#isDiskFull && this.#tryAppend(frame);
+    return this.#tryAppend(frame) || (this.#reserve.release() && this.#tryAppend(frame));
+  }
+
+  #tryAppend(frame: Buffer): boolean {
+    let segment = this.#segments.at(-1);
+    try {
+      if (segment === undefined || this.#isFullSegment(segment, frame.length))
+        segment = this.#addSegment();
+      this.#write(segment, frame);
+      return true;
+    } catch (thrown) {
+      if (!this.#isDiskFull) this.#options.logger.error({ err: thrown }, 'spool cannot be written');
+      this.#isDiskFull = true;
+      return false;
+    }
   }
 
   /** Up to `maxBytes` from a position on, of one segment. Empty at the end. */
