@@ -29,6 +29,10 @@ export class SessionLife {
     socket.on('error', (error: Error) => {
       this.finish({ reason: 'broken', error });
     });
+    // A process that is killed says FIN and nothing else; a half-open tunnel is of no use.
+    socket.once('end', () => {
+      this.finish({ reason: 'left' });
+    });
     session.on('goaway', () => {
       this.finish({ reason: 'left' });
     });

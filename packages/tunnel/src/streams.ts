@@ -48,10 +48,16 @@ export function adoptStream(stream: Http2Stream): void {
   const destroy = stream._destroy.bind(stream);
   stream._destroy = (error, callback) => {
     destroy(error, (cause) => {
-      const isLost = cause ?? isCancelled(stream);
+      const isLost = cause ?? (isCancelled(stream) || isCutOff(stream));
       callback(isLost ? dialError(lossReason(stream), { cause }) : null);
     });
   };
+}
+
+/** Its tunnel ended before it did. */
+function isCutOff(stream: Http2Stream): boolean {
+  const isDone = stream.readableEnded && stream.writableFinished;
+  return sessions.get(stream)?.destroyed === true && !isDone;
 }
 
 function isCancelled(stream: Http2Stream): boolean {

@@ -136,28 +136,32 @@ it('refuses callers that are no proxy', async () => {
   ).rejects.toMatchObject({ reason: 'tunnel_lost' });
 });
 
-it('keeps other dials alive through 5,000 opened and aborted ones', async () => {
-  const port = await createTarget((socket) => socket.pipe(socket));
-  const replica = await startReplica(async () => tcp(port));
-  const hop = hopTo(replica);
-  const bystander = await hop.dial(dial);
-  for (let round = 0; round < 50; round += 1) {
-    await Promise.all(
-      Array.from({ length: 100 }, async (_, index) => {
-        const abort = new AbortController();
-        const opening = hop.dial({ ...dial, signal: abort.signal });
-        opening.catch(() => undefined);
-        if (index % 2 === 0) abort.abort(new Error('changed my mind'));
-        const stream = await opening.catch(() => undefined);
-        stream?.write(Buffer.alloc(4096));
-        stream?.destroy();
-      }),
-    );
-  }
-  bystander.end('still here');
-  expect((await bystander.toArray()).join('')).toBe('still here');
-  await expect.poll(() => replica.rpc.dialCount(), { timeout: 10_000 }).toBe(0);
-});
+it(
+  'keeps other dials alive through 5,000 opened and aborted ones',
+  { timeout: 240_000 },
+  async () => {
+    const port = await createTarget((socket) => socket.pipe(socket));
+    const replica = await startReplica(async () => tcp(port));
+    const hop = hopTo(replica);
+    const bystander = await hop.dial(dial);
+    for (let round = 0; round < 50; round += 1) {
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, index) => {
+          const abort = new AbortController();
+          const opening = hop.dial({ ...dial, signal: abort.signal });
+          opening.catch(() => undefined);
+          if (index % 2 === 0) abort.abort(new Error('changed my mind'));
+          const stream = await opening.catch(() => undefined);
+          stream?.write(Buffer.alloc(4096));
+          stream?.destroy();
+        }),
+      );
+    }
+    bystander.end('still here');
+    expect((await bystander.toArray()).join('')).toBe('still here');
+    await expect.poll(() => replica.rpc.dialCount(), { timeout: 10_000 }).toBe(0);
+  },
+);
 
 it('gives a dial up at both ends although its target has stopped reading', async () => {
   const port = await createTarget((socket) => socket.pause());

@@ -59,6 +59,8 @@ export interface TunnelPair {
   freeze(): void;
   /** Both TCP connections of the relay are reset. */
   cut(): void;
+  /** Both ends hear FIN and nothing else, as from a process that was killed. */
+  finish(): void;
 }
 
 export async function createTunnelPair(
@@ -98,7 +100,7 @@ export async function createTunnelPair(
     relay.close();
     await Promise.all([service.closed, agent.closed]);
   });
-  return { service, agent, freeze: relay.freeze, cut: relay.cut };
+  return { service, agent, freeze: relay.freeze, cut: relay.cut, finish: relay.finish };
 }
 
 export async function listen(server: net.Server): Promise<number> {
@@ -139,6 +141,9 @@ async function createRelay(targetPort: number) {
     port,
     freeze: () => {
       isFrozen = true;
+    },
+    finish: () => {
+      for (const socket of sockets) socket.end();
     },
     cut: () => {
       for (const socket of sockets) socket.resetAndDestroy();

@@ -144,37 +144,55 @@ it('never shows a cut tunnel as the end of a download', async () => {
   await expect(pair.service.open(dial)).rejects.toMatchObject({ reason: 'agent_lost' });
 });
 
-it('keeps every other stream alive through 5,000 opened and aborted ones', async () => {
-  let connections = 0;
-  const port = await createTarget((socket) => {
-    connections += 1;
-    echo(socket);
-  });
+it('takes a FIN for the end of the tunnel, at both ends and at once', async () => {
+  const port = await createTarget((socket) => socket.write('part'));
   const pair = await createTunnelPair(dialTo(port));
-  const bystander = await pair.service.open(dial);
-  for (let round = 0; round < 50; round += 1) {
-    await Promise.all(
-      Array.from({ length: 100 }, async (_, index) => {
-        const abort = new AbortController();
-        const opening = pair.service.open({ ...dial, signal: abort.signal });
-        opening.catch(() => undefined);
-        if (index % 2 === 0) {
-          abort.abort(new Error('changed my mind'));
-          await expect(opening).rejects.toThrow('changed my mind');
-          return;
-        }
-        const stream = await opening;
-        stream.write(Buffer.alloc(4096));
-        breakConnection(stream, bystander, undefined);
-      }),
-    );
-  }
-  bystander.end('still here');
-  expect((await bystander.toArray()).join('')).toBe('still here');
-  expect(connections).toBeGreaterThan(2000);
-  await expect.poll(() => pair.agent.streamCount, { timeout: 10_000 }).toBe(0);
-  await expect.poll(() => pair.service.streamCount).toBe(0);
+  const stream = await pair.service.open(dial);
+  await once(stream, 'data');
+  const lost = once(stream.resume(), 'error');
+  const startedMs = performance.now();
+  pair.finish();
+  expect(await lost).toMatchObject([{ reason: 'agent_lost' }]);
+  expect(await pair.service.closed).toMatchObject({ reason: 'left' });
+  expect(await pair.agent.closed).toMatchObject({ reason: 'left' });
+  expect(performance.now() - startedMs).toBeLessThan(2_000);
 });
+
+it(
+  'keeps every other stream alive through 5,000 opened and aborted ones',
+  { timeout: 240_000 },
+  async () => {
+    let connections = 0;
+    const port = await createTarget((socket) => {
+      connections += 1;
+      echo(socket);
+    });
+    const pair = await createTunnelPair(dialTo(port));
+    const bystander = await pair.service.open(dial);
+    for (let round = 0; round < 50; round += 1) {
+      await Promise.all(
+        Array.from({ length: 100 }, async (_, index) => {
+          const abort = new AbortController();
+          const opening = pair.service.open({ ...dial, signal: abort.signal });
+          opening.catch(() => undefined);
+          if (index % 2 === 0) {
+            abort.abort(new Error('changed my mind'));
+            await expect(opening).rejects.toThrow('changed my mind');
+            return;
+          }
+          const stream = await opening;
+          stream.write(Buffer.alloc(4096));
+          breakConnection(stream, bystander, undefined);
+        }),
+      );
+    }
+    bystander.end('still here');
+    expect((await bystander.toArray()).join('')).toBe('still here');
+    expect(connections).toBeGreaterThan(2000);
+    await expect.poll(() => pair.agent.streamCount, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => pair.service.streamCount).toBe(0);
+  },
+);
 
 it('lets other streams run while one is not read, and holds at most a window for it', async () => {
   const port = await createTarget((socket) => {
