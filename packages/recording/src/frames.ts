@@ -31,8 +31,8 @@ export type Frame =
 /** Bytes before a frame's own. */
 export const frameHeadBytes = 9;
 /** Largest size of a terminal; more is cut. */
-export const maxColumns = 1000;
-export const maxRows = 500;
+const maxColumns = 1000;
+const maxRows = 500;
 
 export const frameKinds = { header: 0, output: 1, input: 2, resize: 3, marker: 4 } as const;
 

@@ -29,7 +29,11 @@ import {
 } from '@gatehouse/kit/testing';
 import { createIdentifier } from '@gatehouse/membership';
 import { builtinRoles, parseLock, parseRole, type Lock } from '@gatehouse/policy';
-import { AuditServiceDefinition, type EventFilter } from '@gatehouse/proto/audit/v1/audit_service';
+import {
+  AuditServiceDefinition,
+  type AuditServiceClient,
+  type EventFilter,
+} from '@gatehouse/proto/audit/v1/audit_service';
 
 import { auditConfigSchema } from '../src/config.js';
 import type { Policy } from '../src/deps.js';
@@ -90,9 +94,9 @@ export interface TestAudit extends AsyncDisposable {
   addReplica(): Promise<TestAudit>;
 }
 
-export type AuditClient = ReturnType<typeof clientOf>;
+export type AuditClient = AuditServiceClient;
 
-function clientOf(connection: ReturnType<typeof createRpcConnection>) {
+function clientOf(connection: ReturnType<typeof createRpcConnection>): AuditServiceClient {
   return connection.client(AuditServiceDefinition);
 }
 

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 export const fileHeader = Buffer.from('GHSPOOL1');
 
 /** Largest body; an event has 128 KiB, a chunk 260 KiB, a snapshot grows with the sessions that are open. */
-export const maxBodyBytes = 64 * 1024 * 1024;
+const maxBodyBytes = 64 * 1024 * 1024;
 const headBytes = 15;
 
 export const frameKinds = {

@@ -11,7 +11,7 @@ import { decodeTwoParts, frameKinds, type Frame } from './frame.js';
 import type { JournalEvent, SessionHeader } from './types.js';
 
 /** What a recovery needs of an intent to write its result. */
-export interface OpenIntent {
+interface OpenIntent {
   readonly resultType: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
@@ -44,7 +44,7 @@ const resultTypes: Readonly<Record<string, string>> = {
 };
 
 /** The type of the event that completes an intent. */
-export function resultTypeOf(intent: string): string {
+function resultTypeOf(intent: string): string {
   return (
     resultTypes[intent] ??
     (intent.endsWith('_started') ? `${intent.slice(0, -'_started'.length)}_ended` : intent)

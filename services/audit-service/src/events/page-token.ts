@@ -3,7 +3,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 
 import { auditError } from '../errors.js';
 
-export interface PageScope {
+interface PageScope {
   readonly user: string;
   /** Which list, with its filters. */
   readonly list: unknown;

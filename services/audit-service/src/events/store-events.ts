@@ -20,7 +20,7 @@ import { findEventIds, insertEvents, newestPosition, type StorableEvent } from '
 import type { Tables } from '../store/tables.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
-export const storeLock = 'audit store';
+const storeLock = 'audit store';
 /** Told the newest position after each batch. */
 export const storeChannel = 'audit_stored';
 

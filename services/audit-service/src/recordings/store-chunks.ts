@@ -36,7 +36,7 @@ export async function storeChunkBatch(
 }
 
 /** @throws CHUNK_CONFLICT where another chunk, or another session's recording, is in its place */
-export async function storeChunk(deps: ChunkDeps, chunk: ChunkRecord): Promise<void> {
+async function storeChunk(deps: ChunkDeps, chunk: ChunkRecord): Promise<void> {
   const { database, objects, metrics, logger } = deps;
   const stored = await findChunkHash(database, chunk.recordingId, chunk.index);
   if (stored !== undefined && stored !== chunk.sha256) throw conflict('other content is stored');

@@ -3,7 +3,7 @@ import type { ColumnType, Generated, Kysely } from 'kysely';
 
 type Time = ColumnType<Date, Date, never>;
 
-export interface EventTable {
+interface EventTable {
   position: Generated<number>;
   id: string;
   type: string;
