@@ -7,7 +7,12 @@ export interface AlgorithmOffer {
   readonly macs: readonly string[];
 }
 
-const modernKex = ['curve25519-sha256', 'curve25519-sha256@libssh.org', 'ecdh-sha2-nistp256'];
+const modernKex = [
+  'mlkem768x25519-sha256',
+  'curve25519-sha256',
+  'curve25519-sha256@libssh.org',
+  'ecdh-sha2-nistp256',
+];
 const gcm = ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com'];
 const ctr = ['aes128-ctr', 'aes256-ctr'];
 const etm = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'];
