@@ -1,0 +1,341 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import tls from 'node:tls';
+
+import { computeEnrollmentMac, derToPem, issueTlsCertificate } from '@gatehouse/identity';
+import {
+  createTestAuthorities,
+  issueTestAgent,
+  issueTestService,
+  issueTestUser,
+  type TestAuthorities,
+} from '@gatehouse/identity/testing';
+import { systemClock } from '@gatehouse/kit/clock';
+import { parseConfig } from '@gatehouse/kit/config';
+import { createLogger } from '@gatehouse/kit/log';
+import { encodeProxyHeader } from '@gatehouse/kit/net';
+import { bindService, createRpcConnection, createRpcServer } from '@gatehouse/kit/rpc';
+import { createMemoryEventLog, MemoryBroker } from '@gatehouse/kit/testing';
+import { createIdentifier, type Caller } from '@gatehouse/membership';
+import {
+  ClusterServiceDefinition,
+  type WatchResponse,
+} from '@gatehouse/proto/auth/v1/cluster_service';
+import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
+import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
+import { createHop, serveTunnel, tunnelAlpn } from '@gatehouse/tunnel';
+import {
+  createTunnelService,
+  tunnelConfigSchema,
+  type TunnelService,
+} from '@gatehouse/tunnel-service';
+import { expect, it, onTestFinished } from 'vitest';
+
+const cluster = 'test';
+const logger = createLogger({ name: 'test', level: 'silent' });
+const secret = randomBytes(32).toString('hex');
+const pem = (der: Buffer) => derToPem(der, 'CERTIFICATE');
+const refuse = async (): Promise<never> => Promise.reject(new Error('not here'));
+
+interface Setup {
+  readonly authorities: TestAuthorities;
+  readonly service: TunnelService;
+  readonly broker: MemoryBroker;
+  setLock(target: Record<string, string>): void;
+}
+
+/** A tunnel-service that joined a working fake of auth-service with its join secret. */
+async function start(overrides: Record<string, unknown> = {}): Promise<Setup> {
+  const authorities = await createTestAuthorities(cluster);
+  const own = await issueTestService(authorities, 'auth');
+  const trust: TrustBundle = {
+    clusterName: cluster,
+    userTlsCa: [authorities.userTls.certificate],
+    hostTlsCa: [authorities.hostTls.certificate],
+    userSsh: [],
+    targetSsh: [],
+    hostSsh: [],
+  };
+  const watchers = new Set<(event: WatchResponse) => void>();
+  const enrollment = bindService<Caller, typeof EnrollmentServiceDefinition>(
+    EnrollmentServiceDefinition,
+    {
+      enrollService: {
+        callers: ['anonymous'],
+        async handle({ replicaId, publicKey, nonce }) {
+          const nowMs = Date.now();
+          const certificate = await issueTlsCertificate({
+            authority: authorities.hostTls,
+            publicKeySpki: publicKey,
+            part: { cluster, type: 'service', kind: 'tunnel', id: replicaId },
+            dnsNames: ['localhost'],
+            notBeforeMs: nowMs - 120_000,
+            notAfterMs: nowMs + 86_400_000,
+            usage: 'both',
+          });
+          const trustEncoded = Buffer.from(TrustBundle.encode(trust).finish());
+          const mac = computeEnrollmentMac(Buffer.from(secret), 'gatehouse-enroll-reply-v1', [
+            nonce,
+            certificate,
+            trustEncoded,
+          ]);
+          return { certificate, trustEncoded, mac, validUntil: new Date(nowMs + 86_400_000) };
+        },
+      },
+      enrollAgent: { callers: ['anonymous'], handle: refuse },
+      renewAgent: { callers: ['agent'], handle: refuse },
+      issueNodeHostCertificate: { callers: ['agent'], handle: refuse },
+    },
+  );
+  async function* watch(signal: AbortSignal): AsyncGenerator<WatchResponse> {
+    const queue: WatchResponse[] = [
+      { event: { $case: 'trust', value: trust } },
+      { event: { $case: 'snapshotBegin', value: {} } },
+      { event: { $case: 'snapshotEnd', value: { id: 1n } } },
+    ];
+    let wake = () => {};
+    const watcher = (event: WatchResponse) => {
+      queue.push(event);
+      wake();
+    };
+    watchers.add(watcher);
+    signal.addEventListener('abort', () => wake(), { once: true });
+    while (!signal.aborted) {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) yield next;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    watchers.delete(watcher);
+  }
+  const clusterService = bindService<Caller, typeof ClusterServiceDefinition>(
+    ClusterServiceDefinition,
+    {
+      watch: { callers: ['service/tunnel'], handle: (_request, { signal }) => watch(signal) },
+      reportSessions: { callers: ['service'], handle: refuse },
+      registerAgent: {
+        callers: ['service/tunnel'],
+        handle: async ({ agentId }) => ({ agentName: 'a1', group: agentId }),
+      },
+      reportAgents: { callers: ['service/tunnel'], handle: async () => ({}) },
+    },
+  );
+  const auth = await createRpcServer({
+    host: '127.0.0.1',
+    port: 0,
+    tls: {
+      key: own.privateKeyPem,
+      certificate: pem(own.certificate),
+      clientCa: pem(authorities.hostTls.certificate),
+    },
+    services: [enrollment, clusterService],
+    identify: createIdentifier({ clusterName: cluster, clock: systemClock, trust: () => trust }),
+    logger,
+  });
+  onTestFinished(async () => auth[Symbol.asyncDispose]());
+  const dir = mkdtempSync(join(tmpdir(), 'tunnel-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  writeFileSync(join(dir, 'secret'), secret);
+  const broker = new MemoryBroker();
+  const config = parseConfig(tunnelConfigSchema, {
+    cluster_name: cluster,
+    listen: '127.0.0.1:0',
+    public_listen: '127.0.0.1:0',
+    metrics_listen: '127.0.0.1:0',
+    auth: {
+      address: `127.0.0.1:${auth.address.port}`,
+      join_secret_file: join(dir, 'secret'),
+    },
+    state_dir: join(dir, 'state'),
+    spool: { dir: join(dir, 'spool') },
+    drain_timeout: '1s',
+    ...overrides,
+  });
+  const service = await createTunnelService(config, {
+    logger,
+    eventLog: createMemoryEventLog(broker),
+  });
+  onTestFinished(async () => service[Symbol.asyncDispose]());
+  let id = 1n;
+  return {
+    authorities,
+    service,
+    broker,
+    setLock(target) {
+      id += 1n;
+      const document = {
+        kind: 'lock',
+        version: 'v1',
+        metadata: { name: `l${id}` },
+        spec: { target },
+      };
+      const value = { id, kind: 'lock', name: `l${id}`, documentJson: JSON.stringify(document) };
+      for (const watcher of watchers) watcher({ event: { $case: 'change', value } });
+    },
+  };
+}
+
+const portOf = (address: string) => Number(address.split(':')[1]);
+
+async function dialIn(
+  { service, authorities }: Setup,
+  part: { privateKeyPem: string; certificate: Buffer } | undefined,
+  alpn = tunnelAlpn,
+): Promise<tls.TLSSocket> {
+  const raw = net.connect({ port: portOf(service.publicAddress), host: '127.0.0.1' });
+  raw.write(
+    encodeProxyHeader({ source: { address: '203.0.113.7', port: 5000 }, proxyId: 'srv_p' }),
+  );
+  const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
+    socket: raw,
+    servername: 'tunnel.test.gatehouse.internal',
+    ALPNProtocols: [alpn],
+    ca: pem(authorities.hostTls.certificate),
+    checkServerIdentity: () => undefined,
+    allowHalfOpen: true,
+    ...(part && { key: part.privateKeyPem, cert: pem(part.certificate) }),
+  };
+  const socket = tls.connect(settings);
+  socket.on('error', () => undefined);
+  raw.on('error', () => undefined);
+  onTestFinished(() => void raw.destroy());
+  return socket;
+}
+
+async function enterAs(setup: Setup) {
+  const agent = await issueTestAgent(setup.authorities);
+  const socket = await dialIn(setup, agent);
+  await once(socket, 'secureConnect');
+  const tunnel = serveTunnel(socket, (dial) => {
+    dial.accept().end('from the agent');
+  });
+  onTestFinished(() => tunnel.close());
+  const control = await tunnel.control;
+  const hello = { version: '1', targets: [], dynamic: [], nonce: 1n };
+  control.send({ message: { $case: 'hello', value: hello } });
+  const heard: string[] = [];
+  for await (const { message } of control.messages()) {
+    heard.push(message?.$case ?? '');
+    if (message?.$case === 'welcome') break;
+  }
+  const id = agent.part.type === 'agent' ? agent.part.id : '';
+  return { id, tunnel, heard };
+}
+
+function hopOf(
+  { service, authorities }: Setup,
+  part: { privateKeyPem: string; certificate: Buffer },
+) {
+  const connection = createRpcConnection({
+    address: service.address,
+    tls: {
+      serverCa: pem(authorities.hostTls.certificate),
+      key: part.privateKeyPem,
+      certificate: pem(part.certificate),
+    },
+    serverName: 'tunnel.test.gatehouse.internal',
+    verifyServer: () => undefined,
+  });
+  onTestFinished(() => connection[Symbol.dispose]());
+  return createHop({ channel: () => connection.channel() });
+}
+
+it('joins by its secret, says that it is ready, and carries a dial of a proxy', async () => {
+  const setup = await start();
+  const ready = await fetch(`${setup.service.metricsUrl}/readyz`);
+  expect([ready.status, await ready.json()]).toMatchObject([200, { status: 'ready' }]);
+  const { id, heard } = await enterAs(setup);
+  expect(heard).toEqual(['trust', 'locks', 'welcome']);
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  const stream = await hop.dial({ agentId: id, grant: 'g', sessionId: 'ses_1' });
+  expect(stream.tunnelReplica).toBe(setup.service.replicaId);
+  expect((await stream.toArray()).join('')).toBe('from the agent');
+  await expect(
+    hop.dial({ agentId: 'agt_other', grant: 'g', sessionId: 'ses_1' }),
+  ).rejects.toMatchObject({ reason: 'offline' });
+  const metrics = await (await fetch(`${setup.service.metricsUrl}/metrics`)).text();
+  expect(metrics).toMatch(/gatehouse_tunnel_active.* 1\b/);
+});
+
+it('lets only proxies dial, and none that is locked', async () => {
+  const setup = await start();
+  const { id } = await enterAs(setup);
+  const request = { agentId: id, grant: 'g', sessionId: 'ses_1' };
+  for (const kind of ['auth', 'tunnel', 'audit'] as const) {
+    const part = await issueTestService(setup.authorities, kind);
+    await expect(hopOf(setup, part).dial(request), kind).rejects.toMatchObject({
+      reason: 'tunnel_lost',
+    });
+  }
+  const agent = await issueTestAgent(setup.authorities);
+  await expect(hopOf(setup, agent).dial(request)).rejects.toThrow();
+  const proxy = await issueTestService(setup.authorities, 'proxy');
+  const hop = hopOf(setup, proxy);
+  await hop.dial(request);
+  setup.setLock({ replica: proxy.part.type === 'service' ? proxy.part.id : '' });
+  await expect
+    .poll(async () =>
+      hop.dial(request).then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(false);
+});
+
+it('refuses every tunnel that is not an agent’s, and says so in the audit', async () => {
+  const setup = await start();
+  const { authorities, service } = setup;
+  const stranger = await createTestAuthorities(cluster);
+  const user = await issueTestUser(authorities);
+  const hour = 3_600_000;
+  const parts = {
+    nobody: undefined,
+    proxy: await issueTestService(authorities, 'proxy'),
+    person: { privateKeyPem: user.privateKeyPem, certificate: user.tlsCertificate },
+    stranger: await issueTestAgent(stranger),
+    expired: await issueTestAgent(authorities, {
+      validAfterMs: Date.now() - 2 * hour,
+      validBeforeMs: Date.now() - hour,
+    }),
+  };
+  for (const part of Object.values(parts)) {
+    const socket = await dialIn(setup, part);
+    socket.resume();
+    await once(socket, 'close');
+  }
+  expect(service.tunnels).toBe(0);
+  const topic = 'gatehouse.audit.v1';
+  const refusals: { actor: { address: string }; reason: string }[] = [];
+  await using _subscription = await createMemoryEventLog(setup.broker).subscribe({
+    topic,
+    group: 'test',
+    onBatch: async (records) => {
+      for (const { value } of records) refusals.push(JSON.parse(value.toString()) as never);
+    },
+  });
+  await expect.poll(() => refusals.length, { timeout: 10_000 }).toBe(5);
+  expect(refusals.every(({ actor }) => actor.address === '203.0.113.7:5000')).toBe(true);
+  expect(refusals.map(({ reason }) => reason)).toContain('wrong_kind');
+  await enterAs(setup);
+  expect(service.tunnels).toBe(1);
+});
+
+it('gives up connections that begin with anything but a PROXY header, or stay silent', async () => {
+  const setup = await start({ limits: { handshake_timeout: '1s' } });
+  for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '\x16\x03\x01', '']) {
+    const socket = net.connect({ port: portOf(setup.service.publicAddress), host: '127.0.0.1' });
+    socket.on('error', () => undefined);
+    socket.resume();
+    if (bytes !== '') socket.write(Buffer.from(bytes, 'latin1'));
+    await once(socket, 'close');
+  }
+  const agent = await issueTestAgent(setup.authorities);
+  const socket = await dialIn(setup, agent);
+  // TLS is done, and then nothing.
+  await once(socket.resume(), 'close');
+});
