@@ -22,7 +22,7 @@ beforeAll(async () => {
   const engine = await PGlite.create();
   stack.defer(async () => engine.close());
   const path = join(folder, '.s.PGSQL.5432');
-  stack.use(await serveEmbedded({ engine, path, maxConnections: 20 }));
+  stack.use(await serveEmbedded({ engine, path, maxConnections: 20, idleHoldMs: 1000 }));
   one = createDatabase<object>({ socketPath: path });
   two = createDatabase<object>({ socketPath: path });
   stack.defer(async () => one.destroy());
@@ -90,4 +90,32 @@ it('rolls back what a connection leaves behind and serves the others', async () 
   ).connection.stream.destroy();
   const rows = await sql`select id from held where id = 3`.execute(two);
   expect(rows.rows).toEqual([]);
+});
+
+// Everybody waits for whoever has a transaction open: one that falls silent would stop all services.
+it('closes a connection that keeps a transaction open and falls silent', async () => {
+  const client = new pg.Client({
+    host: folder,
+    port: 5432,
+    user: 'postgres',
+    database: 'postgres',
+  });
+  client.on('error', () => undefined);
+  const closed = new Promise((resolve) => client.once('end', resolve));
+  await client.connect();
+  await client.query('begin');
+  await client.query('insert into held values (77)');
+  const start = performance.now();
+  // Others who come one after another while they wait do not give the silent one more time.
+  const others = Array.from({ length: 6 }, async (_, index) => {
+    await new Promise((resolve) => setTimeout(resolve, index * 250));
+    return sql<{ id: number }>`select id from held where id = 77`.execute(
+      index % 2 === 0 ? one : two,
+    );
+  });
+  expect((await others[0])?.rows).toEqual([]);
+  expect(performance.now() - start).toBeLessThan(1500);
+  await Promise.all(others);
+  expect(performance.now() - start).toBeGreaterThan(500);
+  await closed;
 });

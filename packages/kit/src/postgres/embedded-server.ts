@@ -25,6 +25,8 @@ export interface EmbeddedServerOptions {
   readonly path: string;
   /** Connections beyond are closed at once. Default 100. */
   readonly maxConnections?: number;
+  /** How long a connection may keep a statement or transaction open without a word; then it is closed. Default 60 s. */
+  readonly idleHoldMs?: number;
   /** Told what went wrong with a connection; the connection is gone. */
   readonly onError?: ((error: unknown) => void) | undefined;
 }
@@ -157,13 +159,16 @@ class Scheduler {
   readonly #engine: EmbeddedEngine;
   readonly #onError: EmbeddedServerOptions['onError'];
   readonly #connections: Set<Connection>;
+  readonly #idleHoldMs: number;
   #owner: Connection | undefined;
   #running: Promise<void> | undefined;
+  #holdTimer: NodeJS.Timeout | undefined;
 
   constructor(options: EmbeddedServerOptions, connections: Set<Connection>) {
     this.#engine = options.engine;
     this.#onError = options.onError;
     this.#connections = connections;
+    this.#idleHoldMs = options.idleHoldMs ?? 60_000;
   }
 
   /** Something may have become possible. */
@@ -171,7 +176,16 @@ class Scheduler {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
       if (this.#next() !== undefined || this.#owner?.closed === true) this.wake();
+      else if (this.#owner !== undefined) this.#watchHold(this.#owner);
     });
+  }
+
+  /** Everybody waits for the owner, so it must not fall silent. */
+  #watchHold({ socket }: Connection): void {
+    this.#holdTimer ??= setTimeout(() => {
+      this.#onError?.(new Error('a connection kept a transaction open and fell silent'));
+      socket.destroy();
+    }, this.#idleHoldMs).unref();
   }
 
   async idle(): Promise<void> {
@@ -193,6 +207,8 @@ class Scheduler {
       if (connection === undefined || batch === undefined) return;
       // Everybody in turn: whoever was served goes to the end.
       if (this.#connections.delete(connection)) this.#connections.add(connection);
+      clearTimeout(this.#holdTimer);
+      this.#holdTimer = undefined;
       await this.#serve(connection, batch);
       this.#owner = batch.isWhole && !this.#engine.isInTransaction() ? undefined : connection;
     }
