@@ -37,7 +37,7 @@ import { serveGateway, targetName } from './gateway.js';
 import { keepAlive } from './relay/keepalive.js';
 import { Relay } from './relay/relay.js';
 import type { SshSpec } from './target.js';
-import { clientFacing } from './transport/algorithms.js';
+import { clientFacing, offerForClient } from './transport/algorithms.js';
 import { createHostKeys } from './transport/host-keys.js';
 import { authenticateUser } from './transport/server-login.js';
 import { SshTransport } from './transport/transport.js';
@@ -86,6 +86,7 @@ async function openConnection(
   const transport = new SshTransport({
     socket: client,
     offer: clientFacing,
+    offerFor: offerForClient,
     hostKeys: createHostKeys(host),
   });
   incoming.transports.set(client, transport);

@@ -88,6 +88,7 @@ export interface Harness {
   readonly activity: { count: number };
   readonly targets: Map<string, HarnessTarget>;
   readonly options: { current: RoleOptions };
+  readonly openTimeout: { ms: number };
   readonly allowed: (login: string, target: string) => boolean;
   /** Ends all sessions. */
   end(end: SessionEnd): void;
@@ -129,6 +130,7 @@ export async function startHarness(): Promise<Harness> {
   const targets = new Map<string, HarnessTarget>();
   const options = { current: defaultOptions };
   const activity = { count: 0 };
+  const openTimeout = { ms: 30_000 };
   const controllers = new Set<AbortController>();
   const sockets = new Set<Duplex>();
   const audit = { beforeEffect: async () => undefined as void };
@@ -245,7 +247,7 @@ export async function startHarness(): Promise<Harness> {
     serveInBackground(socket, {
       clientAddress: `127.0.0.1:${socket.remotePort}`,
       transport: 'clear',
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(openTimeout.ms),
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -260,6 +262,7 @@ export async function startHarness(): Promise<Harness> {
     activity,
     targets,
     options,
+    openTimeout,
     allowed,
     audit,
     recorder,

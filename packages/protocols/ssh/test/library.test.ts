@@ -281,6 +281,17 @@ describe('authentication', () => {
     expect(refused.map((event) => event.reason)).toEqual(['no_certificate']);
   });
 
+  it('ends at the deadline without an event for a client that never tries', async () => {
+    const transport = dial();
+    await transport.ready();
+    harness.openTimeout.ms = 300;
+    const silent = dial();
+    await silent.ready();
+    await silent.ended;
+    harness.openTimeout.ms = 30_000;
+    expect(harness.events).toEqual([]);
+  });
+
   it('is needed before anything else', async () => {
     const transport = dial();
     await transport.ready();
@@ -409,6 +420,14 @@ describe('key exchange', () => {
       cipher: ['chacha20-poly1305@openssh.com', 'aes256-cbc', 'aes128-gcm@openssh.com'],
     });
     expect(result.negotiated?.cs.cipher).toBe('aes128-gcm@openssh.com');
+  });
+
+  it('takes counter mode from clients that know no GCM, and only with SHA-2', async () => {
+    const result = await rawHandshake({
+      cipher: ['aes128-ctr'],
+      mac: ['hmac-sha2-256-etm@openssh.com'],
+    });
+    expect(result.negotiated?.cs.cipher).toBe('aes128-ctr');
   });
 
   it('ends at a message in between when it is strict', async () => {

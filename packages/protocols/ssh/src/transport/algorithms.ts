@@ -20,6 +20,17 @@ const etm = ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'];
 /** Towards people: GCM only, so that OpenSSH, which prefers others, uses the fast one; no ChaCha20, no CBC (SSH-22). */
 export const clientFacing: AlgorithmOffer = { kex: modernKex, ciphers: gcm, macs: etm };
 
+/**
+ * The same for other clients, some of which know no GCM: the client's order decides, and only OpenSSH is known to put CTR
+ * in front of GCM. CTR comes with SHA-2 MACs alone.
+ */
+const otherClientFacing: AlgorithmOffer = { ...clientFacing, ciphers: [...gcm, ...ctr] };
+
+/** What a client is offered, by the software version of its identification line. */
+export function offerForClient(software: string): AlgorithmOffer {
+  return software.startsWith('OpenSSH') ? clientFacing : otherClientFacing;
+}
+
 /** Towards targets of any recent age. */
 export const targetFacing: AlgorithmOffer = {
   kex: [

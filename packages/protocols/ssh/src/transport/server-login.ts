@@ -53,7 +53,10 @@ export async function authenticateUser<Verified>(
     return await login.run();
   } catch (thrown) {
     const error = login.explain(thrown);
-    if (error === undefined) return undefined;
+    if (error === undefined) {
+      options.transport.disconnect(disconnectReason.byApplication, 'nothing was asked for');
+      return undefined;
+    }
     const reason =
       error.code === 'SSH_PROTOCOL'
         ? disconnectReason.protocolError
@@ -94,16 +97,15 @@ class ServerLogin<Verified> {
     }
   }
 
-  /** What made `run` end, as an error; undefined when the client only looked in. */
+  /** What made `run` end, as an error; undefined when the client never tried. */
   explain(thrown: unknown): GatehouseError | undefined {
-    if (this.options.signal.aborted && this.transport.endedWith === undefined) {
-      return sshError('SSH_TIMED_OUT', { reason: 'timed_out', cause: thrown });
-    }
-    const error = toGatehouseError(thrown);
-    if (error.code !== 'SSH_CLIENT_LEFT' && this.transport.endedWith?.by !== 'peer') return error;
+    const hasLeft = this.transport.endedWith?.by === 'peer';
+    const hasTimedOut = this.options.signal.aborted && !hasLeft;
+    if (!hasLeft && !hasTimedOut) return toGatehouseError(thrown);
     if (this.refusal !== undefined) return this.refusal;
     if (this.userName === undefined) return undefined;
-    if (this.certificateOffered) return error;
+    if (hasTimedOut) return sshError('SSH_TIMED_OUT', { reason: 'timed_out', cause: thrown });
+    if (this.certificateOffered) return sshError('SSH_CLIENT_LEFT', { reason: 'client_left' });
     return sshError('SSH_NO_CERTIFICATE', { reason: 'no_certificate' });
   }
 

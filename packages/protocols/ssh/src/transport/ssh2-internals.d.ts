@@ -71,6 +71,8 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     /** Undefined once the instance has ended. */
     _destruct: unknown;
     _authenticated: boolean;
+    /** The lists of our KEXINIT, read when the peer's identification line has come. */
+    _offer: KexInit;
     /** The instance's own dispatcher; replaced before the key exchange, so that it sees every message behind it. */
     _onPayload: (payload: Buffer) => unknown;
     /** Our KEXINIT while a key exchange is on. */

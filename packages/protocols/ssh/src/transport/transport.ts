@@ -17,6 +17,7 @@ import { Inbox } from './inbox.js';
 import { disconnectText, endError, type TransportEnd } from './transport-end.js';
 import {
   createOffer,
+  createOfferFor,
   createVerifier,
   defaultRekey,
   type TransportOptions,
@@ -60,8 +61,6 @@ export class SshTransport {
   private exchangeTimer: NodeJS.Timeout | undefined;
   private bytesSinceRekey = 0;
   private lastRekeyMs = performance.now();
-  private negotiatedAlgorithms: Protocol.Negotiated | undefined;
-  private software = '';
   private paused = false;
   private chunks = 0;
   private isBusy = false;
@@ -85,8 +84,12 @@ export class SshTransport {
       ...(options.client && { hostVerifier: createVerifier(options.client) }),
       onWrite: (data) => this.write(data),
       onError: (error) => this.end({ by: 'us', error, text: error.message }),
-      onHeader: (header) => (this.software = header.versions.software),
-      onHandshakeComplete: (negotiated) => this.onKeys(negotiated),
+      onHeader: (header) => {
+        // ssh2 sends its KEXINIT right after this call.
+        const { software } = header.versions;
+        this.protocol._offer = createOfferFor(options, software) ?? this.protocol._offer;
+      },
+      onHandshakeComplete: () => this.onKeys(),
       // Only during a key exchange; at other times it comes by way of `onPayload`.
       messageHandlers: { DISCONNECT: (_protocol, _reason, text) => this.end({ by: 'peer', text }) },
     });
@@ -115,15 +118,6 @@ export class SshTransport {
 
   get strictKeyExchange(): boolean {
     return this.protocol._strictMode === true;
-  }
-
-  get negotiated(): Protocol.Negotiated | undefined {
-    return this.negotiatedAlgorithms;
-  }
-
-  /** Software version of the peer's identification line. */
-  get peerSoftware(): string {
-    return this.software;
   }
 
   /** True between the key exchange and `setAuthenticated`: a banner would be read (RFC 4252 §5.4). */
@@ -318,8 +312,7 @@ export class SshTransport {
     this.end({ by: 'peer', text: reader.text(65_536) });
   }
 
-  private onKeys(negotiated: Protocol.Negotiated): void {
-    this.negotiatedAlgorithms = negotiated;
+  private onKeys(): void {
     this.established = true;
     this.bytesSinceRekey = 0;
     this.lastRekeyMs = performance.now();
