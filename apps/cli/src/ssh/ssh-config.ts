@@ -54,7 +54,6 @@ function formatBlock(hosts: string, options: SshConfigOptions): string {
     '  VerifyHostKeyDNS no',
     '  CheckHostIP no',
     '  CanonicalizeHostname no',
-    '  ServerAliveInterval 30',
     '',
   ].join('\n');
 }
