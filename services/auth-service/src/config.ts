@@ -26,12 +26,7 @@ const databaseSchema = z
   });
 
 function hasPassword(url: string): boolean {
-  try {
-    const { password, searchParams } = new URL(url);
-    return password !== '' || searchParams.has('password');
-  } catch {
-    return false;
-  }
+  return /^\w+:\/\/[^/@?]*:[^/@?]+@/.test(url) || /[?&]password=/.test(url);
 }
 
 /** auth-service's configuration as it stands in YAML. */

@@ -5,6 +5,7 @@ import {
   verifySshUserCertificate,
   verifyTlsCertificate,
 } from '@gatehouse/identity';
+import { createTestAuthorities, issueTestUser } from '@gatehouse/identity/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import {
@@ -316,6 +317,33 @@ describe.each(engines)('logging in on %s', (engine) => {
     await acceptInvite(cluster, { token: link.token, name: '' });
   });
 
+  it('says why a certificate is refused, and audits it: of another kind, from elsewhere, of a stranger', async () => {
+    const at = (await cluster.events('connection.refused')).length;
+    const { privateKeyPem, spki } = generateKeyPair('p256');
+    const { enrollment } = await cluster.person();
+    const token = await cluster.service.createAgentToken();
+    const joined = await enrollment.enrollAgent({ token, name: 'kinds', publicKey: spki });
+    const asAgent = await cluster.person({ privateKeyPem, certificate: joined.certificate });
+    expect(await refusal(asAgent.admin.listTargets({}))).toMatchObject({
+      kind: 'permission_denied',
+    });
+    const stranger = await issueTestUser(await createTestAuthorities('test'));
+    const asStranger = await cluster.person({
+      privateKeyPem: stranger.privateKeyPem,
+      certificate: stranger.tlsCertificate,
+    });
+    expect(await refusal(asStranger.admin.listTargets({}))).toMatchObject({
+      kind: 'unauthenticated',
+    });
+    await expect
+      .poll(
+        async () =>
+          (await cluster.events('connection.refused')).slice(at).map((event) => event.reason),
+        { timeout: 5_000 },
+      )
+      .toEqual(['wrong_kind', 'unknown_ca']);
+  });
+
   it('reissues inside the life of the login and never beyond it', async () => {
     const person = await logIn(cluster, alice, { ttlSeconds: 3600 });
     const { spki } = generateKeyPair('p256');
@@ -338,6 +366,10 @@ describe.each(engines)('logging in on %s', (engine) => {
       await refusal(person.login.reissue({ ...request, routeJson: '{"kind":"x"}' })),
     ).toMatchObject({ kind: 'invalid_argument' });
     cluster.clock.advance(3_601_000);
-    await expect(person.login.reissue(request)).rejects.toThrow();
+    const late = await refusal(person.login.reissue(request));
+    expect(late).toMatchObject({
+      kind: 'unauthenticated',
+      message: expect.stringMatching(/^certificate expired at .*; run gate login$/) as string,
+    });
   });
 });

@@ -1,9 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { inviteFirstAdministrator } from '../src/service.js';
-import { readAuthorityRows, swapAuthorityKeys } from '../src/store/testing.js';
+import { cutConnections, readAuthorityRows, swapAuthorityKeys } from '../src/store/testing.js';
 import {
   createAdministrator,
   createTestFiles,
@@ -159,4 +161,77 @@ describe('the migrations', () => {
     const tables = [...text.matchAll(/create table (\w+)/g)].map((match) => match[1]);
     for (const table of tables) expect(text).toContain(`comment on table ${table} is`);
   });
+});
+
+describe.skipIf(!engines.includes('postgres'))('schema.sql', () => {
+  it('is what the migrations make', async () => {
+    const store = await openStore('postgres');
+    const cluster = await startCluster({ store });
+    onTestFinished(async () => cluster[Symbol.asyncDispose]());
+    const dump = await dumpSchema(store.config?.url ?? '');
+    const file = new URL('../schema.sql', import.meta.url);
+    if (process.env['UPDATE_SCHEMA'] !== undefined) writeFileSync(file, dump);
+    expect(dump).toBe(readFileSync(file, 'utf8'));
+  });
+});
+
+/** The schema as PostgreSQL 15's own tool writes it, without what differs from run to run. */
+async function dumpSchema(url: string): Promise<string> {
+  const [version = ''] = readdirSync('/usr/lib/postgresql').toSorted().toReversed();
+  const tool = `/usr/lib/postgresql/${version}/bin/pg_dump`;
+  const args = ['--schema-only', '--no-owner', '--exclude-table=auth_migration*', url];
+  const { stdout } = await promisify(execFile)(tool, args);
+  const lines = stdout
+    .split('\n')
+    .filter((line) => !/^(--|\\(un)?restrict|SET |SELECT pg_catalog)/.test(line));
+  return `${lines
+    .join('\n')
+    .replaceAll(/\n{2,}/g, '\n\n')
+    .trim()}\n`;
+}
+
+describe('an outage of the database', () => {
+  it.skipIf(!engines.includes('postgres'))(
+    'ends nothing: calls fail meanwhile and work after, changes reach watchers',
+    async () => {
+      const store = await openStore('postgres');
+      const cluster = await startCluster({ store });
+      onTestFinished(async () => cluster[Symbol.asyncDispose]());
+      const ada = await logIn(cluster, await createAdministrator(cluster));
+      const proxy = await cluster.enroll('proxy');
+      const heard: string[] = [];
+      const abort = new AbortController();
+      onTestFinished(() => abort.abort());
+      const watching = (async () => {
+        for await (const { event } of proxy.cluster.watch(
+          { kinds: ['role'] },
+          { signal: abort.signal },
+        )) {
+          if (event?.$case === 'change') heard.push(event.value.name);
+        }
+      })();
+      watching.catch(() => undefined);
+      await expect.poll(() => heard, { timeout: 5_000 }).toContain('admin');
+      await cutConnections(store.database);
+      await expect
+        .poll(
+          async () =>
+            ada.login.getSelf({}).then(
+              () => 'works',
+              () => 'fails',
+            ),
+          { timeout: 10_000 },
+        )
+        .toBe('works');
+      await ada.admin.applyDocument({
+        documentJson: JSON.stringify({
+          kind: 'role',
+          version: 'v1',
+          metadata: { name: 'after' },
+          spec: { allow: {} },
+        }),
+      });
+      await expect.poll(() => heard, { timeout: 5_000 }).toContain('after');
+    },
+  );
 });

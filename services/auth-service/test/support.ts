@@ -24,6 +24,7 @@ import {
   createTestDatabase,
   MemoryBroker,
   startTestPostgres,
+  type TestPostgres,
 } from '@gatehouse/kit/testing';
 import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
@@ -31,7 +32,8 @@ import { CredentialServiceDefinition } from '@gatehouse/proto/auth/v1/credential
 import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
 import { LoginServiceDefinition } from '@gatehouse/proto/auth/v1/login_service';
 import { URI } from 'otpauth';
-import { expect } from 'vitest';
+import pg from 'pg';
+import { afterAll, expect } from 'vitest';
 
 import { authConfigSchema, type AuthConfigInput } from '../src/config.js';
 import { createAuthService, type AuthOverrides, type AuthService } from '../src/service.js';
@@ -84,7 +86,7 @@ export async function createTestStore(engine: Engine): Promise<TestStore> {
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   }
-  const { url } = stack.use(await startTestPostgres());
+  const url = await createTestPostgresDatabase();
   const database = createDatabase<Tables>({ url });
   stack.defer(async () => database.destroy());
   const owned = stack.move();
@@ -94,6 +96,23 @@ export async function createTestStore(engine: Engine): Promise<TestStore> {
     config: { url },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+let server: Promise<TestPostgres> | undefined;
+let databaseCount = 0;
+afterAll(async () => (await server)?.[Symbol.asyncDispose]());
+
+/** One server per test file, a database of its own per call. */
+async function createTestPostgresDatabase(): Promise<string> {
+  server ??= startTestPostgres();
+  const { url } = await server;
+  databaseCount += 1;
+  const name = `test_${databaseCount}`;
+  const admin = new pg.Client({ connectionString: url });
+  await admin.connect();
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  return url.replace('@/postgres?', `@/${name}?`);
 }
 
 export interface TestFiles extends Disposable {

@@ -26,11 +26,32 @@ export function findNameProblem(
 
 /** True where `name` matches one of the globs (`*` and `?`), without regard to case; also where there is no glob. */
 export function matchesGlobs(globs: readonly string[], name: string): boolean {
-  return globs.length === 0 || globs.some((glob) => createGlob(glob).test(foldName(name)));
+  const letters = Array.from(foldName(name));
+  return (
+    globs.length === 0 || globs.some((glob) => matchesGlob(Array.from(foldName(glob)), letters))
+  );
 }
 
-function createGlob(glob: string): RegExp {
-  const escaped = foldName(glob).replace(/[\\^$.|+()[\]{}]/g, '\\$&');
-  // A star next to a star says no more than one, and would cost time squared.
-  return new RegExp(`^${escaped.replace(/\*+/g, '.*').replaceAll('?', '.')}$`, 'su');
+/** In time of glob times name: globs come from agents too, and a regular expression could be made to take for ever. */
+function matchesGlob(glob: readonly string[], name: readonly string[]): boolean {
+  let at = 0;
+  let index = 0;
+  let star = -1;
+  let resume = 0;
+  while (index < name.length) {
+    if (glob[at] === '*') {
+      star = at;
+      resume = index;
+      at += 1;
+    } else if (glob[at] === '?' || glob[at] === name[index]) {
+      at += 1;
+      index += 1;
+    } else if (star >= 0) {
+      // The last star takes one letter more.
+      resume += 1;
+      index = resume;
+      at = star + 1;
+    } else return false;
+  }
+  return glob.slice(at).every((letter) => letter === '*');
 }

@@ -42,7 +42,6 @@ function socketOf(config: AuthConfig['database']): { socketPath?: string } {
 function databaseUrl(config: AuthConfig['database'], options: OpenOptions): string | undefined {
   if (options.databaseUrl !== undefined) return options.databaseUrl.reveal();
   if (config.url === undefined || config.password_file === undefined) return config.url;
-  const url = new URL(config.url);
-  url.password = encodeURIComponent(readSecretFile(config.password_file).reveal());
-  return url.toString();
+  const password = encodeURIComponent(readSecretFile(config.password_file).reveal());
+  return config.url.replace(/^(\w+:\/\/[^/@:?]+)@/, `$1:${password}@`);
 }

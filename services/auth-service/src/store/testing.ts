@@ -68,3 +68,9 @@ export async function ageAgents(db: Db, ms: number): Promise<void> {
 export async function pruneOutboxTo(db: Db, keep: number): Promise<void> {
   await sql`delete from outbox where id <= (select max(id) from outbox) - ${keep}`.execute(db);
 }
+
+/** Cuts every other connection to the database, as a restart of the server would. */
+export async function cutConnections(db: Db): Promise<void> {
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()`.execute(db);
+}

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+
+import { createFloodGate } from './flood-gate.js';
+
+const failed = (name: string, address = '192.0.2.1:1000') => ({
+  type: 'login.failed' as const,
+  actor: { kind: 'unknown', name, address },
+  outcome: 'failure' as const,
+  reason: 'bad_password',
+});
+
+function createTestGate() {
+  const clock = { nowMs: 0, now: () => clock.nowMs, monotonic: () => clock.nowMs };
+  return { gate: createFloodGate(clock), clock };
+}
+
+describe('floods', () => {
+  it('are written at first, then counted, and the numbers add up', () => {
+    const { gate, clock } = createTestGate();
+    let written = 0;
+    for (let index = 0; index < 5_000; index += 1) {
+      clock.nowMs += 10;
+      if (gate.admit(failed('ada', `192.0.2.1:${1000 + index}`))) written += 1;
+    }
+    clock.nowMs += 60_000;
+    const counts = gate.collect();
+    expect(counts).toHaveLength(1);
+    expect(written + Number(counts[0]?.data?.['count'])).toBe(5_000);
+    expect(counts[0]).toMatchObject({
+      type: 'audit.events_counted',
+      actor: { name: 'ada' },
+      reason: 'bad_password',
+      data: { type: 'login.failed' },
+    });
+  });
+
+  it('of different people are never one number', () => {
+    const { gate, clock } = createTestGate();
+    for (let index = 0; index < 20; index += 1)
+      for (const name of ['ada', 'bob']) gate.admit(failed(name));
+    clock.nowMs += 61_000;
+    expect(gate.collect().map((draft) => [draft.actor.name, draft.data?.['count']])).toEqual([
+      ['ada', 10],
+      ['bob', 10],
+    ]);
+  });
+
+  it('of made-up names hold a bounded amount of memory and lose no count', () => {
+    const { gate } = createTestGate();
+    let written = 0;
+    for (let index = 0; index < 20_000; index += 1)
+      if (gate.admit(failed(`name-${index}`))) written += 1;
+    const counted = gate
+      .collect(true)
+      .reduce((sum, draft) => sum + Number(draft.data?.['count']), 0);
+    expect(written + counted).toBe(20_000);
+    expect(written).toBeLessThanOrEqual(5_010);
+  });
+});

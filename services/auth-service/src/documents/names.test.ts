@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { findNameProblem, foldName, matchesGlobs } from './names.js';
+
+describe('names', () => {
+  it.each(['web-1', 'a.b', 'ünïcode', 'x'.repeat(63), '数据库', 'A_1'])('takes %s', (name) => {
+    expect(findNameProblem(name)).toBeUndefined();
+  });
+
+  it.each([
+    '',
+    ' ',
+    'a b',
+    'a/b',
+    'a\\b',
+    'a\nb',
+    '..',
+    'a..b',
+    '.a',
+    '-a',
+    'a.',
+    'x'.repeat(64),
+    'a@b',
+    'a:b',
+    '$(x)',
+    "a'b",
+    'a;b',
+    'u\u0308x',
+  ])('refuses %j', (name) => {
+    expect(findNameProblem(name)).toBeDefined();
+  });
+
+  it('takes people with an at sign, and nothing that a shell reads', () => {
+    expect(findNameProblem('alice@example.com', 'user')).toBeUndefined();
+    for (const bad of ['a`b', 'a$b', 'a|b', 'a b', 'a"b'])
+      expect(findNameProblem(bad, 'user')).toBeDefined();
+  });
+
+  it('folds names that differ in case or width to one', () => {
+    expect(foldName('WEB-1')).toBe(foldName('web-1'));
+    expect(foldName('ＷＥＢ')).toBe(foldName('web'));
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }),
+        (text) => foldName(foldName(text)) === foldName(text),
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('matches globs as wholes, by stars and question marks only', () => {
+    expect(matchesGlobs(['web-*'], 'WEB-12')).toBe(true);
+    expect(matchesGlobs(['web-?'], 'web-12')).toBe(false);
+    expect(matchesGlobs(['web'], 'web-1')).toBe(false);
+    expect(matchesGlobs(['a.b'], 'axb')).toBe(false);
+    expect(matchesGlobs([], 'anything')).toBe(true);
+  });
+
+  it('answers at once for globs made to be slow', () => {
+    const at = performance.now();
+    matchesGlobs(['*a'.repeat(30)], `${'a'.repeat(62)}b`);
+    matchesGlobs(['*'.repeat(63)], 'a'.repeat(63));
+    expect(performance.now() - at).toBeLessThan(1_000);
+  });
+});
