@@ -231,6 +231,25 @@ it('moves to another replica at once when one drains, and the open connection ma
   await stopped;
 });
 
+it('serves a target that a document gives it, as soon as the document is there, and no other', async () => {
+  const cluster = await startTestCluster();
+  const echo = await startEcho();
+  const agent = await cluster.startAgent({ dynamic: ['db-*'] });
+  const directory = cluster.directory();
+  await directory.waitFor(agent.agentId, 5000);
+  const outcome = async (target: string) =>
+    dial(cluster, directory, agent, { target }).then(
+      async (stream) => echoed(stream, 'served'),
+      (error: { reason: string }) => error.reason,
+    );
+  expect(await outcome('db-1')).toBe('not_allowed_by_agent');
+  const specJson = JSON.stringify({ protocol: 'tcp', address: echo.address });
+  for (const name of ['web-1', 'db-1'])
+    cluster.auth.addDocument({ kind: 'app', name, labels: {}, protocol: 'tcp', specJson });
+  await expect.poll(async () => outcome('db-1'), { timeout: 5000 }).toBe('served');
+  expect(await outcome('web-1')).toBe('not_allowed_by_agent');
+});
+
 it('is served on after a reconnect while auth-service is away', async () => {
   const cluster = await startTestCluster();
   const echo = await startEcho();

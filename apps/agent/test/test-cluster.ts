@@ -39,6 +39,7 @@ import { createIdentifier, type Caller, type Membership } from '@gatehouse/membe
 import { watchPolicy } from '@gatehouse/membership';
 import {
   ClusterServiceDefinition,
+  type AgentTarget,
   type RegisterAgentRequest,
   type WatchResponse,
 } from '@gatehouse/proto/auth/v1/cluster_service';
@@ -82,6 +83,9 @@ export interface FakeAuth extends AsyncDisposable {
   /** Agents present, by replica, as last reported. */
   readonly presence: Map<string, readonly string[]>;
   addToken(): string;
+  /** Targets that documents give to agents. */
+  readonly documents: AgentTarget[];
+  addDocument(target: AgentTarget): void;
   setLock(name: string, target: Record<string, string> | undefined): void;
   /** How old agents' certificates are when they are issued. */
   issueAgeMs: number;
@@ -153,7 +157,8 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
         callers: ['service/tunnel'],
         async handle(request) {
           fake.registrations.push(request);
-          return { agentName: 'a1', group: request.agentId };
+          const dynamicTargets = fake.documents;
+          return { agentName: 'a1', group: request.agentId, dynamicTargets };
         },
       },
       reportAgents: {
@@ -211,6 +216,16 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
     address: `127.0.0.1:${internal.address.port}`,
     publicAddress: `127.0.0.1:${front.address.port}`,
     registrations: [],
+    documents: [],
+    addDocument(target) {
+      id += 1n;
+      fake.documents.push(target);
+      const { kind, name, protocol } = target;
+      const spec: unknown = JSON.parse(target.specJson);
+      const document = { kind, metadata: { name }, protocol, spec };
+      const value = { id, kind, name, documentJson: JSON.stringify(document) };
+      for (const watcher of watchers) watcher({ event: { $case: 'change', value } });
+    },
     presence: new Map(),
     issueAgeMs: 0,
     renewals: 0,
@@ -428,7 +443,7 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
       );
       const policy = watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust'],
+        kinds: ['lock', 'trust', 'app'],
         clock: systemClock,
         logger,
       });

@@ -1,5 +1,6 @@
 export { acceptTunnel, type AcceptedTunnel, type TunnelDial } from './accept-tunnel.js';
 export type { ControlChannel } from './control-channel.js';
+export { allowsDynamicName } from './dynamic-names.js';
 export { dialError, tunnelError, tunnelErrors, type DialReason } from './errors.js';
 export {
   createAgentDirectory,

@@ -14,6 +14,7 @@ import { createMetrics } from '@gatehouse/kit/telemetry';
 import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
 import { findLock } from '@gatehouse/policy';
 import {
+  allowsDynamicName,
   createTunnelRpc,
   dialError,
   tunnelServiceDefinition,
@@ -39,7 +40,7 @@ export interface TunnelDeps {
   /** Where audit events go, through the spool; without it they are only logged. */
   readonly eventLog: EventLog;
   readonly membership: Membership;
-  /** Kinds `lock` and `trust`. */
+  /** Kinds `lock`, `trust` and those of targets. */
   readonly policy: PolicyView;
   /** Interval of pings to agents. */
   readonly pingIntervalMs: number;
@@ -58,6 +59,9 @@ export interface TunnelService extends AsyncDisposable {
   readonly dials: number;
 }
 
+/** Kinds of documents that may give an agent a target. */
+const targetKinds = ['node', 'kube_cluster', 'database', 'app', 'desktop'];
+
 /** Joins the cluster and listens on both sides. A first view of the locks is waited for: a locked agent is not let in. */
 export async function createTunnelService(
   config: TunnelConfig,
@@ -72,7 +76,7 @@ export async function createTunnelService(
     stack.use(
       watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust'],
+        kinds: ['lock', 'trust', ...targetKinds],
         clock,
         logger,
         onTrust: (trust) => {
@@ -269,8 +273,10 @@ function keepNews(
       else one.tunnel.control.send(news);
     }
   };
-  policy.onChange(({ kind }) => {
+  policy.onChange(({ kind, name }) => {
     if (kind === 'lock' || kind === 'snapshot') enforceLocks();
+    if (!targetKinds.includes(kind)) return;
+    for (const one of live.all()) if (allowsDynamicName(one.dynamic, name)) one.refresh();
   });
   membership.onChange(() => {
     server.replaceTls(membership.tls());

@@ -8,7 +8,6 @@ import { targetTypes } from '@gatehouse/protocol-registry/targets';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { agentConfigSchema, type AgentConfigInput } from '../config.js';
-import { matchesGlob } from './glob.js';
 import { createTargetList } from './target-list.js';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
@@ -69,11 +68,4 @@ it('serves a document’s target only where the configuration allows its name', 
   expect(list.find('web-1', 'tcp')).toBeUndefined();
   expect(list.find('db-2', 'tcp')).toBeUndefined();
   expect(list.describe()).toEqual([]);
-});
-
-it('matches globs whole, without regard to case, and takes no other character for special', () => {
-  expect(matchesGlob('db-*', 'DB-1')).toBe(true);
-  expect(matchesGlob('db-?', 'db-12')).toBe(false);
-  expect(matchesGlob('db.1', 'dbx1')).toBe(false);
-  expect(matchesGlob('db-*', 'my-db-1')).toBe(false);
 });

@@ -9,10 +9,10 @@ import { parseConfig } from '@gatehouse/kit/config';
 import type { Logger } from '@gatehouse/kit/log';
 import type { AgentTarget } from '@gatehouse/proto/auth/v1/cluster_service';
 import type { TargetType } from '@gatehouse/protocol-api';
+import { allowsDynamicName } from '@gatehouse/tunnel';
 import { z } from 'zod';
 
 import type { AgentConfig, ConfiguredTarget } from '../config.js';
-import { matchesGlob } from './glob.js';
 
 /** Something this agent may reach. */
 export interface ListedTarget {
@@ -101,7 +101,7 @@ const specSchema = z.record(z.string(), z.unknown());
 function readDynamic(target: AgentTarget, options: TargetListOptions): ListedTarget[] {
   const { kind, name, labels, protocol } = target;
   try {
-    if (!options.config.dynamic.some((glob) => matchesGlob(glob, name)))
+    if (!allowsDynamicName(options.config.dynamic, name))
       throw new Error('the configuration does not allow its name (dynamic)');
     const spec = specSchema.parse(JSON.parse(target.specJson));
     const type = typeOf({ kind, protocol, spec }, options.types);

@@ -82,14 +82,13 @@ async function serveTunnel(
     const hello = await readHello(messages, deps.helloTimeoutMs);
     const { agentId, viaProxy, expiresAtMs } = arrival;
     const names = { group: agentId, name: agentId };
-    const live: LiveTunnel = {
-      agentId,
-      viaProxy,
-      expiresAtMs,
-      tunnel,
-      nonce: hello.nonce,
-      ...names,
+    const { nonce, dynamic } = hello;
+    const refresh = () => {
+      const registration = { arrival, deps, signal: ended.signal };
+      runInBackground(() => register(live, hello, registration), logger);
     };
+    const fixed = { agentId, viaProxy, expiresAtMs, nonce, dynamic, refresh };
+    const live: LiveTunnel = { ...fixed, tunnel, ...names };
     tunnels.add(live);
     tunnel.closed.then(
       (end) => {
@@ -99,7 +98,7 @@ async function serveTunnel(
       },
       () => undefined,
     );
-    runInBackground(() => register(live, hello, { arrival, deps, signal: ended.signal }), logger);
+    live.refresh();
     // Nothing more is said today; what comes is read so that the stream goes on.
     for await (const message of messages) logger.debug({ kind: message.message?.$case }, 'ignored');
   } finally {

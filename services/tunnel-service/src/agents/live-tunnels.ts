@@ -11,6 +11,10 @@ export interface LiveTunnel {
   readonly tunnel: AcceptedTunnel;
   /** End of the certificate it was opened with, ms since the epoch. */
   readonly expiresAtMs: number;
+  /** Globs of names that it takes from documents. */
+  readonly dynamic: readonly string[];
+  /** Registers it anew, so that it hears what documents give it now. */
+  refresh(): void;
   /** From auth-service; the agent's id until it has answered. */
   group: string;
   /** From auth-service; the agent's id until it has answered. */
