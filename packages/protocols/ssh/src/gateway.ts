@@ -30,7 +30,7 @@ export async function serveGateway(options: GatewayOptions): Promise<void> {
   const handlers: EndpointHandlers = {
     onOpen: (open) => Promise.resolve(openChannel(options, open)),
     onRequest: (stream, request, reply) => answerRequest(options, { stream, request }, reply),
-    onGlobal: () => undefined,
+    onGlobal: () => Promise.resolve(undefined),
   };
   await new ConnectionEndpoint(options.transport, handlers).run();
 }

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 /** The agent's own node, reached through the proxy by stock OpenSSH. */
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -251,6 +252,61 @@ describe.runIf(isRoot)('the built-in node', () => {
     );
     server.close();
     expect(result.stdout.toString()).toBe('3000000');
+  });
+
+  it('listens for the person, sends connections back, and stops with the session', async () => {
+    const echo = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+    const { port: local } = echo.address() as AddressInfo;
+    const child = spawn('ssh', [
+      ...sshOptions(harness.files),
+      '-N',
+      '-R',
+      `0:127.0.0.1:${local}`,
+      '-p',
+      String(harness.port),
+      'root@here@127.0.0.1',
+    ]);
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    for (let i = 0; i < 200 && !stderr.includes('Allocated port'); i += 1) await sleep(25);
+    const port = Number(/Allocated port (\d+)/.exec(stderr)?.[1]);
+    const content = randomBytes(2_000_000);
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.end(content);
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
+    expect(Buffer.concat(chunks).equals(content)).toBe(true);
+    child.kill('SIGTERM');
+    await harness.waitForEvent('session.ended');
+    await sleep(200);
+    const refused = await new Promise((resolve) => {
+      connect(port, '127.0.0.1')
+        .once('error', () => resolve(true))
+        .once('connect', () => resolve(false));
+    });
+    echo.close();
+    expect(refused).toBe(true);
+  });
+
+  it('lends the agent of the person where the role allows it', async () => {
+    const socketPath = join(harness.dir, 'agent.sock');
+    const agent = spawn('ssh-agent', ['-D', '-a', socketPath]);
+    const env = { SSH_AUTH_SOCK: socketPath };
+    for (let i = 0; i < 100; i += 1) {
+      if ((await run('ssh-add', [harness.files.key], { env })).code === 0) break;
+      await sleep(50);
+    }
+    harness.options.current = { ...defaultOptions, forwardAgent: true };
+    const allowed = await here(['ssh-add -L; dirname $SSH_AUTH_SOCK'], { flags: ['-A'], env });
+    harness.options.current = defaultOptions;
+    const refused = await here(['ssh-add -L; echo shell'], { flags: ['-A'], env });
+    agent.kill();
+    expect(allowed.stdout.toString()).toContain('ecdsa');
+    expect(refused.stdout.toString()).toBe('shell\n');
+    const dir = allowed.stdout.toString().trim().split('\n').at(-1) ?? '';
+    for (let i = 0; i < 80 && existsSync(dir); i += 1) await sleep(25);
+    expect(existsSync(dir)).toBe(false);
   });
 
   it('runs as the user of the login, with its groups and none of root', async () => {

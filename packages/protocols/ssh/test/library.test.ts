@@ -1,6 +1,7 @@
 /** What no stock client does: raw messages over the package's own transport, and a second library (ssh2). */
 import { createHash, randomBytes } from 'node:crypto';
 import { createPrivateKey, sign } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -351,6 +352,94 @@ describe('bulk data', () => {
     const before = process.memoryUsage().rss;
     await sleep(1500);
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * 1024 * 1024);
+  });
+});
+
+describe('SFTP by hand', () => {
+  const packet = (type: number, ...fields: (number | string | Buffer)[]) => {
+    const body = Buffer.concat([Buffer.of(type), encodeFields(...fields)]);
+    return Buffer.concat([encodeFields(body.length), body]);
+  };
+
+  /** A session whose answers come packet by packet. */
+  async function openSftp() {
+    const transport = await login();
+    const channel = await openSession(transport);
+    transport.send(encodeMessage(98, channel, 'subsystem', true, 'sftp'));
+    await nextOf(transport, 99);
+    let buffer = Buffer.alloc(0);
+    const send = (bytes: Buffer) => {
+      for (let at = 0; at < bytes.length; at += 30_000) {
+        transport.send(encodeMessage(94, channel, bytes.subarray(at, at + 30_000)));
+      }
+    };
+    const next = async () => {
+      while (buffer.length < 4 || buffer.length < 4 + buffer.readUInt32BE(0)) {
+        const message = await nextOf(transport, 94, 97);
+        if (message[0] === 97) throw new Error('closed');
+        buffer = Buffer.concat([buffer, new WireReader(message, 5).string()]);
+      }
+      const one = buffer.subarray(0, 4 + buffer.readUInt32BE(0));
+      buffer = buffer.subarray(one.length);
+      return one;
+    };
+    send(packet(1, 3));
+    expect((await next())[4]).toBe(2);
+    return { transport, channel, send, next };
+  }
+
+  it('reports names with control characters escaped, and refuses overlong ones itself', async () => {
+    const { send, next } = await openSftp();
+    send(packet(3, 1, `/tmp/gatehouse-\u001b[31m\nname`, 0x1a, 0));
+    const handle = await next();
+    expect(handle[4]).toBe(102);
+    send(packet(4, 2, new WireReader(handle, 9).string()));
+    await next();
+    send(packet(3, 3, `/${'x'.repeat(5000)}`, 1, 0));
+    const status = await next();
+    expect([status[4], status.readUInt32BE(5), status.readUInt32BE(9)]).toEqual([101, 3, 4]);
+    send(packet(13, 4, `/tmp/gatehouse-\u001b[31m\nname`));
+    await next();
+    const [event] = await harness.waitForEvent('ssh.file_transferred');
+    expect(event?.data['path']).toBe('/tmp/gatehouse-\\x1b[31m\\x0aname');
+    expect(event?.data['resolvedPath']).toBe('/tmp/gatehouse-\\x1b[31m\\x0aname');
+  });
+
+  it('keeps refused and granted requests apart by their ids, however they are cut and mixed', async () => {
+    harness.options.current = { ...defaultOptions, fileTransfer: 'download' };
+    const { transport, channel, send, next } = await openSftp();
+    const requests: Buffer[] = [];
+    for (let id = 10; id < 210; id += 1) {
+      requests.push(id % 2 === 0 ? packet(17, id, '/etc') : packet(3, id, '/tmp/never', 0x1a, 0));
+    }
+    const stream = Buffer.concat(requests);
+    for (let at = 0; at < stream.length; at += 17) {
+      transport.send(encodeMessage(94, channel, stream.subarray(at, at + 17)));
+    }
+    const seen = new Map<number, number>();
+    while (seen.size < 200) {
+      const reply = await next();
+      seen.set(reply.readUInt32BE(5), reply[4] === 101 ? reply.readUInt32BE(9) : -1);
+    }
+    for (let id = 10; id < 210; id += 1) expect(seen.get(id)).toBe(id % 2 === 0 ? -1 : 3);
+    expect(existsSync('/tmp/never')).toBe(false);
+    send(packet(17, 999, '/etc'));
+    expect((await next()).readUInt32BE(5)).toBe(999);
+  });
+
+  it('ends a session that sends a packet of impossible length', async () => {
+    const { transport, channel } = await openSftp();
+    transport.send(encodeMessage(94, channel, Buffer.from([0x7f, 0, 0, 0, 3])));
+    await transport.ended;
+    for (
+      let i = 0;
+      i < 100 && !harness.events.some((event) => event.reason === 'protocol');
+      i += 1
+    ) {
+      await sleep(20);
+    }
+    const ended = harness.events.filter((event) => event.type === 'session.ended');
+    expect(ended.map((event) => event.reason)).toContain('protocol');
   });
 });
 

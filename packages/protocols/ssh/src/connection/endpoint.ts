@@ -3,6 +3,7 @@ import { openFailure, sshError } from '../errors.js';
 import type { SshTransport } from '../transport/transport.js';
 import { encodeMessage, WireReader } from '../wire/codec.js';
 import {
+  parseChannelConfirmation,
   parseChannelOpen,
   parseChannelRequest,
   parseGlobalRequest,
@@ -16,6 +17,17 @@ import { channelPacketBytes, channelWindowBytes, ChannelStream } from './channel
 
 /** Channels at a time. */
 const maxChannels = 200;
+/** Global requests that wait to be handled. */
+const maxGlobals = 64;
+
+/** Late logins, and answers to what was never asked. */
+const ignoredTypes: ReadonlySet<number> = new Set([
+  messageType.userauthRequest,
+  messageType.requestSuccess,
+  messageType.requestFailure,
+  messageType.channelSuccess,
+  messageType.channelFailure,
+]);
 
 export interface OpenRefusal {
   readonly code: number;
@@ -31,8 +43,14 @@ export interface EndpointHandlers {
     request: ChannelRequest,
     reply: (isGranted: boolean) => void,
   ): void;
-  /** The data of a success, or undefined for a failure. */
-  onGlobal(request: GlobalRequest): Buffer | undefined;
+  /** The data of a success, or undefined for a failure. Requests are handled one after the other. */
+  onGlobal(request: GlobalRequest): Promise<Buffer | undefined>;
+}
+
+/** A channel that was asked for and is not yet answered. */
+interface Asked {
+  resolve(stream: ChannelStream): void;
+  reject(error: Error): void;
 }
 
 /** Serves one connection until it ends. */
@@ -40,6 +58,9 @@ export class ConnectionEndpoint {
   private readonly channels = new Map<number, ChannelStream>();
   private nextId = 0;
   private opening = 0;
+  private readonly asked = new Map<number, Asked>();
+  private globals: Promise<unknown> = Promise.resolve();
+  private globalsWaiting = 0;
 
   constructor(
     private readonly transport: SshTransport,
@@ -63,6 +84,7 @@ export class ConnectionEndpoint {
     await this.transport.ended;
     for (const channel of this.channels.values()) channel.abandon();
     this.channels.clear();
+    for (const asked of this.asked.values()) asked.reject(new Error('the connection has ended'));
   }
 
   private onMessage(message: Buffer): void {
@@ -73,21 +95,68 @@ export class ConnectionEndpoint {
         return this.onOpen(parseChannelOpen(message));
       case messageType.channelRequest:
         return this.onRequest(message);
-      case messageType.userauthRequest:
-      case messageType.requestSuccess:
-      case messageType.requestFailure:
-      case messageType.channelSuccess:
-      case messageType.channelFailure:
-        return undefined;
+      case messageType.channelOpenConfirmation:
+      case messageType.channelOpenFailure:
+        return this.onAnswer(message);
       default:
         return this.onChannelMessage(message);
     }
   }
 
+  /**
+   * Opens a channel towards the peer.
+   * @throws when the peer refuses it or the connection ends
+   */
+  async open(type: string, fields: Buffer): Promise<ChannelStream> {
+    if (this.channels.size + this.opening >= maxChannels) throw new Error('too many channels');
+    const localId = this.nextId;
+    this.nextId += 1;
+    const head = encodeMessage(
+      messageType.channelOpen,
+      type,
+      localId,
+      channelWindowBytes,
+      channelPacketBytes,
+    );
+    this.opening += 1;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.asked.set(localId, { resolve, reject });
+        this.transport.send(Buffer.concat([head, fields]));
+      });
+    } finally {
+      this.asked.delete(localId);
+      this.opening -= 1;
+    }
+  }
+
+  private onAnswer(message: Buffer): void {
+    const asked = this.asked.get(recipientOf(message));
+    if (asked === undefined) return;
+    if (message[0] === messageType.channelOpenFailure) {
+      asked.reject(new Error('the peer refused a channel'));
+      return;
+    }
+    const { recipient, sender, window, maxPacket } = parseChannelConfirmation(message);
+    asked.resolve(this.createStream(recipient, { sender, window, maxPacket }));
+  }
+
   private onGlobal(message: Buffer): void {
     const request = parseGlobalRequest(message);
-    const answer = this.handlers.onGlobal(request);
-    if (!request.wantReply) return;
+    if (this.globalsWaiting >= maxGlobals) {
+      throw sshError('SSH_PROTOCOL', { details: { why: 'too many requests' }, reason: 'protocol' });
+    }
+    this.globalsWaiting += 1;
+    this.globals = this.globals
+      .then(() => this.handlers.onGlobal(request))
+      .catch(() => undefined)
+      .then((answer) => {
+        this.globalsWaiting -= 1;
+        if (request.wantReply) this.replyGlobal(answer);
+      });
+  }
+
+  private replyGlobal(answer: Buffer | undefined): void {
     this.transport.send(
       answer === undefined
         ? encodeMessage(messageType.requestFailure)
@@ -114,16 +183,7 @@ export class ConnectionEndpoint {
   private confirm(open: ChannelOpen): ChannelStream {
     const localId = this.nextId;
     this.nextId += 1;
-    const stream = new ChannelStream({
-      localId,
-      remoteId: open.sender,
-      remoteWindow: open.window,
-      remoteMaxPacket: open.maxPacket,
-      send: (message) => this.transport.send(message),
-      isCongested: () => this.transport.congested,
-      onClosed: () => this.channels.delete(localId),
-    });
-    this.channels.set(localId, stream);
+    const stream = this.createStream(localId, open);
     this.transport.send(
       encodeMessage(
         messageType.channelOpenConfirmation,
@@ -133,6 +193,23 @@ export class ConnectionEndpoint {
         channelPacketBytes,
       ),
     );
+    return stream;
+  }
+
+  private createStream(
+    localId: number,
+    peer: { readonly sender: number; readonly window: number; readonly maxPacket: number },
+  ): ChannelStream {
+    const stream = new ChannelStream({
+      localId,
+      remoteId: peer.sender,
+      remoteWindow: peer.window,
+      remoteMaxPacket: peer.maxPacket,
+      send: (message) => this.transport.send(message),
+      isCongested: () => this.transport.congested,
+      onClosed: () => this.channels.delete(localId),
+    });
+    this.channels.set(localId, stream);
     if (this.transport.endedWith !== undefined) stream.abandon();
     return stream;
   }
@@ -155,8 +232,9 @@ export class ConnectionEndpoint {
   }
 
   private onChannelMessage(message: Buffer): void {
-    const channel = this.channels.get(recipientOf(message));
     const type = message[0] ?? 0;
+    if (ignoredTypes.has(type)) return;
+    const channel = this.channels.get(recipientOf(message));
     if (type < messageType.channelWindowAdjust || type > messageType.channelFailure) {
       this.transport.sendUnimplemented();
       return;

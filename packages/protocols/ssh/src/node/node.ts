@@ -22,9 +22,16 @@ import { createHostKeys } from '../transport/host-keys.js';
 import { authenticateUser } from '../transport/server-login.js';
 import { SshTransport } from '../transport/transport.js';
 import { encodeMessage } from '../wire/codec.js';
-import { startsProgram, type ChannelOpen, type ChannelRequest } from '../wire/connection.js';
+import {
+  startsProgram,
+  type ChannelOpen,
+  type ChannelRequest,
+  type GlobalRequest,
+} from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
+import { openAgentSocket, type AgentSocket } from './agent-socket.js';
 import { connectTcp } from './connect-tcp.js';
+import { joinSocket } from './join-socket.js';
 import { commandWords, findOsUser, loginShellWords, type OsUser } from './os-user.js';
 import {
   runOnTerminal,
@@ -33,6 +40,7 @@ import {
   type RunningProgram,
   type Terminal,
 } from './process.js';
+import { RemoteForwards } from './remote-forwards.js';
 import { verifyTargetCertificate } from './target-certificate.js';
 
 /** How long the proxy may take to log in, ms. */
@@ -96,7 +104,17 @@ interface SessionChannel {
 class BuiltinNode implements EndpointHandlers {
   private readonly sessions = new WeakMap<ChannelStream, SessionChannel>();
 
-  constructor(private readonly options: NodeOptions) {}
+  private readonly forwards: RemoteForwards;
+  private endpoint: ConnectionEndpoint | undefined;
+  private agent: AgentSocket | undefined;
+
+  constructor(private readonly options: NodeOptions) {
+    this.forwards = new RemoteForwards({
+      endpoint: () => this.endpoint,
+      isRoot: options.user.uid === 0,
+      logger: options.services.logger,
+    });
+  }
 
   async run(): Promise<void> {
     const { services, dial, transport } = this.options;
@@ -117,7 +135,13 @@ class BuiltinNode implements EndpointHandlers {
       { target: dial.target, login: dial.principal },
       'built-in node serves a session',
     );
-    await new ConnectionEndpoint(transport, this).run();
+    this.endpoint = new ConnectionEndpoint(transport, this);
+    try {
+      await this.endpoint.run();
+    } finally {
+      this.forwards[Symbol.dispose]();
+      this.agent?.[Symbol.dispose]();
+    }
   }
 
   onOpen(open: ChannelOpen): Promise<((stream: ChannelStream) => void) | OpenRefusal> {
@@ -135,8 +159,8 @@ class BuiltinNode implements EndpointHandlers {
     });
   }
 
-  onGlobal(): Buffer | undefined {
-    return undefined;
+  onGlobal(request: GlobalRequest): Promise<Buffer | undefined> {
+    return this.forwards.handle(request);
   }
 
   onRequest(
@@ -147,7 +171,20 @@ class BuiltinNode implements EndpointHandlers {
     const session = this.sessions.get(stream);
     if (session === undefined) reply(false);
     else if (startsProgram(request.detail)) this.startProgram(stream, session, { request, reply });
+    else if (request.detail.kind === 'agent') reply(this.openAgent());
     else reply(applyRequest(session, request));
+  }
+
+  private openAgent(): boolean {
+    const { user, services } = this.options;
+    const endpoint = () => this.endpoint;
+    try {
+      this.agent ??= openAgentSocket({ endpoint, user, logger: services.logger });
+      return true;
+    } catch (thrown) {
+      services.logger.warn({ err: thrown }, 'agent socket could not be opened');
+      return false;
+    }
   }
 
   private startProgram(
@@ -193,6 +230,7 @@ class BuiltinNode implements EndpointHandlers {
         user.uid === 0
           ? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
           : '/usr/local/bin:/usr/bin:/bin',
+      ...(this.agent && { SSH_AUTH_SOCK: this.agent.path }),
       GATEHOUSE_USER: dial.user,
       GATEHOUSE_SESSION: dial.sessionId,
     };
@@ -242,22 +280,4 @@ function acceptVariable(env: Map<string, string>, name: string, value: Buffer): 
   if (value.includes(0)) return false;
   env.set(name, value.toString('utf8'));
   return true;
-}
-
-/** Both directions, each ended on its own; the channel closes when both have ended. */
-function joinSocket(stream: ChannelStream, socket: Duplex): void {
-  let open = 2;
-  const half = () => {
-    open -= 1;
-    if (open === 0) stream.close();
-  };
-  socket.on('error', () => {
-    stream.close();
-    socket.destroy();
-  });
-  stream.once('close', () => socket.destroy());
-  stream.once('end', half);
-  socket.once('end', half);
-  stream.pipe(socket);
-  socket.pipe(stream);
 }
