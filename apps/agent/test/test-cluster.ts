@@ -218,13 +218,7 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
     registrations: [],
     documents: [],
     addDocument(target) {
-      id += 1n;
       fake.documents.push(target);
-      const { kind, name, protocol } = target;
-      const spec: unknown = JSON.parse(target.specJson);
-      const document = { kind, metadata: { name }, protocol, spec };
-      const value = { id, kind, name, documentJson: JSON.stringify(document) };
-      for (const watcher of watchers) watcher({ event: { $case: 'change', value } });
     },
     presence: new Map(),
     issueAgeMs: 0,
@@ -443,7 +437,7 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
       );
       const policy = watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust', 'app'],
+        kinds: ['lock', 'trust'],
         clock: systemClock,
         logger,
       });

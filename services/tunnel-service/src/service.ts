@@ -14,7 +14,6 @@ import { createMetrics } from '@gatehouse/kit/telemetry';
 import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
 import { findLock } from '@gatehouse/policy';
 import {
-  allowsDynamicName,
   createTunnelRpc,
   dialError,
   tunnelServiceDefinition,
@@ -40,7 +39,7 @@ export interface TunnelDeps {
   /** Where audit events go, through the spool; without it they are only logged. */
   readonly eventLog: EventLog;
   readonly membership: Membership;
-  /** Kinds `lock`, `trust` and those of targets. */
+  /** Kinds `lock` and `trust`. */
   readonly policy: PolicyView;
   /** Interval of pings to agents. */
   readonly pingIntervalMs: number;
@@ -59,9 +58,6 @@ export interface TunnelService extends AsyncDisposable {
   readonly dials: number;
 }
 
-/** Kinds of documents that may give an agent a target. */
-const targetKinds = ['node', 'kube_cluster', 'database', 'app', 'desktop'];
-
 /** Joins the cluster and listens on both sides. A first view of the locks is waited for: a locked agent is not let in. */
 export async function createTunnelService(
   config: TunnelConfig,
@@ -76,7 +72,7 @@ export async function createTunnelService(
     stack.use(
       watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust', ...targetKinds],
+        kinds: ['lock', 'trust'],
         clock,
         logger,
         onTrust: (trust) => {
@@ -259,7 +255,10 @@ async function listenForAgents(
   });
 }
 
-/** Locks, trust and the ends of certificates reach open tunnels. */
+/** So long at most until an agent serves a target that a new document gives it. */
+const refreshIntervalMs = 10_000;
+
+/** Locks, trust, documents and the ends of certificates reach open tunnels. */
 function keepNews(
   { policy, membership, clock, logger }: Parts,
   { live, server, port }: { live: LiveTunnels; server: RpcServer; port: PublicPort },
@@ -273,10 +272,8 @@ function keepNews(
       else one.tunnel.control.send(news);
     }
   };
-  policy.onChange(({ kind, name }) => {
+  policy.onChange(({ kind }) => {
     if (kind === 'lock' || kind === 'snapshot') enforceLocks();
-    if (!targetKinds.includes(kind)) return;
-    for (const one of live.all()) if (allowsDynamicName(one.dynamic, name)) one.refresh();
   });
   membership.onChange(() => {
     server.replaceTls(membership.tls());
@@ -293,8 +290,13 @@ function keepNews(
       tunnel.close();
     }
   }, 5_000);
+  // Documents are no business of this service; which of them are an agent's, auth-service answers when it registers.
+  const refresh = setInterval(() => {
+    for (const one of live.all()) if (one.dynamic.length > 0) one.refresh();
+  }, refreshIntervalMs);
   stack.defer(() => {
     clearInterval(timer);
+    clearInterval(refresh);
   });
 }
 
