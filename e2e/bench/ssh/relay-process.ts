@@ -154,19 +154,7 @@ function createSession(
 
 async function dial(address: string): Promise<Duplex> {
   const [host = '', port] = address.split(':');
-  const size = Number(process.env['BENCH_ONREAD'] ?? 0);
-  const socket: Socket = connect({
-    host,
-    port: Number(port),
-    noDelay: true,
-    ...(size > 0 ? { onread: onread(size, () => socket) } : {}),
-  });
-  if (size > 0) {
-    socket.pause();
-    socket.on('newListener', (e: string) => {
-      if (e === 'data') setImmediate(() => socket.resume());
-    });
-  }
+  const socket = connect({ host, port: Number(port), noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('error', reject);
@@ -207,42 +195,10 @@ writeFileSync(
   `@cert-authority * ${formatSshPublicKey(authorities.hostSsh.publicKey)}\n`,
 );
 
-const shared = new Map<number, Buffer>();
-function onread(size: number, socket: () => Socket) {
-  let buffer = shared.get(size);
-  if (!buffer) shared.set(size, (buffer = Buffer.allocUnsafeSlow(size)));
-  return {
-    buffer,
-    callback: (n: number, b: Uint8Array) => {
-      const c = b as Buffer;
-      socket().emit('data', n <= 16384 ? Buffer.from(c.subarray(0, n)) : c.subarray(0, n));
-      return true;
-    },
-  };
-}
-const server = createServer(
-  { noDelay: true, pauseOnConnect: Number(process.env['BENCH_ONREAD'] ?? 0) > 0 },
-  (first) => {
-    let client = first;
-    const size = Number(process.env['BENCH_ONREAD'] ?? 0);
-    if (size > 0) {
-      const handle = (first as any)._handle;
-      (first as any)._handle = null;
-      client = new (first.constructor as any)({
-        handle,
-        onread: onread(size, () => client),
-        manualStart: true,
-      });
-      client.setNoDelay(true);
-      client.pause();
-      client.on('newListener', (e: string) => {
-        if (e === 'data') setImmediate(() => client.resume());
-      });
-    }
-    client.on('error', () => client.destroy());
-    serve(client).catch(() => client.destroy());
-  },
-);
+const server = createServer({ noDelay: true }, (client) => {
+  client.on('error', () => client.destroy());
+  serve(client).catch(() => client.destroy());
+});
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const { port } = server.address() as AddressInfo;
 const targetAuthority = formatSshPublicKey(authorities.targetSsh.publicKey);

@@ -89,6 +89,39 @@ export function jumpRoute(ground: Ground, target: RunningSshd, jump: RunningSshd
   });
 }
 
+/** A TCP relay in Node that opens nothing: what any relay in Node costs at least, and a measure of the machine's mood. */
+export async function startPipe(): Promise<{
+  readonly child: ChildProcess;
+  readonly port: number;
+}> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'pipe-process.mjs')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return { child, port: Number(line) };
+}
+
+export function pipeRoute(
+  ground: Ground,
+  pipe: { readonly child: ChildProcess; readonly port: number },
+  target: RunningSshd,
+): Route {
+  pipe.child.stdin?.write(`${target.port}\n`);
+  return sshRoute(ground, {
+    name: 'pipe',
+    title: 'a TCP pipe in Node',
+    parts: [{ name: 'pipe', pid: pipe.child.pid ?? 0 }],
+    isRecording: false,
+    host: 'target',
+    lines: [
+      ...quiet,
+      ...ground.directIdentity,
+      ...hostBlock('target', pipe.port),
+      `  HostKeyAlias [127.0.0.1]:${target.port}`,
+    ],
+  });
+}
+
 function hostBlock(name: string, port: number, user = login): string[] {
   return [`Host ${name}`, '  HostName 127.0.0.1', `  Port ${port}`, `  User ${user}`];
 }
@@ -169,11 +202,23 @@ export function relayRoute(ground: Ground, relay: RelayProcess, target: RunningS
   });
 }
 
-export async function stopRelay(relay: RelayProcess): Promise<void> {
-  if (relay.child.exitCode !== null) return;
-  const gone = once(relay.child, 'exit');
-  relay.child.stdin?.end();
+/** Ends a process that lives as long as its stdin. */
+export async function stopProcess({ child }: { readonly child: ChildProcess }): Promise<void> {
+  if (child.exitCode !== null) return;
+  const gone = once(child, 'exit');
+  child.stdin?.end();
   await gone;
+}
+
+/** Lets Node write CPU profiles of what `start` starts; they are written when it stops. */
+async function profiled<T>(dir: string | undefined, start: () => Promise<T>): Promise<T> {
+  if (dir === undefined) return start();
+  process.env['NODE_OPTIONS'] = `--cpu-prof --cpu-prof-dir=${dir}`;
+  try {
+    return await start();
+  } finally {
+    delete process.env['NODE_OPTIONS'];
+  }
 }
 
 /** The whole product: the cluster at home, an administrator, later an agent in front of the target. */
@@ -190,7 +235,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   static async start(profileDir?: string): Promise<Cluster> {
-    const home = await startHome({ flags: ['--no-agent'] });
+    const home = await profiled(profileDir, () => startHome({ flags: ['--no-agent'] }));
     try {
       const person = await createAdmin(home);
       const lines = (await exportCa(person, 'target_ssh')).split('\n');
@@ -205,9 +250,10 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  async addTarget(target: RunningSshd): Promise<void> {
+  async addTarget(target: RunningSshd, profileDir?: string): Promise<void> {
     const spec = { address: target.address, host_key: formatSshPublicKey(target.hostKey) };
-    this.agent = await joinAgent(this.person, 'bench', [{ kind: 'node', name: 'bench', spec }]);
+    const node = { kind: 'node', name: 'bench', spec };
+    this.agent = await profiled(profileDir, () => joinAgent(this.person, 'bench', [node]));
   }
 
   get parts(): Part[] {
