@@ -94,7 +94,7 @@ export async function startPipe(): Promise<{
   readonly child: ChildProcess;
   readonly port: number;
 }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'pipe-process.mjs')], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'pipe-process.ts')], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];

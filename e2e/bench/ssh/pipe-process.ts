@@ -1,5 +1,5 @@
-// Says its port on stdout, reads the target's from stdin, ends with it; joins each connection with one to the target.
-import { connect, createServer } from 'node:net';
+/** Says its port on stdout, reads the target's from stdin, ends with it; joins each connection with one to the target. */
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 
 let target = 0;
@@ -9,7 +9,12 @@ const server = createServer({ noDelay: true }, (client) => {
   upstream.on('error', () => client.destroy());
   client.pipe(upstream).pipe(client);
 });
-server.listen(0, '127.0.0.1', () => process.stdout.write(`${server.address().port}\n`));
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address() as AddressInfo;
+  process.stdout.write(`${port}\n`);
+});
 const lines = createInterface({ input: process.stdin });
-lines.on('line', (line) => (target = Number(line)));
+lines.on('line', (line) => {
+  target = Number(line);
+});
 lines.on('close', () => process.exit(0));
