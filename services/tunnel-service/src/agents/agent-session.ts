@@ -83,9 +83,15 @@ async function serveTunnel(
     const { agentId, viaProxy, expiresAtMs } = arrival;
     const names = { group: agentId, name: agentId };
     const { nonce, dynamic } = hello;
+    let isRegistering = false;
     const refresh = () => {
+      if (isRegistering) return;
+      isRegistering = true;
       const registration = { arrival, deps, signal: ended.signal };
-      runInBackground(() => register(live, hello, registration), logger);
+      runInBackground(async () => {
+        await register(live, hello, registration);
+        isRegistering = false;
+      }, logger);
     };
     const fixed = { agentId, viaProxy, expiresAtMs, nonce, dynamic, refresh };
     const live: LiveTunnel = { ...fixed, tunnel, ...names };
@@ -143,7 +149,8 @@ async function register(
       live.tunnel.close();
       return;
     }
-    deps.logger.info({ agent: live.name, viaProxy: live.viaProxy }, 'tunnel stands');
+    const level = deps.live.isShown(live) ? 'debug' : 'info';
+    deps.logger[level]({ agent: live.name, viaProxy: live.viaProxy }, 'tunnel stands');
     welcome(live, answer, deps);
     deps.live.show(live);
   };

@@ -54,6 +54,11 @@ export class LiveTunnels {
     this.#tell({ present: [presenceOf(live)], gone: [] });
   }
 
+  /** Do the proxies know of it? */
+  isShown(live: LiveTunnel): boolean {
+    return this.#shown.has(live);
+  }
+
   remove(live: LiveTunnel): void {
     if (!this.#all.delete(live)) return;
     if (this.#shown.delete(live)) this.#tell({ present: [], gone: [presenceOf(live)] });
