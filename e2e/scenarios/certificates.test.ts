@@ -99,12 +99,12 @@ describe('certificates', () => {
       'certificate is not accepted',
     ],
     [
-      'with 64 KiB of payload',
+      'with more than 16 KiB of payload',
       {
-        payload: `{"v":1,"user":"alice","roles":["dev"],"traits":{"a":["${'x'.repeat(65_536)}"]},"loginId":"lgn_00000000000000000000000000000000"}`,
+        payload: `{"v":1,"user":"alice","roles":["dev"],"traits":{"a":["${'x'.repeat(20_000)}"]},"loginId":"lgn_00000000000000000000000000000000"}`,
       },
       'identity',
-      '',
+      'certificate is not accepted',
     ],
     ['without a payload', { payload: null }, 'identity', 'certificate is not accepted'],
     [

@@ -131,21 +131,31 @@ export async function createAdmin(home: Home, name = 'ada'): Promise<Person> {
   return admin;
 }
 
-/** A further person, invited by an administrator and logged in. */
+/** A further person, invited by an administrator and logged in. Nobody is invited without a role: it is taken away after. */
 export async function createPerson(
   admin: Person,
   name: string,
   roles: readonly string[],
 ): Promise<Person> {
+  const asked = roles.length === 0 ? ['approver'] : roles;
   const { inviteUrl } = await admin.json<{ inviteUrl: string }>([
     'users',
     'add',
     name,
     '--roles',
-    roles.join(','),
+    asked.join(','),
   ]);
   const person = new Person(admin.home, name);
   await person.accept(inviteUrl);
+  if (roles.length === 0) {
+    const file = join(admin.home.dir, `${name}.json`);
+    writeFileSync(
+      file,
+      JSON.stringify({ kind: 'user', version: 'v1', metadata: { name }, spec: { roles: [] } }),
+    );
+    const applied = await admin.gate(['apply', '-f', file]);
+    if (applied.code !== 0) throw new Error(applied.stderr);
+  }
   await person.login();
   return person;
 }

@@ -53,7 +53,9 @@ export async function startCluster(
   const parts: Parts = { config, data, logger, port, publicAddress, stack };
 
   options.onStep('opening the database');
-  const { socketPath } = stack.use(await startEmbeddedDatabase(data.folder('database')));
+  const { socketPath } = stack.use(
+    await startEmbeddedDatabase(data.folder('database'), join(options.root, '.cache')),
+  );
   const database = createDatabase<object>({ socketPath, applicationName: 'event-log' });
   stack.defer(async () => database.destroy());
   const eventLog = stack.use(

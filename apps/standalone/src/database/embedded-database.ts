@@ -22,12 +22,19 @@ const stopTimeoutMs = 6_000;
 const manifest = z.object({ version: z.string() });
 
 /** @throws DATABASE_ENGINE_CHANGED, DATABASE_UNUSABLE */
-export async function startEmbeddedDatabase(dir: string): Promise<EmbeddedDatabase> {
+export async function startEmbeddedDatabase(
+  dir: string,
+  cacheDir: string,
+): Promise<EmbeddedDatabase> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  checkEngine(dir);
+  const version = checkEngine(dir);
   const socket = chooseSocket(dir);
   const worker = new Worker(new URL('./engine-worker.ts', import.meta.url), {
-    workerData: { dataDir: join(dir, 'data'), socketPath: socket.path },
+    workerData: {
+      dataDir: join(dir, 'data'),
+      socketPath: socket.path,
+      templateFile: join(cacheDir, `pglite-${version}.tar`),
+    },
   });
   try {
     await withDeadline(waitFor(worker, 'ready'), startTimeoutMs, () =>
@@ -56,8 +63,8 @@ export async function startEmbeddedDatabase(dir: string): Promise<EmbeddedDataba
   };
 }
 
-/** A directory is used only by the engine that wrote it; another one would misread it. */
-function checkEngine(dir: string): void {
+/** A directory is used only by the engine that wrote it; another one would misread it. Gives this engine's version. */
+function checkEngine(dir: string): string {
   const file = join(dir, 'engine.json');
   const require = createRequire(import.meta.url);
   const path = join(require.resolve('@electric-sql/pglite'), '../../package.json');
@@ -65,10 +72,10 @@ function checkEngine(dir: string): void {
   const series = version.split('.').slice(0, 2).join('.');
   if (!existsSync(file)) {
     writeFileSync(file, `${JSON.stringify({ version })}\n`, { mode: 0o600 });
-    return;
+    return version;
   }
   const written = manifest.parse(JSON.parse(readFileSync(file, 'utf8'))).version;
-  if (written.startsWith(`${series}.`)) return;
+  if (written.startsWith(`${series}.`)) return version;
   throw standaloneError('DATABASE_ENGINE_CHANGED', { details: { dir, written, version } });
 }
 

@@ -2,7 +2,8 @@
  * The embedded database, in a worker thread so that a query never holds up the port: PGlite with fsync, behind a Unix
  * socket that the services reach as they would a PostgreSQL.
  */
-import { fsyncSync } from 'node:fs';
+import { existsSync, fsyncSync, mkdirSync, openAsBlob, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { PGlite } from '@electric-sql/pglite';
@@ -10,8 +11,8 @@ import { NodeFS } from '@electric-sql/pglite/nodefs';
 import { serveEmbedded } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
 
-const { dataDir, socketPath } = z
-  .object({ dataDir: z.string(), socketPath: z.string() })
+const { dataDir, socketPath, templateFile } = z
+  .object({ dataDir: z.string(), socketPath: z.string(), templateFile: z.string() })
   .parse(workerData);
 
 interface Module {
@@ -49,7 +50,30 @@ const startParams = [
   'statement_timeout=30s',
 ];
 
-const engine = await PGlite.create({ fs: new DurableNodeFs(dataDir), startParams });
+/**
+ * Opens the data directory. A new one is unpacked from a template where an earlier start has left one, which takes a
+ * fifth of the time that making it anew does.
+ */
+async function openEngine(): Promise<PGlite> {
+  const isNew = !existsSync(join(dataDir, 'PG_VERSION'));
+  const options = { fs: new DurableNodeFs(dataDir), startParams };
+  if (!isNew) return PGlite.create(options);
+  if (existsSync(templateFile))
+    return PGlite.create({ ...options, loadDataDir: await openAsBlob(templateFile) });
+  const made = await PGlite.create(options);
+  await keepTemplate(made).catch(() => undefined);
+  return made;
+}
+
+async function keepTemplate(made: PGlite): Promise<void> {
+  const template = await made.dumpDataDir('none');
+  mkdirSync(dirname(templateFile), { recursive: true });
+  const temporary = `${templateFile}.${process.pid}`;
+  writeFileSync(temporary, Buffer.from(await template.arrayBuffer()));
+  renameSync(temporary, templateFile);
+}
+
+const engine = await openEngine();
 const server = await serveEmbedded({ engine, path: socketPath, maxConnections: 100 });
 parentPort?.postMessage({ type: 'ready' });
 

@@ -1,5 +1,8 @@
-/** The README's first session, as it stands there: every block marked `console run`, in order, in a shell. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+/**
+ * The README's first session, then the administrator's page, as they stand there: every block marked `console run`, in
+ * order, in a shell. Blocks marked `yaml file NAME` are files of that name.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
@@ -21,8 +24,16 @@ function readBlocks(file: string): string[][] {
   );
 }
 
-describe('the first session of the README', () => {
+function readFiles(file: string): [string, string][] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/^```yaml file (\S+)\n([\s\S]*?)^```$/gm)].map(
+    ([, name = '', content = '']) => [name, content],
+  );
+}
+
+describe('what the documentation says', () => {
   const blocks = readBlocks('README.md');
+  const administration = 'docs/administration.md';
   const outputs = new Map<string, string>();
   let home: Home;
   let dir: string;
@@ -43,7 +54,13 @@ describe('the first session of the README', () => {
       cwd: dir,
       timeoutMs: 60_000,
       // What `npm start` noted for whoever started it is all that a newcomer has.
-      env: { GATE_HOME: home.folder('starter'), SSH_AUTH_SOCK: '', NO_COLOR: '1', ...env },
+      env: {
+        PATH: `${join(dir, 'bin')}:${process.env['PATH'] ?? ''}`,
+        GATE_HOME: home.folder('starter'),
+        SSH_AUTH_SOCK: '',
+        NO_COLOR: '1',
+        ...env,
+      },
     });
 
   /** What the README leaves for the reader to fill in. */
@@ -65,13 +82,13 @@ describe('the first session of the README', () => {
     });
   }
 
-  it('has the blocks that a first session needs', () => {
+  it('has in the README what a first session needs', () => {
     const commands = blocks.flat().join('\n');
     for (const part of ['invite accept', 'login', 'ls', 'ssh', 'audit search', 'recordings play'])
       expect(commands).toContain(`bin/gate ${part}`);
   });
 
-  it.each(blocks.flat())('runs: %s', async (command) => {
+  it.each(blocks.flat())('runs of the README: %s', async (command) => {
     const result = await shell(command, await variablesOf(command));
     expect(result.code, `${result.stderr}${result.stdout}`).toBe(0);
     outputs.set(command, result.stdout);
@@ -95,4 +112,14 @@ describe('the first session of the README', () => {
       expect(found).toContain(type);
     expect(outputOf('recordings play')).toContain('this is recorded');
   });
+
+  it.each(readBlocks(administration).flat())(
+    'runs of the administration page: %s',
+    async (command) => {
+      for (const [name, content] of readFiles(administration))
+        writeFileSync(join(dir, name), content);
+      const result = await shell(command);
+      expect(result.code, `${result.stderr}${result.stdout}`).toBe(0);
+    },
+  );
 });
