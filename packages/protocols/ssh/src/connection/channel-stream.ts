@@ -28,6 +28,7 @@ export interface ChannelStreamOptions {
 }
 
 /**
+ * Emits `hangup` as soon as the peer has closed the channel or is gone, and `close` once what it sent has been read too.
  * Reads and writes are bounded by both windows; a `write` calls back when the bytes have gone to the connection.
  * `end()` sends EOF and leaves the other direction open; `close()` ends both.
  */
@@ -43,6 +44,9 @@ export class ChannelStream extends Duplex {
   private waiting: Waiting[] = [];
   private hasSentClose = false;
   private hasReceivedClose = false;
+  private hasReceivedEof = false;
+  private hasSettled = false;
+  private hasEmittedClose = false;
 
   constructor(options: ChannelStreamOptions) {
     super({ allowHalfOpen: true, autoDestroy: false, emitClose: false });
@@ -81,16 +85,19 @@ export class ChannelStream extends Duplex {
     if (data.length > this.localWindow) throw new Error('the peer ignores the window of a channel');
     this.localWindow -= data.length;
     this.unacknowledged += data.length;
-    if (this.readableEnded || this.destroyed || this.hasSentClose || this.push(data))
-      this.acknowledge();
+    if (this.hasReceivedEof) throw new Error('data behind the end of a channel');
+    if (this.destroyed || this.hasSentClose || this.push(data)) this.acknowledge();
   }
 
   receiveEof(): void {
-    if (!this.readableEnded) this.push(null);
+    if (this.hasReceivedEof) return;
+    this.hasReceivedEof = true;
+    this.push(null);
   }
 
   receiveClose(): void {
     this.hasReceivedClose = true;
+    this.emit('hangup');
     this.receiveEof();
     this.close();
     this.settle();
@@ -119,8 +126,9 @@ export class ChannelStream extends Duplex {
   abandon(): void {
     this.hasSentClose = true;
     this.hasReceivedClose = true;
+    this.emit('hangup');
     this.failWaiting();
-    if (!this.readableEnded) this.push(null);
+    this.receiveEof();
     this.settle();
   }
 
@@ -140,6 +148,7 @@ export class ChannelStream extends Duplex {
   override _destroy(error: Error | null, callback: Callback): void {
     this.close();
     callback(error);
+    process.nextTick(() => this.emitClose());
   }
 
   private enqueue(isStderr: boolean, chunk: Buffer, callback: Callback): void {
@@ -178,8 +187,17 @@ export class ChannelStream extends Duplex {
   }
 
   private settle(): void {
-    if (!this.hasSentClose || !this.hasReceivedClose) return;
+    if (this.hasSettled || !this.hasSentClose || !this.hasReceivedClose) return;
+    this.hasSettled = true;
     this.options.onClosed();
+    // What was received before the end is still read.
+    if (this.readableLength === 0 || this.destroyed) this.emitClose();
+    else this.once('end', () => this.emitClose());
+  }
+
+  private emitClose(): void {
+    if (this.hasEmittedClose) return;
+    this.hasEmittedClose = true;
     this.emit('close');
   }
 }

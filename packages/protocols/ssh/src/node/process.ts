@@ -44,7 +44,9 @@ export function runWithPipes(start: ProgramStart): RunningProgram {
   child.once('close', (code, signal) => {
     endChannel(stream, signal === null ? { code: code ?? 255 } : { signal });
   });
-  stream.once('close', () => killGroup(child.pid, 'SIGHUP'));
+  stream.once('hangup', () => {
+    if (child.exitCode === null && child.signalCode === null) killGroup(child.pid, 'SIGHUP');
+  });
   return {
     resize: () => undefined,
     signal: (name) => killGroup(child.pid, `SIG${name}`),
@@ -92,7 +94,7 @@ export function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningP
     hasExited = true;
     endChannel(stream, signal ? { signal: signalName(signal) } : { code: exitCode });
   });
-  stream.once('close', () => {
+  stream.once('hangup', () => {
     if (!hasExited) killGroup(pty.pid, 'SIGHUP');
   });
   return {
