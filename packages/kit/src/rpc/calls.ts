@@ -30,6 +30,8 @@ export interface CallOptions<Caller extends AnyCaller> {
   identify(certificate: Buffer | undefined): Caller;
   readonly logger: Logger;
   readonly onRefused?: ((refusal: RpcRefusal<Caller>) => void) | undefined;
+  /** The certificate of a peer that TLS itself did not accept; grpc-js takes such a peer for one without any. */
+  strangerAt?(peer: string): Buffer | undefined;
   /** Client address of a peer (`call.getPeer()`). */
   addressOf(peer: string): string;
 }
@@ -81,7 +83,8 @@ function openContext<Caller extends AnyCaller>(
 ): RpcContext<Caller> {
   let caller: Caller | undefined;
   try {
-    caller = call.options.identify(raw.getAuthContext()?.sslPeerCertificate?.raw);
+    const accepted = raw.getAuthContext()?.sslPeerCertificate?.raw;
+    caller = call.options.identify(accepted ?? call.options.strangerAt?.(raw.getPeer()));
     return admit(call, raw, caller);
   } catch (thrown) {
     const error = toGatehouseError(thrown);

@@ -73,11 +73,22 @@ export async function createRpcServer<Caller extends AnyCaller>(
     'grpc.keepalive_timeout_ms': 10_000,
   });
   const addressOf = (peer: string) => connections.get(peer) ?? peer;
-  for (const service of options.services) addService(server, service, { ...options, addressOf });
+  const strangers = new Map<string, Buffer>();
+  const strangerAt = (peer: string) => strangers.get(peer);
+  for (const service of options.services)
+    addService(server, service, { ...options, addressOf, strangerAt });
   for (const raw of options.rawServices ?? [])
     server.addService(raw.definition, raw.implementation);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const tls = createTls(options, (socket) => injector.injectConnection(socket));
+  const tls = createTls(options, (socket) => {
+    const certificate = socket.authorized ? undefined : socket.getPeerX509Certificate()?.raw;
+    if (certificate !== undefined) {
+      const peer = peerOf(socket);
+      strangers.set(peer, certificate);
+      socket.once('close', () => strangers.delete(peer));
+    }
+    injector.injectConnection(socket);
+  });
   const sockets = new Set<Socket>();
   const listener = createTcpServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     sockets.add(socket);
