@@ -15,7 +15,6 @@ import {
   sshPublicKey,
   verifySshUserCertificate,
   verifySshUserProof,
-  type Identity,
 } from '@gatehouse/identity';
 import {
   createTestAuthorities,
@@ -39,7 +38,6 @@ import {
   type SessionEnd,
   type SessionEvent,
 } from '@gatehouse/protocol-api';
-import { onTestFinished } from 'vitest';
 
 import { createProxy } from '../src/proxy.js';
 import type { SshSpec } from '../src/target.js';
@@ -489,20 +487,4 @@ export async function addSshd(
   });
   harness.targets.set(name, { spec: { address: sshd.address }, dial: dialTcp(sshd.address) });
   return sshd;
-}
-
-/** The same, taken down with the test. */
-export async function startForTest(
-  options: Partial<SshdOptions> = {},
-): Promise<{ harness: Harness; sshd: RunningSshd }> {
-  const started = await startWithSshd(options);
-  onTestFinished(async () => {
-    await started.harness.close();
-    await started.sshd[Symbol.asyncDispose]();
-  });
-  return started;
-}
-
-export function identityOf(overrides: Partial<Identity> = {}): Partial<Identity> {
-  return overrides;
 }
