@@ -145,8 +145,8 @@ async function measureBulk(
       const up = route.command(['-T'], 'cat >/dev/null');
       samples.push(await timed(route, 'up', () => time(up, { stdinFile: ground.bulkFile })));
     }
+    report(samples, options);
   }
-  report(samples, options);
   return samples;
 }
 
@@ -191,6 +191,8 @@ async function timed(
 function report(samples: readonly Sample[], options: BenchOptions): void {
   for (const key of new Set(samples.map(({ section, row }) => `${section} ${row}`))) {
     const own = samples.filter(({ section, row }) => `${section} ${row}` === key);
-    options.progress(`${key}: ${median(own.map(({ ms }) => ms)).toFixed(0)} ms`);
+    const cpu = own.map((sample) => Object.values(sample.cpu ?? {}).reduce((a, b) => a + b, 0));
+    const ms = median(own.map((sample) => sample.ms)).toFixed(0);
+    options.progress(`${key}: ${ms} ms, ${median(cpu).toFixed(2)} s CPU`);
   }
 }

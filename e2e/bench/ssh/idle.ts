@@ -19,8 +19,9 @@ export async function measureIdle(
   const results: IdleResult[] = [];
   for (const route of routes) {
     if (route.parts.length === 0) continue;
-    options.progress(`idle ${route.name}`);
-    results.push(await holdSessions(route, options.idle));
+    const result = await holdSessions(route, options.idle);
+    options.progress(`idle ${route.name}: ${JSON.stringify(result)}`);
+    results.push(result);
   }
   return results;
 }

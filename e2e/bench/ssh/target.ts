@@ -33,7 +33,7 @@ export interface Ground extends AsyncDisposable {
   readonly dir: string;
   /** Random bytes, `--bulk-mib` of them. */
   readonly bulkFile: string;
-  /** The same amount of printable lines, for terminals. */
+  /** Lines as a log has them, for terminals; `textMib` of them. */
   readonly textFile: string;
   readonly textMib: number;
   /** Options of ssh_config for OpenSSH's own rows. */
@@ -50,13 +50,7 @@ export async function prepareGround(bulkMib: number): Promise<Ground> {
   fill(bulkFile, bulkMib, () => randomBytes(1 << 20));
   const textMib = Math.max(1, Math.round(bulkMib / 4));
   const textFile = join(dir, 'text');
-  fill(textFile, textMib, () =>
-    Buffer.from(
-      randomBytes(1 << 20)
-        .toString('base64')
-        .replace(/.{1,79}/g, '$&\n'),
-    ).subarray(0, 1 << 20),
-  );
+  fill(textFile, textMib, createLogLines());
   const own = formatSshPublicKey(sshPublicKey(authority));
   return {
     dir,
@@ -126,3 +120,19 @@ export const quiet = [
   'ControlPath none',
   'LogLevel ERROR',
 ];
+
+/** Blocks of 1 MiB that compress about as well as a log does. */
+function createLogLines(): () => Buffer {
+  let at = 0;
+  return () => {
+    const lines: string[] = [];
+    for (let size = 0; size < 1 << 20; at += 1) {
+      const time = new Date(1_764_000_000_000 + at * 37).toISOString();
+      const noise = randomBytes(6).toString('hex');
+      const line = `${time} web-1 app[${1000 + (at % 7)}]: request ${noise} GET /items/${at} took ${at % 911} ms\n`;
+      lines.push(line);
+      size += line.length;
+    }
+    return Buffer.from(lines.join('')).subarray(0, 1 << 20);
+  };
+}
