@@ -9,7 +9,7 @@ module.exports = {
       comment: 'A cycle can be understood only as a whole.',
       severity: 'error',
       from: { path: own },
-      to: { circular: true, dependencyTypesNot: ['type-only'] },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
       name: 'not-resolvable',

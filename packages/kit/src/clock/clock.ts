@@ -22,12 +22,21 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
  * Full-jitter back-off: a wait chosen evenly from 0 to `min(capMs, baseMs · 2^attempt)`.
  * @param attempt 0 for the first wait
  */
-export function backoffMs(attempt: number, options: { baseMs: number; capMs: number; random?: () => number }): number {
+export function backoffMs(
+  attempt: number,
+  options: { baseMs: number; capMs: number; random?: () => number },
+): number {
   const ceiling = Math.min(options.capMs, options.baseMs * 2 ** Math.min(attempt, 30));
   return (options.random ?? Math.random)() * ceiling;
 }
 
-const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const durationUnits: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** `90s`, `15m`, `8h`, `30d`, also in sequence as `1h30m`, in ms; undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {

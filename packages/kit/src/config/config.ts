@@ -1,5 +1,6 @@
 /** Configuration: schema defaults < YAML file < environment. The only place that reads the environment. */
 import { readFileSync } from 'node:fs';
+
 import { parse } from 'yaml';
 import { z } from 'zod';
 
@@ -39,11 +40,19 @@ export const duration = (fallback: string) =>
     .transform((text, context) => {
       const ms = parseDurationMs(text);
       if (ms !== undefined) return ms;
-      context.addIssue({ code: 'custom', message: `"${text}" is no duration; write it like 90s, 15m, 8h or 30d` });
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is no duration; write it like 90s, 15m, 8h or 30d`,
+      });
       return z.NEVER;
     });
 
-const byteUnits: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+const byteUnits: Readonly<Record<string, number>> = {
+  '': 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+};
 
 /** A size as people write it (`256MiB`), in bytes once parsed. */
 export const byteSize = (fallback: string) =>
@@ -62,10 +71,16 @@ export function readSecretFile(path: string): Secret {
  * Checks a value against a schema.
  * @throws CONFIG_INVALID with every problem and its path, a line each
  */
-export function parseConfig<Schema extends z.ZodType>(schema: Schema, value: unknown, where = 'configuration'): z.output<Schema> {
+export function parseConfig<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  where = 'configuration',
+): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw fail('CONFIG_INVALID', { publicMessage: `${where} is not valid:\n${z.prettifyError(result.error)}` });
+  throw fail('CONFIG_INVALID', {
+    publicMessage: `${where} is not valid:\n${z.prettifyError(result.error)}`,
+  });
 }
 
 /** Reads a YAML file into a plain value. @throws CONFIG_INVALID */
@@ -73,7 +88,9 @@ export function readYamlFile(path: string): unknown {
   try {
     return parse(readFileSync(path, 'utf8')) ?? {};
   } catch (thrown) {
-    throw fail('CONFIG_INVALID', { publicMessage: `can't read ${path}: ${thrown instanceof Error ? thrown.message : String(thrown)}` });
+    throw fail('CONFIG_INVALID', {
+      publicMessage: `can't read ${path}: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+    });
   }
 }
 

@@ -26,13 +26,20 @@ let sequence = 0;
 const random = Buffer.alloc(16);
 
 /** A new id. Ids made by one process sort in the order in which they were made. */
-export function createId<Prefix extends IdPrefix>(prefix: Prefix, nowMs: number = Date.now()): Id<Prefix> {
+export function createId<Prefix extends IdPrefix>(
+  prefix: Prefix,
+  nowMs: number = Date.now(),
+): Id<Prefix> {
   return `${prefix}_${createUuidV7(nowMs)}`;
 }
 
 /** True for text of the form `prefix_` + 32 hexadecimal digits. */
 export function isId<Prefix extends IdPrefix>(prefix: Prefix, text: string): text is Id<Prefix> {
-  return text.length === prefix.length + 33 && text.startsWith(`${prefix}_`) && /_[0-9a-f]{32}$/.test(text);
+  return (
+    text.length === prefix.length + 33 &&
+    text.startsWith(`${prefix}_`) &&
+    /_[0-9a-f]{32}$/.test(text)
+  );
 }
 
 /** The time (ms since the epoch) at which an id was made. */
