@@ -1,5 +1,5 @@
 /** Life of a cluster at home: OPS-09, OPS-10, OPS-11. */
-import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
@@ -55,15 +55,9 @@ describe('a cluster at home (OPS-11)', () => {
     expect(clash).toMatchObject({ code: 1 });
     expect(clash.stderr).toContain(`port ${port} is taken`);
     expect(clash.stderr).not.toContain('    at ');
-    const file = join(home.dir, 'readonly');
-    mkdirSync(file);
-    chmodSync(file, 0o500);
-    const unwritable = await start([
-      '--data-dir',
-      process.getuid?.() === 0 ? '/proc/nowhere' : join(file, 'x'),
-      '--port',
-      '0',
-    ]);
+    const file = join(home.dir, 'a-file');
+    writeFileSync(file, '');
+    const unwritable = await start(['--data-dir', join(file, 'x'), '--port', '0']);
     expect(unwritable.code).toBe(1);
     expect(unwritable.stderr).toContain("can't use");
     const unknown = await start(['--nope']);

@@ -67,7 +67,7 @@ describe('the one port', () => {
           [...bytes]
             .slice(0, 64)
             .map((byte) => Buffer.from([byte]))
-            .concat(bytes.subarray(64)),
+            .concat([Buffer.from(bytes.subarray(64))]),
           2,
         ),
       ).toMatch(expected);
@@ -138,6 +138,7 @@ describe('the one port', () => {
     const sockets: Socket[] = [];
     for (let n = 0; n < 90; n += 1) {
       const socket = await open();
+      socket.resume();
       socket.write(openings[n % openings.length] ?? '');
       sockets.push(socket);
     }

@@ -113,6 +113,7 @@ export function toGatehouseError(thrown: unknown): GatehouseError {
 
 /** The `code` of a Node system error (`ECONNREFUSED`, …), or undefined. */
 export function systemErrorCode(thrown: unknown): string | undefined {
+  if (thrown instanceof GatehouseError) return undefined;
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;
 }

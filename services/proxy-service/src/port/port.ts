@@ -8,7 +8,7 @@ import type { Logger } from '@gatehouse/kit/log';
 
 import type { ClientHello } from './client-hello.js';
 import type { ConnectionLimits } from './connection-limits.js';
-import { maxSniffBytes, sniff, type Sniffed } from './sniff.js';
+import { sniff, type Sniffed } from './sniff.js';
 
 /** A connection that was admitted and sniffed. */
 export interface Arrival {
@@ -25,8 +25,8 @@ export interface PortRoutes {
   tls(arrival: Arrival, hello: ClientHello): void;
   /** A protocol that begins in clear. */
   clear(arrival: Arrival, greeting: string): void;
-  /** Plain HTTP: sent on to https. `head` is what it said so far. */
-  http(arrival: Arrival, head: string): void;
+  /** Plain HTTP: sent on to https. */
+  http(arrival: Arrival): void;
   /** Refused; `reason` goes into the event. */
   refused(clientAddress: string, reason: string): void;
 }
@@ -96,12 +96,11 @@ function welcome(socket: Socket, options: PortOptions): void {
     return;
   }
   socket.once('close', release);
-  readGreeting(socket, options, (sniffed, bytes) => {
+  readGreeting(socket, options, (sniffed) => {
     const arrival: Arrival = { socket, clientAddress, release };
     if (sniffed.kind === 'tls') options.routes.tls(arrival, sniffed.hello);
     else if (sniffed.kind === 'clear') options.routes.clear(arrival, sniffed.greeting);
-    else if (sniffed.kind === 'http')
-      options.routes.http(arrival, bytes.toString('latin1', 0, maxSniffBytes.clear));
+    else if (sniffed.kind === 'http') options.routes.http(arrival);
     else {
       socket.destroy();
       if (sniffed.kind === 'proxy_header') options.routes.refused(clientAddress, 'proxy_header');
@@ -113,7 +112,7 @@ function welcome(socket: Socket, options: PortOptions): void {
 function readGreeting(
   socket: Socket,
   options: PortOptions,
-  done: (sniffed: Sniffed, bytes: Buffer) => void,
+  done: (sniffed: Sniffed) => void,
 ): void {
   let bytes: Buffer = Buffer.alloc(0);
   const deadline = setTimeout(() => socket.destroy(), options.greetingTimeoutMs);
@@ -134,7 +133,7 @@ function readGreeting(
     stop();
     socket.pause();
     socket.unshift(bytes);
-    done(sniffed, bytes);
+    done(sniffed);
   };
   socket.on('data', onData);
   socket.once('end', onEnd);

@@ -23,6 +23,7 @@ import type { ClientHello } from './client-hello.js';
 import { passThrough } from './pass-through.js';
 import type { Arrival, PortRoutes } from './port.js';
 import { encodeAccepted, encodeRefused, readPreface } from './preface.js';
+import { maxSniffBytes } from './sniff.js';
 import { createTlsEndpoint, type TlsEndpoint } from './tls-endpoint.js';
 
 export interface RoutingDeps {
@@ -53,7 +54,7 @@ export function createRouting(deps: RoutingDeps): Routing {
     routes: {
       tls: (arrival, hello) => routeTls(deps, endpoints, { arrival, hello }),
       clear: (arrival, greeting) => routeClear(deps, arrival, greeting),
-      http: (arrival, head) => redirectToHttps(arrival, head, deps.config.public_addr),
+      http: (arrival) => redirectToHttps(arrival, deps.config.public_addr),
       refused: (clientAddress, reason) => deps.host.connectionRefused({ clientAddress, reason }),
     },
     reload() {
@@ -136,14 +137,30 @@ function hostArrival(arrival: Arrival, protocol: ProxyProtocol) {
   };
 }
 
-function redirectToHttps(arrival: Arrival, head: string, publicAddress: string): void {
-  const path = /^[A-Z]+ (\/[^\s]*) HTTP\/1\.[01]\r\n/.exec(head)?.[1] ?? '/';
-  const safePath = /^\/(?!\/)[\w./~%?&=+-]*$/.test(path) ? path : '/';
-  arrival.socket.end(
-    `HTTP/1.1 308 Permanent Redirect\r\nLocation: https://${publicAddress}${safePath}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
-  );
-  arrival.socket.resume();
-  setTimeout(() => arrival.socket.destroy(), 2_000).unref();
+/** Plain HTTP is sent on to https, to the same path where its first line tells one. */
+function redirectToHttps(arrival: Arrival, publicAddress: string): void {
+  const { socket } = arrival;
+  let head = '';
+  const answer = () => {
+    clearTimeout(timer);
+    socket.off('data', onData);
+    const path = /^[A-Z]+ (\/[^\s]*) HTTP\/1\.[01]\r\n/.exec(head)?.[1] ?? '/';
+    const safePath = /^\/(?!\/)[\w./~%?&=+-]*$/.test(path) ? path : '/';
+    const location = `https://${publicAddress}${safePath}`;
+    socket.end(
+      `HTTP/1.1 308 Permanent Redirect\r\nLocation: ${location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+    );
+    socket.resume();
+    setTimeout(() => socket.destroy(), 2_000).unref();
+  };
+  const onData = (chunk: Buffer) => {
+    head += chunk.toString('latin1');
+    if (head.includes('\r\n') || head.length > maxSniffBytes.clear) answer();
+  };
+  const timer = setTimeout(answer, 5_000);
+  socket.once('close', () => clearTimeout(timer));
+  socket.on('data', onData);
+  socket.resume();
 }
 
 /** A `gatehouse-*` connection: certificate, preface, then the protocol. */
