@@ -125,7 +125,10 @@ const manifests = globSync('{packages,packages/protocols,services,apps}/*/packag
 const dirs = new Map(
   manifests.map((file) => [readManifest(join(root, dirname(file))).name, dirname(file)]),
 );
-for (const dir of dirs.values()) {
+const typed = [...dirs.values()].filter(
+  (dir) => globSync('{src,stack}/**/*.ts', { cwd: join(root, dir) }).length > 0,
+);
+for (const dir of typed) {
   const manifest = readManifest(join(root, dir));
   const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
   const references = names
@@ -139,7 +142,8 @@ for (const dir of dirs.values()) {
     `${JSON.stringify({ extends: base, references }, undefined, 2)}\n`,
   );
 }
-const all = [...dirs.values()].sort().map((path) => ({ path }));
+// The fakes have a configuration of their own: they are no packages until a test makes them some.
+const all = [...typed, 'e2e/fakes'].sort().map((path) => ({ path }));
 write(
   join(root, 'tsconfig.json'),
   `${JSON.stringify({ files: [], references: all }, undefined, 2)}\n`,
