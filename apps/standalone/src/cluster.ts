@@ -152,6 +152,7 @@ async function startOthers(
     auth: authConfig('tunnel'),
     state_dir: data.folder('tunnel'),
     spool: { dir: data.folder('tunnel-spool') },
+    drain_timeout: '2s',
   });
   const [audit, tunnel] = await Promise.all([
     createAuditService(auditConfig, { logger: logger('audit'), eventLog }),

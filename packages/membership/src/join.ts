@@ -48,6 +48,9 @@ export async function joinCluster(options: JoinOptions): Promise<Membership> {
   return new ClusterMembership(options, await obtainCredentials(options));
 }
 
+/** Receive window of the connections that carry sessions (dataplane: 1 MiB at least). */
+const bulkWindowBytes = 1 << 20;
+
 class ClusterMembership implements Membership {
   readonly replicaId: string;
   readonly clusterName: string;
@@ -105,6 +108,9 @@ class ClusterMembership implements Membership {
       address,
       tls: clientTls(this.#credentials),
       serverName: `${kind}.${clusterName}.gatehouse.internal`,
+      ...(kind === 'tunnel'
+        ? { channelOptions: { 'grpc-node.flow_control_window': bulkWindowBytes } }
+        : {}),
       verifyServer: (certificate) =>
         verifyServer(certificate, { kind, clusterName, clock, trust: this.#credentials.trust }),
     });

@@ -75,6 +75,8 @@ export interface Offer {
    * it opens, decides, records and audits it. Takes ownership of `client`.
    */
   accept(client: Duplex, nested: { readonly identity: Identity; readonly target: string }): void;
+  /** Writes an event about a connection that has no session of its own, such as a request that a jump host refused. */
+  report(event: SessionEvent, identity: Identity): void;
 }
 
 /** What `open` learned. `State` is the facet's own and comes back in `serve` and `refuse`. */

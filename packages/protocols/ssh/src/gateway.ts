@@ -82,8 +82,10 @@ function endWithAdvice(stream: ChannelStream): void {
 }
 
 function note(options: GatewayOptions, name: string): void {
-  options.logger.info(
-    { user: options.identity.user, name },
-    'gateway was asked for more than a jump',
+  const { logger, offer, identity } = options;
+  logger.info({ userId: identity.user, name }, 'refused at the gateway');
+  offer.report(
+    { type: 'ssh.request_denied', outcome: 'denied', reason: 'gateway', data: { name } },
+    identity,
   );
 }

@@ -137,7 +137,10 @@ export async function startHarness(): Promise<Harness> {
   const services = await createServices(authorities);
   const proxy = createProxy(services);
 
-  const serveConnection = async (client: Duplex, offer: Omit<Offer, 'accept' | 'sessionId'>) => {
+  const serveConnection = async (
+    client: Duplex,
+    offer: Omit<Offer, 'accept' | 'report' | 'sessionId'>,
+  ) => {
     sockets.add(client);
     client.once('close', () => sockets.delete(client));
     let opening;
@@ -145,6 +148,7 @@ export async function startHarness(): Promise<Harness> {
       const full: Offer = {
         ...offer,
         sessionId: createId('ses'),
+        report: (event) => events.push(event),
         accept: (nested, route) => {
           serveInBackground(nested, {
             clientAddress: offer.clientAddress,
@@ -235,7 +239,10 @@ export async function startHarness(): Promise<Harness> {
     }
   };
 
-  const serveInBackground = (client: Duplex, offer: Omit<Offer, 'accept' | 'sessionId'>) => {
+  const serveInBackground = (
+    client: Duplex,
+    offer: Omit<Offer, 'accept' | 'report' | 'sessionId'>,
+  ) => {
     serveConnection(client, offer).catch((thrown: unknown) =>
       logger.error({ err: thrown }, 'host failed'),
     );

@@ -128,10 +128,13 @@ class Connection {
 
   async run(): Promise<void> {
     const { identity, route, onAdmitted } = this.#arriving;
-    if (identity !== undefined && route?.login !== undefined) {
-      const early = this.#admit({ identity, target: route.target, principal: route.login });
-      if (!early.allowed)
-        return this.#deny(early, { identity, target: route.target, principal: route.login });
+    if (identity !== undefined && route !== undefined) {
+      const asked = { identity, target: route.target, principal: route.login ?? '' };
+      const early = this.#admit(asked);
+      // Where the login is not known yet, what counts is whether the target may be seen at all.
+      const isOpen =
+        route.login === undefined && !early.allowed && early.error.code === 'LOGIN_NOT_ALLOWED';
+      if (!early.allowed && !isOpen) return this.#deny(early, asked);
     }
     onAdmitted?.(this.#sessionId);
     const opening = await this.#open();
@@ -157,6 +160,13 @@ class Connection {
       signal: AbortSignal.any([timeout, gone.signal]),
       ...(identity === undefined ? {} : { identity }),
       ...(route === undefined ? {} : { route }),
+      report: (event, by) => {
+        this.#deps.spool.emit({
+          ...event,
+          sessionId: this.#sessionId,
+          actor: actorOf(by, clientAddress),
+        });
+      },
       accept: (nested, inside) => {
         this.#arriving.onProven?.();
         this.#host.accept({

@@ -150,7 +150,7 @@ export class LiveSession implements Session {
       return value;
     } catch (thrown) {
       const { reason = 'internal' } = toGatehouseError(thrown);
-      const type = intent.type.replace(/_started$/, '_ended');
+      const type = resultTypeOf(intent.type);
       this.#append({ type, outcome: 'failure', reason, data: intent.data, closes: name });
       throw thrown;
     }
@@ -332,6 +332,17 @@ export class LiveSession implements Session {
 
 function endReasonOf(error: GatehouseError): EndReason {
   return error.reason ?? (error.kind === 'internal' ? 'protocol' : error.code.toLowerCase());
+}
+
+/** The result that belongs to an intent (D23): the same words that the spool uses when it recovers. */
+function resultTypeOf(intent: string): string {
+  const [family] = intent.split('.');
+  const endings: Readonly<Record<string, string>> = {
+    db: '_executed',
+    kube: '_served',
+    app: '_served',
+  };
+  return intent.replace(/_started$/, endings[family ?? ''] ?? '_ended');
 }
 
 function isSessionEnd(value: unknown): value is SessionEnd {
