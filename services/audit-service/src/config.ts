@@ -1,4 +1,5 @@
 /** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
+import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { z } from 'zod';
 
 const address = z
@@ -48,6 +49,14 @@ export const auditConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** What the process understands. */
+export const auditCommandLine: ServiceCommandLine<typeof auditConfigSchema> = {
+  name: 'audit-service',
+  summary: 'stores audit events and recordings, answers searches, plays recordings.',
+  schema: auditConfigSchema,
+  environment: { AUDIT_DATABASE_URL: 'takes the place of database.url' },
+};
 
 export type AuditConfig = z.output<typeof auditConfigSchema>;
 

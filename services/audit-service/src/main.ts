@@ -4,13 +4,11 @@ import { readEnvironment, Secret } from '@gatehouse/kit/config';
 import { runService } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
 
-import { auditConfigSchema } from './config.js';
+import { auditCommandLine } from './config.js';
 import { auditError } from './errors.js';
 import { createAuditService, type AuditOverrides } from './service.js';
 
-const summary = 'stores audit events and recordings, answers searches, plays recordings.';
-const line = { name: 'audit-service', summary, schema: auditConfigSchema };
-const command = readServiceCommand(line, process.argv.slice(2));
+const command = readServiceCommand(auditCommandLine, process.argv.slice(2));
 if (command.type === 'done') finishCommand(command);
 else {
   const { config, logLevel } = command;

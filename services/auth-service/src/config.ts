@@ -1,4 +1,5 @@
 /** What an operator may set. `docs/config/auth-service.example.yaml` is the manual. */
+import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { duration } from '@gatehouse/kit/config';
 import { z } from 'zod';
 
@@ -80,6 +81,15 @@ export const authConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** What the process understands. */
+export const authCommandLine: ServiceCommandLine<typeof authConfigSchema> = {
+  name: 'auth-service',
+  summary: 'people, roles, certificates and the inventory of a Gatehouse cluster.',
+  schema: authConfigSchema,
+  verbs: { 'invite-admin': 'print a link for the first administrator' },
+  environment: { AUTH_DATABASE_URL: 'takes the place of database.url' },
+};
 
 export type AuthConfig = z.output<typeof authConfigSchema>;
 /** The same before defaults. */

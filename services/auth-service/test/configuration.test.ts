@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 
+import { readServiceCommand } from '@gatehouse/kit/command-line';
 import { parseConfig, readYamlFile } from '@gatehouse/kit/config';
 import { describe, expect, it } from 'vitest';
 
-import { readCommand } from '../src/command-line.js';
-import { authConfigSchema } from '../src/config.js';
+import { authCommandLine, authConfigSchema } from '../src/config.js';
 
 const example = new URL('../../../docs/config/auth-service.example.yaml', import.meta.url).pathname;
 
@@ -12,7 +12,9 @@ describe('the configuration', () => {
   it('takes the example file', () => {
     const config = parseConfig(authConfigSchema, readYamlFile(example));
     expect(config.ttl.login).toBe(12 * 3_600_000);
-    expect(readCommand(['--config', example, '--check-config'])).toMatchObject({
+    expect(
+      readServiceCommand(authCommandLine, ['--config', example, '--check-config']),
+    ).toMatchObject({
       type: 'done',
       exitCode: 0,
     });
@@ -48,17 +50,20 @@ describe('the configuration', () => {
   it('ends with code 2 for what the command line does not know', () => {
     for (const args of [
       [],
-      ['serve'],
+      ['serve', '--config', example],
       ['--config', '/nonexistent'],
       ['--unknown'],
       ['--config', example, '--log-level', 'loud'],
     ]) {
-      expect(readCommand(args), args.join(' ')).toMatchObject({ type: 'done', exitCode: 2 });
+      expect(readServiceCommand(authCommandLine, args), args.join(' ')).toMatchObject({
+        type: 'done',
+        exitCode: 2,
+      });
     }
   });
 
   it('prints no secret', () => {
-    const printed = readCommand(['--config', example, '--print-config']);
+    const printed = readServiceCommand(authCommandLine, ['--config', example, '--print-config']);
     expect(printed).toMatchObject({ exitCode: 0 });
     expect(readFileSync(example, 'utf8')).toContain('password_file');
   });

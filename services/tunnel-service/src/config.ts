@@ -1,4 +1,5 @@
 /** Configuration of tunnel-service; docs/config/tunnel-service.example.yaml is the manual. */
+import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { byteSize, duration } from '@gatehouse/kit/config';
 import { z } from 'zod';
 
@@ -54,6 +55,13 @@ export const tunnelConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** What the process understands. */
+export const tunnelCommandLine: ServiceCommandLine<typeof tunnelConfigSchema> = {
+  name: 'tunnel-service',
+  summary: "agents' tunnels of a Gatehouse cluster.",
+  schema: tunnelConfigSchema,
+};
 
 export type TunnelConfig = z.output<typeof tunnelConfigSchema>;
 

@@ -15,6 +15,8 @@ export interface ServiceCommandLine<Schema extends z.ZodType> {
   readonly schema: Schema;
   /** Verbs besides serving, with what they do. */
   readonly verbs?: Readonly<Record<string, string>>;
+  /** Variables that it reads, with what they do; only for the usage text. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export type ServiceCommand<Config> =
@@ -55,7 +57,20 @@ function readArguments<Schema extends z.ZodType>(
   line: ServiceCommandLine<Schema>,
   args: readonly string[],
 ): ServiceCommand<z.output<Schema>> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseFlags(args);
+  if (values.help) return done(usageOf(line), 0);
+  const logLevel = levels.find((level) => level === values['log-level']);
+  const isKnownLevel = values['log-level'] === undefined || logLevel !== undefined;
+  if (values.config === undefined || !isKnownLevel || !isKnownVerb(line, positionals))
+    return done(usageOf(line), 2);
+  const config = parseConfig(line.schema, readYamlFile(values.config), values.config);
+  if (values['print-config']) return done(`${JSON.stringify(config, undefined, 2)}\n`, 0);
+  if (values['check-config']) return done(`${values.config} is valid\n`, 0);
+  return { type: 'run', verb: positionals[0], config, logLevel };
+}
+
+function parseFlags(args: readonly string[]) {
+  return parseArgs({
     args: [...args],
     allowPositionals: true,
     options: {
@@ -66,25 +81,27 @@ function readArguments<Schema extends z.ZodType>(
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  if (values.help) return { type: 'done', text: usageOf(line), exitCode: 0 };
-  const logLevel = levels.find((level) => level === values['log-level']);
-  const isKnownLevel = values['log-level'] === undefined || logLevel !== undefined;
-  const [verb, ...rest] = positionals;
-  const isKnownVerb = verb === undefined || Object.hasOwn(line.verbs ?? {}, verb);
-  if (values.config === undefined || !isKnownLevel || !isKnownVerb || rest.length > 0) {
-    return { type: 'done', text: usageOf(line), exitCode: 2 };
-  }
-  const config = parseConfig(line.schema, readYamlFile(values.config), values.config);
-  if (values['print-config'])
-    return { type: 'done', text: `${JSON.stringify(config, undefined, 2)}\n`, exitCode: 0 };
-  if (values['check-config'])
-    return { type: 'done', text: `${values.config} is valid\n`, exitCode: 0 };
-  return { type: 'run', verb, config, logLevel };
 }
 
-function usageOf({ name, summary, verbs }: ServiceCommandLine<z.ZodType>): string {
+/** None (serve), or one of the line's. */
+function isKnownVerb(
+  { verbs = {} }: ServiceCommandLine<z.ZodType>,
+  positionals: readonly string[],
+): boolean {
+  const [verb, ...rest] = positionals;
+  return rest.length === 0 && (verb === undefined || Object.hasOwn(verbs, verb));
+}
+
+function done(text: string, exitCode: 0 | 2): ServiceCommand<never> {
+  return { type: 'done', text, exitCode };
+}
+
+function usageOf({ name, summary, verbs, environment }: ServiceCommandLine<z.ZodType>): string {
   const lines = Object.entries(verbs ?? {}).map(
     ([verb, what]) => `  ${name} ${verb} --config FILE    ${what}\n`,
+  );
+  const variables = Object.entries(environment ?? {}).map(
+    ([variable, what]) => `  ${variable}    ${what}\n`,
   );
   return `${name}: ${summary}
 
@@ -94,7 +111,7 @@ ${lines.join('')}
   --check-config        only check it
   --print-config        print it with defaults; secrets as ***
   --log-level LEVEL     ${levels.join(', ')}
-
+${variables.length === 0 ? '' : `\nEnvironment:\n${variables.join('')}`}
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 `;
 }

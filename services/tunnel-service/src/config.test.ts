@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { readServiceCommand } from '@gatehouse/kit/command-line';
 import { expect, it, onTestFinished } from 'vitest';
 
-import { readCommand } from './command-line.js';
+import { tunnelCommandLine } from './config.js';
 
 function configFile(text: string): string {
   const dir = mkdtempSync(join(tmpdir(), 'tunnel-'));
@@ -14,25 +15,22 @@ function configFile(text: string): string {
   return file;
 }
 
-const good = `{cluster_name: home, auth: {address: 'a:1', join_secret_file: f}, state_dir: s}`;
-
-it('serves with a valid file, and only checks or prints it when asked', () => {
-  const file = configFile(good);
-  expect(readCommand(['--config', file, '--log-level', 'warn'])).toMatchObject({
-    type: 'serve',
-    config: { cluster_name: 'home', drain_timeout: 3_600_000, log: { level: 'warn' } },
+it('runs with a file that says the least, and fills in the rest', () => {
+  const file = configFile(
+    `{cluster_name: home, auth: {address: 'a:1', join_secret_file: f}, state_dir: s}`,
+  );
+  expect(readServiceCommand(tunnelCommandLine, ['--config', file])).toMatchObject({
+    type: 'run',
+    verb: undefined,
+    config: { cluster_name: 'home', drain_timeout: 3_600_000, log: { level: 'info' } },
   });
-  expect(readCommand(['--config', file, '--check-config'])).toMatchObject({ exitCode: 0 });
-  expect(readCommand(['--config', file, '--print-config'])).toMatchObject({ exitCode: 0 });
 });
 
 it('names every mistake and ends with 2', () => {
   const file = configFile(`{cluster_name: 'NO', color: red, auth: {address: nowhere}}`);
-  const command = readCommand(['--config', file]);
+  const command = readServiceCommand(tunnelCommandLine, ['--config', file]);
   expect(command).toMatchObject({ type: 'done', exitCode: 2 });
   if (command.type !== 'done') throw new Error('served');
   for (const key of ['color', 'cluster_name', 'address', 'state_dir'])
     expect(command.text).toContain(key);
-  expect(readCommand([])).toMatchObject({ exitCode: 2 });
-  expect(readCommand(['--no-such-flag'])).toMatchObject({ exitCode: 2 });
 });
