@@ -1,6 +1,7 @@
 /** What a relay knows of one channel. Ids pass unchanged, so each side's own id is also what the other side uses. */
 import type { Recorder } from '@gatehouse/protocol-api';
 
+import { sshError } from '../errors.js';
 import { encodeMessage } from '../wire/codec.js';
 import type { ForwardAddress } from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
@@ -105,4 +106,12 @@ export class RelayChannel {
     this.inspector = undefined;
     this.resolveClosed();
   }
+}
+
+/** A side names a channel by an id that it uses already. */
+export function reusedId(): Error {
+  return sshError('SSH_PROTOCOL', {
+    details: { why: 'a channel id is used twice' },
+    reason: 'protocol',
+  });
 }

@@ -3,10 +3,10 @@ import { openFailure } from '../errors.js';
 import { encodeMessage, WireReader } from '../wire/codec.js';
 import { parseChannelConfirmation, parseChannelOpen, recipientOf } from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
-import type { RelayChannel } from './channel.js';
+import { reusedId, type RelayChannel } from './channel.js';
 import { releaseExit } from './exit-order.js';
 import { handleNodeGlobal, handleNodeOpen } from './forwards.js';
-import { reusedId, type Relay } from './relay.js';
+import type { Relay } from './relay.js';
 import { handleNodeRequest } from './requests.js';
 
 /** One message of the node; it may be a view that is valid only during the call. @throws for what breaks the protocol */

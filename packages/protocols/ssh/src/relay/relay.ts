@@ -10,12 +10,12 @@
 import type { Logger } from '@gatehouse/kit/log';
 import type { Session } from '@gatehouse/protocol-api';
 
-import { disconnectReason, openFailure, sshError } from '../errors.js';
+import { disconnectReason, openFailure } from '../errors.js';
 import type { SshTransport } from '../transport/transport.js';
 import { encodeMessage } from '../wire/codec.js';
 import type { ChannelOpen } from '../wire/connection.js';
 import { messageType, stderrCode } from '../wire/message-types.js';
-import { RelayChannel } from './channel.js';
+import { RelayChannel, reusedId } from './channel.js';
 import { handleNodeMessage } from './node-messages.js';
 import { ReplyQueue } from './reply-queue.js';
 import { handleUserMessage } from './user-messages.js';
@@ -263,12 +263,4 @@ function couple(relay: Relay): void {
       back.open('other side');
     };
   }
-}
-
-/** A side names a channel by an id that it uses already. */
-export function reusedId(): Error {
-  return sshError('SSH_PROTOCOL', {
-    details: { why: 'a channel id is used twice' },
-    reason: 'protocol',
-  });
 }

@@ -2,9 +2,9 @@
 import { WireReader } from '../wire/codec.js';
 import { parseChannelConfirmation, parseChannelOpen, recipientOf } from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
-import type { RelayChannel } from './channel.js';
+import { reusedId, type RelayChannel } from './channel.js';
 import { handleUserGlobal, handleUserOpen } from './forwards.js';
-import { reusedId, type Relay } from './relay.js';
+import type { Relay } from './relay.js';
 import { handleUserRequest } from './requests.js';
 
 /** One message of the user; it may be a view that is valid only during the call. @throws for what breaks the protocol */
