@@ -26,4 +26,4 @@ printf '\n== fuzz\n'
 cat "$report/fuzz.log"
 printf '\n== e2e\n'
 vitest run --project e2e --reporter=default --reporter=json --outputFile.json="$report/e2e.json" || true
-node tools/summarise-tests.mjs "$failed" "$report/unit.json" "$report/integration.json" "$report/fuzz.json" "$report/e2e.json"
+tsx tools/summarise-tests.ts "$failed" "$report/unit.json" "$report/integration.json" "$report/fuzz.json" "$report/e2e.json"
