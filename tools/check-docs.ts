@@ -162,7 +162,8 @@ async function checkExamples(): Promise<void> {
 function keysOf(schema: unknown): string[] {
   if (typeof schema !== 'object' || schema === null) return [];
   const keys: string[] = [];
-  for (const [name, value] of Object.entries(schema)) {
+  const entries: [string, unknown][] = Object.entries(schema);
+  for (const [name, value] of entries) {
     if (name === 'properties' && typeof value === 'object' && value !== null)
       keys.push(...Object.keys(value));
     if (typeof value === 'object') keys.push(...keysOf(value));

@@ -23,7 +23,6 @@ export interface JoinOptions {
  * both. When one breaks, the other is destroyed with an error, so that it is never taken for an orderly end, after what
  * was read to its end has drained. Resolves when both are closed; never rejects.
  */
-// oxlint-disable-next-line max-params -- a pair and its options
 export async function joinStreams(
   a: Duplex,
   b: Duplex,

@@ -73,7 +73,6 @@ const int8 = 20;
 
 // oxlint-disable-next-line typescript/no-explicit-any -- the type that pg declares for its parsers
 function getTypeParser(oid: number, format?: 'text' | 'binary'): any {
-  // oxlint-disable-next-line typescript/no-unsafe-return -- pg's own parsers are untyped
   return oid === int8 && format !== 'binary' ? parseInt8 : pg.types.getTypeParser(oid, format);
 }
 
