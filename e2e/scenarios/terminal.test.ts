@@ -97,7 +97,7 @@ describe('a person at a terminal', () => {
     );
     await terminal.waitFor('$');
     await terminal.type("PS1='ready> '; unset PROMPT_COMMAND; export TERM=xterm");
-    await terminal.waitFor(/^ready> $/m);
+    await terminal.waitFor(/^ready> ?$/m);
     await terminal.type('stty size');
     await terminal.waitFor('24 80');
     await terminal.tmux('resize-window', '-x', '100', '-y', '30');
@@ -111,7 +111,7 @@ describe('a person at a terminal', () => {
     await terminal.type('written through gatehouse');
     await terminal.key('Escape');
     await terminal.type(':wq');
-    await terminal.waitFor(/^ready> $/m);
+    await terminal.waitFor(/^ready> ?$/m);
     await terminal.type('cat note');
     await terminal.waitFor(/^written through gatehouse$/m);
     await terminal.type('sleep 60');
