@@ -6,4 +6,7 @@ if [ ! -d packages/proto/src/gatehouse ] || [ -n "$(find proto buf.gen.yaml -new
   buf generate >&2
   touch packages/proto/src/gatehouse
 fi
-exec node --disable-warning=ExperimentalWarning --conditions=source --import tsx apps/standalone/src/main.ts "$@"
+tracing=
+if [ -n "${OTEL_EXPORTER_OTLP_ENDPOINT:-}" ]; then tracing="--import ./packages/kit/src/telemetry/start.ts"; fi
+# shellcheck disable=SC2086
+exec node --disable-warning=ExperimentalWarning --conditions=source --import tsx $tracing apps/standalone/src/main.ts "$@"

@@ -32,6 +32,9 @@ export interface HomeOptions {
   readonly flags?: readonly string[];
   /** Reuses a directory of an earlier start. */
   readonly dir?: string;
+  /** Loads tracing first, as `npm start` does where an endpoint is set. */
+  readonly tracing?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
   /** Another copy of the tree to run. */
   readonly root?: string;
 }
@@ -44,12 +47,14 @@ export class Home implements AsyncDisposable {
   ready!: Ready;
   #child: ChildProcess | undefined;
   readonly #flags: readonly string[];
+  readonly #options: HomeOptions;
 
   constructor(options: HomeOptions) {
     this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
     this.dataDir = join(this.dir, 'data');
     this.logFile = join(this.dir, 'cluster.log');
     this.#flags = options.flags ?? [];
+    this.#options = options;
     this.root = options.root ?? root;
   }
 
@@ -76,6 +81,9 @@ export class Home implements AsyncDisposable {
       '--conditions=source',
       '--import',
       'tsx',
+      ...(this.#options.tracing === true
+        ? ['--import', join(this.root, 'packages/kit/src/telemetry/start.ts')]
+        : []),
       join(this.root, 'apps/standalone/src/main.ts'),
     ];
     const flags = [
@@ -91,7 +99,7 @@ export class Home implements AsyncDisposable {
     ];
     const child = spawn(process.execPath, [...args, ...flags], {
       cwd: this.root,
-      env: { ...process.env, GATE_HOME: this.folder('starter') },
+      env: { ...process.env, ...this.#options.env, GATE_HOME: this.folder('starter') },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const log = createWriteStream(this.logFile, { flags: 'a' });

@@ -93,6 +93,13 @@ export function currentTraceId(): string | undefined {
   return id === undefined || /^0+$/.test(id) ? undefined : id;
 }
 
+/** W3C traceparent of what is going on, to carry across what is not instrumented; empty while tracing is off. */
+export function currentTraceparent(): string {
+  const context = trace.getActiveSpan()?.spanContext();
+  if (context === undefined || /^0+$/.test(context.traceId)) return '';
+  return `00-${context.traceId}-${context.spanId}-${context.traceFlags.toString(16).padStart(2, '0')}`;
+}
+
 /** Runs `work` inside a span of low-cardinality `name`; ids are attributes. Costs nothing while tracing is off. */
 export async function inSpan<T>(
   name: string,

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { signGrant } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
+import { currentTraceparent } from '@gatehouse/kit/telemetry';
 import type { Membership, TargetRecord } from '@gatehouse/membership';
 import { hostError } from '@gatehouse/protocol-api';
 import type { AgentDirectory } from '@gatehouse/tunnel';
@@ -40,6 +41,7 @@ export function createDialer(deps: {
           group: target.agent,
           sessionId,
           signal,
+          traceparent: currentTraceparent(),
           grant: (agentId) =>
             signGrant(
               {

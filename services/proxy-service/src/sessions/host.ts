@@ -12,6 +12,7 @@ import { createId, type Id } from '@gatehouse/kit/ids';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Spool } from '@gatehouse/kit/spool';
+import { inSpan } from '@gatehouse/kit/telemetry';
 import type { TargetKind } from '@gatehouse/policy';
 import { served, type Offer, type Opening, type ProxyProtocol } from '@gatehouse/protocol-api';
 
@@ -143,7 +144,10 @@ class Connection {
     this.#arriving.onProven?.();
     const admitted = this.#admit(opening);
     if (!admitted.allowed) return this.#deny(admitted, opening);
-    await this.#serve(opening, admitted);
+    const span = `proxy.session ${this.#arriving.protocol.name}`;
+    await inSpan(span, { 'session.id': this.#sessionId, target: admitted.target.name }, async () =>
+      this.#serve(opening, admitted),
+    );
   }
 
   /** The protocol's greeting; undefined where it served the connection by itself or refused it. */
