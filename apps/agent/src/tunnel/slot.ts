@@ -30,7 +30,7 @@ export interface Slot {
 }
 
 /** Waits between tries: short while an outage is young, so that a restart next door is hardly felt. */
-const backoff = { baseMs: 200, youngCapMs: 4_000, capMs: 10_000, youngMs: 5 * 60_000 };
+const backoff = { baseMs: 200, youngCapMs: 2_500, capMs: 15_000, youngMs: 60_000 };
 /** A tunnel that stood for so long was no mistake; its end counts as a first failure. */
 const settledMs = 5_000;
 /** How often the second slot looks for another replica where there was one only. */
