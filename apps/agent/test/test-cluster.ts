@@ -55,7 +55,7 @@ import {
 import { onTestFinished } from 'vitest';
 
 const cluster = 'test';
-export const logger: Logger = createLogger({
+const logger: Logger = createLogger({
   name: 'test',
   level: process.env['TEST_LOG'] === undefined ? 'silent' : 'debug',
 });
@@ -64,7 +64,7 @@ function pem(der: Buffer): string {
   return derToPem(der, 'CERTIFICATE');
 }
 
-export function trustOf(authorities: TestAuthorities): TrustBundle {
+function trustOf(authorities: TestAuthorities): TrustBundle {
   return {
     clusterName: cluster,
     userTlsCa: [authorities.userTls.certificate],

@@ -103,7 +103,7 @@ export async function createTunnelPair(
   return { service, agent, freeze: relay.freeze, cut: relay.cut, finish: relay.finish };
 }
 
-export async function listen(server: net.Server): Promise<number> {
+async function listen(server: net.Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as net.AddressInfo).port;

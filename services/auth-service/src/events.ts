@@ -151,7 +151,7 @@ export function createEventWriter(cluster: string): (draft: EventDraft, now: Dat
 }
 
 /** Text from outside in a bounded, storable form: no NUL, no lone surrogates. */
-export function boundText(text: string): string {
+function boundText(text: string): string {
   return text.slice(0, maxNameChars).toWellFormed().replaceAll('\0', '\u2400');
 }
 

@@ -69,7 +69,7 @@ async function repeat(
 }
 
 /** Locks whose end has come go away, with an event (LCK-03). */
-export async function endLocks(deps: Deps): Promise<void> {
+async function endLocks(deps: Deps): Promise<void> {
   const nowMs = deps.clock.now();
   const documents = await listDocuments(deps.store.database, { kinds: ['lock'] });
   const over = documents.filter(

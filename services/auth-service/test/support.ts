@@ -18,7 +18,7 @@ import { createId } from '@gatehouse/kit/ids';
 import { createLogger } from '@gatehouse/kit/log';
 import { encodeProxyHeader } from '@gatehouse/kit/net';
 import { createCoordination, createDatabase } from '@gatehouse/kit/postgres';
-import { createRpcConnection, type RpcConnection } from '@gatehouse/kit/rpc';
+import { createRpcConnection, type RpcClient, type RpcConnection } from '@gatehouse/kit/rpc';
 import {
   createMemoryEventLog,
   createTestDatabase,
@@ -40,7 +40,7 @@ import { createAuthService, type AuthOverrides, type AuthService } from '../src/
 import type { Db } from '../src/store/store.js';
 import type { Tables } from '../src/store/tables.js';
 
-export const clusterName = 'test';
+const clusterName = 'test';
 
 /**
  * A clock that tests move; monotonic time is real. It begins 40 min ago, because Node's TLS reads the machine's clock:
@@ -175,17 +175,11 @@ export interface TestCluster extends AsyncDisposable {
 export interface EnrolledService {
   readonly id: string;
   readonly connection: RpcConnection;
-  readonly cluster: ReturnType<typeof clusterClient>;
-  readonly credentials: ReturnType<typeof credentialClient>;
+  readonly cluster: RpcClient<typeof ClusterServiceDefinition>;
+  readonly credentials: RpcClient<typeof CredentialServiceDefinition>;
 }
 
-function clusterClient(connection: RpcConnection) {
-  return connection.client(ClusterServiceDefinition);
-}
-function credentialClient(connection: RpcConnection) {
-  return connection.client(CredentialServiceDefinition);
-}
-function personClients(connection: RpcConnection) {
+function personClients(connection: RpcConnection): PersonClients {
   return {
     login: connection.client(LoginServiceDefinition),
     admin: connection.client(AdministrationServiceDefinition),
@@ -193,7 +187,12 @@ function personClients(connection: RpcConnection) {
     connection,
   };
 }
-export type PersonClients = ReturnType<typeof personClients>;
+export interface PersonClients {
+  readonly login: RpcClient<typeof LoginServiceDefinition>;
+  readonly admin: RpcClient<typeof AdministrationServiceDefinition>;
+  readonly enrollment: RpcClient<typeof EnrollmentServiceDefinition>;
+  readonly connection: RpcConnection;
+}
 
 export interface Keys {
   readonly privateKeyPem: string;
@@ -297,7 +296,7 @@ export async function startCluster(options: StartOptions): Promise<TestCluster> 
   };
 }
 
-export function caPem(service: AuthService): string {
+function caPem(service: AuthService): string {
   return service
     .trust()
     .hostTlsCa.map((der) => derToPem(der, 'CERTIFICATE'))
@@ -399,8 +398,8 @@ async function enrollTestService(
   return {
     id,
     connection,
-    cluster: clusterClient(connection),
-    credentials: credentialClient(connection),
+    cluster: connection.client(ClusterServiceDefinition),
+    credentials: connection.client(CredentialServiceDefinition),
   };
 }
 

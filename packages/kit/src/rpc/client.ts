@@ -15,6 +15,9 @@ import {
 
 import { fromServiceError } from './status.js';
 
+/** The client of a service, for types that name one. */
+export type RpcClient<Service extends CompatServiceDefinition> = Client<Service>;
+
 export interface RpcClientTls {
   /** CA certificates that the server's certificate is verified with, PEM. Undefined: any server; what it says must then be
    *  proven otherwise (enrollment). */

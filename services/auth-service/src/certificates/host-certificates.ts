@@ -42,7 +42,7 @@ export function nodePrincipals(deps: Pick<Deps, 'clusterName'>, name: string): s
 }
 
 /** Names of the port: the public one, with and without brackets or port, and those of the configuration. */
-export function portPrincipals(deps: Pick<Deps, 'config'>): string[] {
+function portPrincipals(deps: Pick<Deps, 'config'>): string[] {
   const host = deps.config.public_addr.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   return [...new Set([host, ...deps.config.public_names])];
 }

@@ -11,7 +11,7 @@ export const targetKinds = ['node', 'kube_cluster', 'database', 'app', 'desktop'
 export type TargetDocumentKind = (typeof targetKinds)[number];
 
 /** Kinds that `gate get`, `apply` and `delete` know. `agent` and `token` are made elsewhere: read and delete only. */
-export const knownKinds = [
+const knownKinds = [
   'user',
   'role',
   'lock',
@@ -67,7 +67,7 @@ export const userSpecSchema = z.strictObject({
     .default({}),
 });
 
-export const preferenceSpecSchema = z.strictObject({
+const preferenceSpecSchema = z.strictObject({
   /** required: everybody has a second factor; optional: who has one, uses it; off: nobody is asked. */
   second_factor: z.enum(['required', 'optional', 'off']).default('required'),
 });
@@ -106,7 +106,7 @@ function soleProtocol(candidates: readonly TargetType[]): string | undefined {
 }
 
 /** Checks a spec against a schema. @throws DOCUMENT_INVALID with the path of every problem */
-export function parseSpec<Schema extends z.ZodType>(schema: Schema, spec: unknown): JsonObject {
+function parseSpec<Schema extends z.ZodType>(schema: Schema, spec: unknown): JsonObject {
   const parsed = schema.safeParse(spec);
   if (!parsed.success) throw invalidDocument(parsed.error, 'spec');
   const value: unknown = parsed.data;

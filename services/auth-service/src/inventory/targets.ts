@@ -125,7 +125,7 @@ function matchesFilter(
 }
 
 /** A target as the policy sees it. */
-export function policyTarget(document: StoredDocument): PolicyTarget | undefined {
+function policyTarget(document: StoredDocument): PolicyTarget | undefined {
   if (!isTargetKind(document.kind)) return undefined;
   return { kind: document.kind, name: document.name, labels: labelsOf(document) };
 }

@@ -47,8 +47,8 @@ interface HandlerFile<Request, Result> {
   handle(deps: Deps, request: Request, context: Context): Result;
 }
 
-/** For whom a listener is there: it takes nobody else's calls, whatever a handler allows. */
-type Audience = 'services' | 'public';
+/** For whom a listener is there: it takes nobody else's calls, whatever a handler allows. `any`: the handler decides. */
+type Audience = 'services' | 'public' | 'any';
 
 function createBinder(deps: Deps, audience: Audience) {
   return <Request, Result>(file: HandlerFile<Request, Result>) => ({
@@ -61,6 +61,7 @@ function createBinder(deps: Deps, audience: Audience) {
 const nobody: readonly CallerRule[] = ['service/auth'];
 
 function narrow(callers: readonly CallerRule[], audience: Audience): readonly CallerRule[] {
+  if (audience === 'any') return callers;
   const isPublic = (rule: CallerRule) =>
     rule === 'anonymous' || rule === 'user' || rule === 'agent';
   const kept = callers.filter((rule) => isPublic(rule) === (audience === 'public'));
@@ -82,7 +83,7 @@ export function bindInternalServices(deps: Deps): Services {
       issueHostCertificates: bind(issueHostCertificates),
     }),
     bindService(EnrollmentServiceDefinition, {
-      enrollService: { ...bind(enrollService), callers: enrollService.callers },
+      enrollService: createBinder(deps, 'any')(enrollService),
       enrollAgent: bind(enrollAgent),
       renewAgent: bind(renewAgent),
       issueNodeHostCertificate: bind(issueNodeHostCertificate),

@@ -19,7 +19,7 @@ import {
 import type { RecordScope } from '../store/store.js';
 import { requireRule, type Person } from '../users/person.js';
 
-export const leaseMs = 20_000;
+const leaseMs = 20_000;
 const maxBatch = 10_000;
 
 export interface SessionReport {

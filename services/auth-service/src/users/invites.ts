@@ -43,7 +43,7 @@ export interface InviteLink {
 const firstRoles = ['admin', 'access'];
 
 /** True once somebody has the role `admin`. */
-export async function hasAdministrator(db: Db): Promise<boolean> {
+async function hasAdministrator(db: Db): Promise<boolean> {
   const users = await listDocuments(db, { kinds: ['user'] });
   return users.some((user) => userSpecOf(user).roles.includes('admin'));
 }

@@ -57,7 +57,7 @@ function createLimiter(): <T>(work: () => Promise<T>) => Promise<T> {
   };
 }
 
-export const minPasswordChars = 10;
+const minPasswordChars = 10;
 export const maxPasswordBytes = 1024;
 
 const common = [

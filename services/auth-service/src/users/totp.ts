@@ -1,7 +1,7 @@
 /** Six digits every 30 s (RFC 6238, SHA-1: what authenticators know). */
 import { Secret, TOTP } from 'otpauth';
 
-export const stepSeconds = 30;
+const stepSeconds = 30;
 const digits = 6;
 /** A code of the step before and of the one after is taken too: clocks differ. */
 const window = 1;

@@ -15,7 +15,7 @@ import { readConsistently } from '../store/snapshot.js';
 import type { Db } from '../store/store.js';
 import type { JsonObject } from '../store/tables.js';
 
-export const documentKinds = [
+const documentKinds = [
   'user',
   'role',
   'lock',
@@ -27,7 +27,7 @@ export const documentKinds = [
   'desktop',
 ] as const;
 
-export const watchKinds: readonly string[] = [
+const watchKinds: readonly string[] = [
   ...documentKinds,
   'agent',
   'trust',

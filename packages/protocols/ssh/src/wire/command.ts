@@ -51,7 +51,7 @@ function parseRsync(words: readonly string[]): TransferCommand | undefined {
 const wordTokens = /\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|(\s+)|([\s\S])/g;
 
 /** Splits as a POSIX shell does for plain words, quotes and backslashes; substitutions stay text. */
-export function splitWords(line: string): string[] {
+function splitWords(line: string): string[] {
   const words: string[] = [];
   let word: string | undefined;
   for (const token of line.matchAll(wordTokens)) {
