@@ -1,5 +1,6 @@
 /** Tracing: off unless configured; on, a session is one trace whose id is in its events (OPS-14's core). */
-import { createServer, type AddressInfo } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
