@@ -166,6 +166,7 @@ async function openListener(
       ...splitAddress(config.public_listen),
       tls: membership.tls(),
       proxyHeader: true,
+      answerStrangers: true,
       services: [bindAuditService(deps)],
       identify: (certificate) => membership.identify(certificate),
       logger: deps.logger,

@@ -38,6 +38,7 @@ async function serve(session: Session, { state: client }: Opening<Duplex>): Prom
     client.end(encodeRefusal({ publicMessage: message }));
     resolve('ended_by');
   });
+  client.once('end', () => resolve('client_left'));
   client.once('close', () => resolve('client_left'));
   target.once('close', () => resolve('target_closed'));
   target.on('data', (chunk: Buffer) => client.write(chunk));

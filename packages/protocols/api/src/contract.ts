@@ -176,7 +176,10 @@ export interface ProxyProtocol<Spec = unknown, State = unknown> {
   readonly alpn: string;
   /** What a client sends first in clear, where the protocol needs no TLS around it: `SSH-2.0-`. */
   readonly clearGreeting?: string;
-  /** Greets and authenticates; who, which target, as whom. Takes no longer than `offer.signal` allows. */
+  /**
+   * Greets and authenticates; who, which target, as whom. Takes no longer than `offer.signal` allows. `client` half-closes:
+   * its `end` says that the client sends no more, its `close` comes only when both directions are done.
+   */
   open(client: Duplex, offer: Offer): Promise<Opening<State> | typeof served>;
   /** Carries the session to its end. The host destroys both sockets after it. */
   serve(session: Session<Spec>, opening: Opening<State>): Promise<EndReason>;
