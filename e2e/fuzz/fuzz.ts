@@ -262,5 +262,5 @@ function usedBytes(): number {
 }
 
 setFlagsFromString('--expose-gc');
-// oxlint-disable-next-line typescript/no-unsafe-assignment -- V8 gives its collector only as a global of a new context
+// V8 gives its collector only as a global of a new context.
 const collectGarbage: () => void = runInNewContext('gc');

@@ -37,7 +37,7 @@ export async function searchEvents(
   query: EventQuery,
   limit = 500,
 ): Promise<Event[]> {
-  const flags = Object.entries(query).flatMap(([name, value]) => [`--${name}`, value]);
+  const flags = Object.entries({ ...query }).flatMap(([name, value]) => [`--${name}`, value]);
   const { events } = await reader.json<{ events: Event[] }>([
     'audit',
     'search',

@@ -16,6 +16,7 @@ if (
   environment['OTEL_EXPORTER_OTLP_ENDPOINT'] !== undefined &&
   environment['OTEL_SDK_DISABLED'] !== 'true'
 ) {
+  // oxlint-disable-next-line typescript/no-deprecated -- the instrumentation's hook knows no other way in
   register('@opentelemetry/instrumentation/hook.mjs', import.meta.url);
   const sdk = new NodeSDK({
     serviceName: environment['OTEL_SERVICE_NAME'] ?? 'gatehouse',

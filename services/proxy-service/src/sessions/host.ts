@@ -131,11 +131,8 @@ class Connection {
     const { identity, route, onAdmitted } = this.#arriving;
     if (identity !== undefined && route !== undefined) {
       const asked = { identity, target: route.target, principal: route.login ?? '' };
-      const early = this.#admit(asked);
-      // Where the login is not known yet, what counts is whether the target may be seen at all.
-      const isOpen =
-        route.login === undefined && !early.allowed && early.error.code === 'LOGIN_NOT_ALLOWED';
-      if (!early.allowed && !isOpen) return this.#deny(early, asked);
+      const refused = this.#refuseEarly(asked, route.login !== undefined);
+      if (refused !== undefined) return this.#deny(refused, asked);
     }
     onAdmitted?.(this.#sessionId);
     const opening = await this.#open();
@@ -148,6 +145,16 @@ class Connection {
     await inSpan(span, { 'session.id': this.#sessionId, target: admitted.target.name }, async () =>
       this.#serve(opening, admitted),
     );
+  }
+
+  /** Where the login is not known yet, what counts is whether the target may be seen at all. */
+  #refuseEarly(
+    asked: { identity: Identity; target: string; principal: string },
+    isLoginKnown: boolean,
+  ): Refused | undefined {
+    const early = this.#admit(asked);
+    if (early.allowed) return undefined;
+    return !isLoginKnown && early.error.code === 'LOGIN_NOT_ALLOWED' ? undefined : early;
   }
 
   /** The protocol's greeting; undefined where it served the connection by itself or refused it. */
