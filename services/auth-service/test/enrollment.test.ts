@@ -301,6 +301,22 @@ describe.each(engines)('joining on %s', (engine) => {
     await expect(register(fresh, [])).rejects.toThrow('locked');
   });
 
+  // A session of hours keeps the tunnel that stands since before the renewal: it is registered again every 10 s.
+  it('locks no agent for a tunnel that showed its certificate before the renewal', async () => {
+    const agent = await joinAgent(cluster, { name: 'long' });
+    const connectedAt = new Date(cluster.clock.now());
+    await register(agent, [node('long-1')], { connectedAt });
+    cluster.clock.advance(60_000);
+    const { enrollment } = await cluster.person(agent.keys);
+    const { certificate } = await enrollment.renewAgent({ publicKey: agent.keys.spki });
+    const fresh = { ...agent, keys: { ...agent.keys, certificate } };
+    await register(fresh, [node('long-1')]);
+    cluster.clock.advance(11 * 60_000);
+    await register(agent, [node('long-1')], { connectedAt });
+    await register(fresh, [node('long-1')]);
+    expect(await refusal(register(agent, []))).toMatchObject({ kind: 'permission_denied' });
+  });
+
   it('signs host certificates for an agent’s own nodes only', async () => {
     const agent = await joinAgent(cluster, { name: 'builtin' });
     const other = await joinAgent(cluster, { name: 'builtin-2' });

@@ -16,11 +16,15 @@ import { loadLocks } from '../users/person.js';
 /** So long after a renewal the one before may still be shown: two tunnels do not change over at one moment. */
 const overlapMs = 10 * 60_000;
 
-/** @throws AGENT_REFUSED for an unknown or locked agent, and for an old generation, which is locked then */
+/**
+ * @param shownAtMs when the certificate was shown; a tunnel that stands since before the renewal is no misuse. Default: now
+ * @throws AGENT_REFUSED for an unknown or locked agent, and for an old generation, which is locked then
+ */
 export async function checkGeneration(
   deps: Deps,
   agentId: string,
   fingerprint: Buffer,
+  shownAtMs: number = deps.clock.now(),
 ): Promise<{ agent: StoredAgent; isPresent: boolean }> {
   const agent = await findAgent(deps.store.database, agentId);
   if (agent === undefined)
@@ -40,8 +44,8 @@ export async function checkGeneration(
   if (fingerprint.equals(agent.fingerprint)) return { agent, isPresent: true };
   const isPrevious =
     agent.previousFingerprint !== undefined && fingerprint.equals(agent.previousFingerprint);
-  const isOverlap = !agent.isGenerationSeen || deps.clock.now() - agent.renewedAtMs < overlapMs;
-  if (isPrevious && isOverlap) return { agent, isPresent: false };
+  const isOverlap = !agent.isGenerationSeen || shownAtMs - agent.renewedAtMs < overlapMs;
+  if ((isPrevious && isOverlap) || shownAtMs < agent.renewedAtMs) return { agent, isPresent: false };
   await lockAgent(deps, agent);
   throw authError('AGENT_REFUSED', {
     reason: 'old_generation',

@@ -45,6 +45,8 @@ export interface Registration {
   readonly version: string;
   readonly clientAddress: string;
   readonly replicaId: string;
+  /** When it showed its certificate. Undefined: now. */
+  readonly connectedAt?: Date | undefined;
 }
 
 export type RefusalReason = 'name_taken' | 'name_not_allowed' | 'invalid' | 'trust_changed';
@@ -75,6 +77,7 @@ export async function registerAgent(deps: Deps, registration: Registration): Pro
     deps,
     registration.agentId,
     registration.fingerprint,
+    registration.connectedAt?.getTime(),
   );
   return deps.store.change(async (scope) => {
     const seen = {

@@ -78,6 +78,7 @@ async function serveTunnel(
   const { live: tunnels, logger } = deps;
   const ended = new AbortController();
   const messages = tunnel.control.messages();
+  const connectedAt = new Date(deps.clock.now());
   try {
     const hello = await readHello(messages, deps.helloTimeoutMs);
     const { agentId, viaProxy, expiresAtMs } = arrival;
@@ -87,7 +88,7 @@ async function serveTunnel(
     const refresh = () => {
       if (isRegistering) return;
       isRegistering = true;
-      const registration = { arrival, deps, signal: ended.signal };
+      const registration = { arrival, connectedAt, deps, signal: ended.signal };
       runInBackground(async () => {
         await register(live, hello, registration);
         isRegistering = false;
@@ -124,6 +125,7 @@ async function readHello(
 
 interface Registration {
   readonly arrival: AgentArrival;
+  readonly connectedAt: Date;
   readonly deps: AgentSessionDeps;
   readonly signal: AbortSignal;
 }
@@ -131,7 +133,7 @@ interface Registration {
 async function register(
   live: LiveTunnel,
   hello: AgentHello,
-  { arrival, deps, signal }: Registration,
+  { arrival, connectedAt, deps, signal }: Registration,
 ): Promise<void> {
   const request = {
     agentId: live.agentId,
@@ -141,6 +143,7 @@ async function register(
     dynamic: hello.dynamic,
     version: hello.version,
     clientAddress: arrival.clientAddress,
+    connectedAt,
   };
   const onKnown = (answer: RegisterAgentResponse) => {
     live.group = answer.group;
