@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 
 import type { Home } from './home.js';
 import type { Person } from './person.js';
-import { eventually } from './run.js';
+import { eventually, GiveUp } from './run.js';
 
 export interface AgentTargetSpec {
   readonly kind: string;
@@ -119,7 +119,7 @@ export async function waitForAgent(
   await eventually(
     `agent ${agent.name}`,
     async () => {
-      if (agent.exitCode !== null) throw new Error(`agent ended:\n${agent.log.slice(-2000)}`);
+      if (agent.exitCode !== null) throw new GiveUp(`agent ended:\n${agent.log.slice(-2000)}`);
       const listed = await admin.json<{ name: string; status: string }[]>(['ls']);
       return names.every((name) =>
         listed.some((target) => target.name === name && target.status === 'online'),

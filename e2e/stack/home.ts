@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { eventually, run, type RunOptions, type RunResult } from './run.js';
+import { eventually, GiveUp, run, type RunOptions, type RunResult } from './run.js';
 
 export const root = join(import.meta.dirname, '../..');
 
@@ -111,7 +111,7 @@ export class Home implements AsyncDisposable {
       'ready.json',
       () => {
         if (child.exitCode !== null)
-          throw new Error(`the cluster ended with ${child.exitCode}:\n${this.log.slice(-4000)}`);
+          throw new GiveUp(`the cluster ended with ${child.exitCode}:\n${this.log.slice(-4000)}`);
         if (!existsSync(file)) return undefined;
         const ready = JSON.parse(readFileSync(file, 'utf8')) as Ready;
         return ready.pid === child.pid ? ready : undefined;

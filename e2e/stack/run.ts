@@ -65,6 +65,9 @@ function signalNumber(signal: NodeJS.Signals | null): number {
   return { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }[signal as 'SIGHUP'] ?? 0;
 }
 
+/** Thrown by a probe: waiting longer is of no use. */
+export class GiveUp extends Error {}
+
 /** Asks again until `probe` gives something, or fails with what was asked for. */
 export async function eventually<T>(
   what: string,
@@ -78,6 +81,7 @@ export async function eventually<T>(
       const found = await probe();
       if (found !== undefined && found !== false) return found;
     } catch (thrown) {
+      if (thrown instanceof GiveUp) throw thrown;
       last = thrown;
     }
     if (performance.now() > deadline)
