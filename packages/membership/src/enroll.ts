@@ -1,7 +1,7 @@
 /** A service's certificate: asked for with its join secret (D17), kept on disk for a start while auth-service is away. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import {
   computeEnrollmentMac,
@@ -116,14 +116,27 @@ const storedSchema = z.object({
   trust: z.string(),
 });
 
-function credentialsFile(options: JoinOptions): string {
+function credentialsFile(options: Pick<JoinOptions, 'stateDir'>): string {
   return join(options.stateDir, 'service-certificate.json');
 }
 
-/** Keeps credentials, 0600, whole or not at all. */
-export function storeCredentials(options: JoinOptions, credentials: Credentials): void {
-  const file = credentialsFile(options);
-  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+/**
+ * Keeps credentials, 0600, whole or not at all. Never throws: a disk that refuses may cost a later start its certificate,
+ * never this one its connections.
+ */
+export function storeCredentials(
+  options: Pick<JoinOptions, 'stateDir' | 'logger'>,
+  credentials: Credentials,
+): void {
+  try {
+    writeCredentials(credentialsFile(options), credentials);
+  } catch (thrown) {
+    options.logger.error({ err: thrown }, 'certificate could not be kept on the disk');
+  }
+}
+
+function writeCredentials(file: string, credentials: Credentials): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const stored: z.input<typeof storedSchema> = {
     ...credentials,
     certificate: credentials.certificate.toString('base64'),
