@@ -61,7 +61,13 @@ class KeptIdentity implements AgentIdentity {
     );
     if (before && after && Buffer.from(before).equals(after)) return;
     this.#targetAuthorities = trust.targetSsh.map(parseSshPublicKey);
-    this.#use({ ...this.#state, trust });
+    this.#state = { ...this.#state, trust };
+    try {
+      saveState(this.#deps.dataDir, this.#state);
+    } catch (thrown) {
+      // The next start hears the news again; this one is not to lose its tunnel over it.
+      this.#deps.logger.error({ err: thrown }, 'news of trust could not be kept on the disk');
+    }
   }
 
   onRenewed(listener: () => void): void {
@@ -70,11 +76,6 @@ class KeptIdentity implements AgentIdentity {
 
   [Symbol.dispose](): void {
     this.#stop.abort();
-  }
-
-  #use(state: AgentState): void {
-    this.#state = state;
-    saveState(this.#deps.dataDir, state);
   }
 
   async #renewForEver(): Promise<void> {
@@ -98,7 +99,10 @@ class KeptIdentity implements AgentIdentity {
         clock,
       });
       if (clock.now() - notBeforeMs < renewAfterMs) return true;
-      this.#use(await renewCertificate(this.#state, this.#deps));
+      const renewed = await renewCertificate(this.#state, this.#deps);
+      // On the disk before it is shown: a start with the certificate before it would lock the agent (D17).
+      saveState(this.#deps.dataDir, renewed);
+      this.#state = renewed;
       logger.info('certificate renewed');
       for (const listener of this.#listeners) listener();
       return true;
