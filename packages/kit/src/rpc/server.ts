@@ -17,6 +17,7 @@ import type { Logger } from '../log/log.js';
 import { readProxyHeader } from '../net/net.js';
 import { addService } from './calls.js';
 import type { AnyCaller, BoundService, RpcRefusal } from './handlers.js';
+import { createUnprovenGate } from './unproven.js';
 
 /** Key and certificates of a listener, PEM. */
 export interface TlsMaterial {
@@ -80,7 +81,13 @@ export async function createRpcServer<Caller extends AnyCaller>(
   for (const raw of options.rawServices ?? [])
     server.addService(raw.definition, raw.implementation);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const unproven = options.proxyHeader === true ? createUnprovenGate() : undefined;
   const tls = createTls(options, (socket) => {
+    const address = addressOf(peerOf(socket)).replace(/:\d+$/, '');
+    if (!socket.authorized && unproven?.admit(socket, address) === false) {
+      socket.destroy();
+      return;
+    }
     const certificate = socket.authorized ? undefined : socket.getPeerX509Certificate()?.raw;
     if (certificate !== undefined) {
       const peer = peerOf(socket);
@@ -112,12 +119,16 @@ export async function createRpcServer<Caller extends AnyCaller>(
   };
 }
 
-async function listen(listener: TcpServer, options: { host: string; port: number }): Promise<void> {
+async function listen(
+  listener: TcpServer,
+  options: { host: string; port: number; logger: Logger },
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(options.port, options.host, () => {
       listener.off('error', reject);
-      listener.on('error', () => listener.close());
+      // A connection that could not be accepted (no file descriptors left) is no reason to take no more.
+      listener.on('error', (error) => options.logger.error({ err: error }, 'listener failed'));
       resolve();
     });
   });
