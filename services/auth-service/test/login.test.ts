@@ -6,6 +6,7 @@ import {
   verifyTlsCertificate,
 } from '@gatehouse/identity';
 import { createTestAuthorities, issueTestUser } from '@gatehouse/identity/testing';
+import { LoginServiceDefinition } from '@gatehouse/proto/auth/v1/login_service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import {
@@ -206,6 +207,19 @@ describe.each(engines)('logging in on %s', (engine) => {
     await attempt({ address: '192.0.2.78' });
     cluster.clock.advance(60_000);
     await attempt({ address });
+  });
+
+  it('slows who guesses links through a proxy, by the household that the proxy names, and nobody else', async () => {
+    const { connection } = await cluster.enroll('proxy');
+    const login = connection.client(LoginServiceDefinition);
+    const guess = async (clientAddress: string) =>
+      (await refusal(login.getInvite({ token: 'guess', clientAddress }))).kind;
+    const kinds: string[] = [];
+    for (let count = 1; count < 30; count += 1)
+      kinds.push(await guess(`[2001:db8::${count}]:40${count}`));
+    expect(kinds).toContain('resource_exhausted');
+    expect(await guess('192.0.2.99:4000')).toBe('not_found');
+    expect(await guess('[2001:db8:0:1::1]:4000')).toBe('not_found');
   });
 
   it('counts a flood of failures instead of writing each', async () => {

@@ -45,7 +45,8 @@ export async function checkGeneration(
   const isPrevious =
     agent.previousFingerprint !== undefined && fingerprint.equals(agent.previousFingerprint);
   const isOverlap = !agent.isGenerationSeen || shownAtMs - agent.renewedAtMs < overlapMs;
-  if ((isPrevious && isOverlap) || shownAtMs < agent.renewedAtMs) return { agent, isPresent: false };
+  if ((isPrevious && isOverlap) || shownAtMs < agent.renewedAtMs)
+    return { agent, isPresent: false };
   await lockAgent(deps, agent);
   throw authError('AGENT_REFUSED', {
     reason: 'old_generation',

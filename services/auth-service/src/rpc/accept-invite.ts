@@ -7,6 +7,7 @@ import type {
 
 import type { Context, Deps } from '../deps.js';
 import { acceptInvite } from '../users/invites.js';
+import { addressOfRequest } from './messages.js';
 
 export const callers: readonly CallerRule[] = ['anonymous', 'service/proxy'];
 
@@ -15,9 +16,7 @@ export async function handle(
   request: AcceptInviteRequest,
   context: Context,
 ): Promise<AcceptInviteResponse> {
-  // Only a proxy may speak for somebody else's address.
-  const isProxy = context.caller.type === 'service' && request.clientAddress !== '';
-  const clientAddress = isProxy ? request.clientAddress : context.clientAddress;
+  const clientAddress = addressOfRequest(request, context);
   const { token, user, password } = request;
   const accepted = await acceptInvite(deps, { token, user, password, clientAddress });
   return { ...accepted, roles: [...accepted.roles] };

@@ -4,6 +4,7 @@ import type { GetInviteRequest, GetInviteResponse } from '@gatehouse/proto/auth/
 
 import type { Context, Deps } from '../deps.js';
 import { openInvite } from '../users/invites.js';
+import { addressOfRequest } from './messages.js';
 
 export const callers: readonly CallerRule[] = ['anonymous', 'service/proxy'];
 
@@ -12,11 +13,8 @@ export async function handle(
   request: GetInviteRequest,
   context: Context,
 ): Promise<GetInviteResponse> {
-  const { invite, roles, secondFactor } = await openInvite(
-    deps,
-    request.token,
-    context.clientAddress,
-  );
+  const address = addressOfRequest(request, context);
+  const { invite, roles, secondFactor } = await openInvite(deps, request.token, address);
   return {
     user: invite.user ?? '',
     roles: [...roles],

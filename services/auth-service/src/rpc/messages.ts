@@ -7,11 +7,20 @@ import type {
 } from '@gatehouse/proto/auth/v1/login_service';
 
 import type { PersonCertificates } from '../certificates/person-certificates.js';
-import type { Deps } from '../deps.js';
+import type { Context, Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import type { StoredLogin } from '../store/logins.js';
 import type { InviteLink } from '../users/invites.js';
 import { loadRoles } from '../users/person.js';
+
+/** Where a request came from: only a proxy may speak for somebody else's address. */
+export function addressOfRequest(
+  request: { readonly clientAddress: string },
+  context: Pick<Context, 'caller' | 'clientAddress'>,
+): string {
+  const isProxy = context.caller.type === 'service' && request.clientAddress !== '';
+  return isProxy ? request.clientAddress : context.clientAddress;
+}
 
 const minTtlMs = 1_000;
 

@@ -5,6 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 
+import { parseIpAddress } from '@gatehouse/kit/net';
+
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import { blockKey, clearThrottle, countFailure, readThrottle } from '../store/throttle.js';
@@ -26,9 +28,10 @@ function addressKey(clientAddress: string): string {
   return `a:${bucket(prefixOf(ipOf(clientAddress)), addressRows)}`;
 }
 
-/** One household of IPv6 addresses counts as one. */
+/** One household of IPv6 addresses (a /64, however it is written) counts as one. */
 function prefixOf(ip: string): string {
-  return ip.includes(':') ? ip.split(':').slice(0, 4).join(':') : ip;
+  const bytes = ip.includes(':') ? parseIpAddress(ip) : undefined;
+  return bytes === undefined ? ip : bytes.subarray(0, 8).toString('hex');
 }
 
 function bucket(text: string, rows: number): number {

@@ -91,7 +91,10 @@ function addInviteRoutes(web: FastifyInstance, deps: WebDeps): void {
   web.get('/invite/:token', (_request, reply) => sendPage(deps, reply, 'invite.html'));
   web.get<{ Params: { token: string } }>('/api/invite/:token', async (request) => {
     const parsed = token.safeParse(request.params.token);
-    const invite = await client.getInvite({ token: parsed.success ? parsed.data : 'x' });
+    const invite = await client.getInvite({
+      token: parsed.success ? parsed.data : 'x',
+      clientAddress: addressOf(request.socket),
+    });
     return {
       user: invite.user,
       roles: invite.roles,
@@ -118,7 +121,8 @@ function addressOf(socket: {
   remoteAddress?: string | undefined;
   remotePort?: number | undefined;
 }): string {
-  return `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`;
+  const { remoteAddress: ip = '', remotePort = 0 } = socket;
+  return `${ip.includes(':') ? `[${ip}]` : ip}:${remotePort}`;
 }
 
 function describeCluster(trust: TrustBundle) {
