@@ -14,6 +14,8 @@ need tmux tmux
 need vim vim-tiny
 need rsync rsync
 need openssl openssl
+need curl curl
+need plink putty-tools
 need ss iproute2
 need setpriv util-linux
 need chromium chromium

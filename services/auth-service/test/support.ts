@@ -60,9 +60,7 @@ export class TestClock implements Clock {
 }
 
 export type Engine = 'pglite' | 'postgres';
-export const engines: readonly Engine[] = existsSync('/usr/lib/postgresql')
-  ? ['pglite', 'postgres']
-  : ['pglite'];
+export const engines: readonly Engine[] = ['pglite', 'postgres'];
 
 /** A database of its own; what services need to open it again. */
 export interface TestStore extends AsyncDisposable {

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -71,8 +72,12 @@ describe('checkHome', () => {
     expect(() => checkHome(join(folder.path, 'link'), true)).toThrow('permissions are too open');
   });
 
-  it.runIf(process.getuid?.() !== 0)('refuses a directory of another user', () => {
-    expect(() => checkHome('/etc', false)).toThrow('permissions are too open');
+  it('refuses a directory of another user', () => {
+    using folder = createTestFolder();
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) chownSync(folder.path, 12_345, 12_345);
+    const others = isRoot ? folder.path : '/etc';
+    expect(() => checkHome(others, false)).toThrow('permissions are too open');
   });
 
   it('never looks into the current folder', () => {
