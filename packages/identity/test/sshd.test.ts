@@ -1,6 +1,6 @@
 /** Certificates of ours at a real sshd and a real ssh, in the way targets and people meet them. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
-/** Clients beside ssh, scp and sftp; each test runs where its client is installed. */
-import { existsSync } from 'node:fs';
+/** Clients beside ssh, scp and sftp; tools/install-servers.sh brings them. */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
