@@ -69,7 +69,7 @@ export async function createWeb(deps: WebDeps): Promise<FastifyInstance> {
     requestTimeout: 10_000,
     connectionTimeout: 60_000,
     keepAliveTimeout: 30_000,
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000 },
+    http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 },
   });
   web.addHook('onSend', async (_request, reply) => {
     reply.headers(headers);
@@ -83,6 +83,8 @@ export async function createWeb(deps: WebDeps): Promise<FastifyInstance> {
   addInviteRoutes(web, deps);
   await web.ready();
   web.server.on('clientError', (_error, socket) => socket.destroy());
+  // Node begins to enforce headersTimeout and requestTimeout when a server listens; this one is handed its connections.
+  web.server.emit('listening');
   return web;
 }
 
