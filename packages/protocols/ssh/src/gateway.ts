@@ -16,6 +16,7 @@ import {
 import { openFailure } from './errors.js';
 import type { SshTransport } from './transport/transport.js';
 import { startsProgram, type ChannelOpen, type ChannelRequest } from './wire/connection.js';
+import { escapeBytes } from './wire/escape.js';
 
 export interface GatewayOptions {
   readonly transport: SshTransport;
@@ -25,8 +26,17 @@ export interface GatewayOptions {
   readonly logger: Logger;
 }
 
+/** Audit events for things refused on one connection; more are only refused. */
+const maxDeniedEvents = 200;
+
+/** What is known of one connection. */
+interface Gateway extends GatewayOptions {
+  deniedEvents: number;
+}
+
 /** Serves a jump host's connection until it ends. */
-export async function serveGateway(options: GatewayOptions): Promise<void> {
+export async function serveGateway(given: GatewayOptions): Promise<void> {
+  const options: Gateway = { ...given, deniedEvents: 0 };
   const handlers: EndpointHandlers = {
     onOpen: (open) => Promise.resolve(openChannel(options, open)),
     onRequest: (stream, request, reply) => answerRequest(options, { stream, request }, reply),
@@ -36,7 +46,7 @@ export async function serveGateway(options: GatewayOptions): Promise<void> {
 }
 
 function openChannel(
-  options: GatewayOptions,
+  options: Gateway,
   open: ChannelOpen,
 ): ((stream: ChannelStream) => void) | OpenRefusal {
   if (open.type === 'session') return () => undefined;
@@ -59,7 +69,7 @@ export function targetName(host: string, clusterName: string): string {
 }
 
 function answerRequest(
-  options: GatewayOptions,
+  options: Gateway,
   asked: { readonly stream: ChannelStream; readonly request: ChannelRequest },
   reply: (isGranted: boolean) => void,
 ): void {
@@ -81,11 +91,18 @@ function endWithAdvice(stream: ChannelStream): void {
   });
 }
 
-function note(options: GatewayOptions, name: string): void {
+function note(options: Gateway, name: string): void {
+  options.deniedEvents += 1;
+  if (options.deniedEvents > maxDeniedEvents) return;
   const { logger, offer, identity } = options;
   logger.info({ userId: identity.user, name }, 'refused at the gateway');
   offer.report(
-    { type: 'ssh.request_denied', outcome: 'denied', reason: 'gateway', data: { name } },
+    {
+      type: 'ssh.request_denied',
+      outcome: 'denied',
+      reason: 'gateway',
+      data: { name: escapeBytes(Buffer.from(name)) },
+    },
     identity,
   );
 }

@@ -191,6 +191,38 @@ describe('what is unknown', () => {
     expect(await runCommand(transport, 'echo still', 0)).toBe('still\n');
   });
 
+  it('is what the target would read in another way: a name with NUL at its end', async () => {
+    harness.options.current = { ...defaultOptions, fileTransfer: 'none' };
+    const transport = await login();
+    const channel = await openSession(transport);
+    const requests = [
+      encodeMessage(98, channel, 'subsystem', true, 'sftp\0'),
+      encodeMessage(98, channel, 'env', true, 'BASH_ENV\0', '/tmp/x'),
+      encodeMessage(98, channel, 'exec\0', true, 'id'),
+    ];
+    for (const request of requests) {
+      transport.send(request);
+      expect((await nextOf(transport, 99, 100))[0]).toBe(100);
+    }
+    const denied = await harness.waitForEvent('ssh.request_denied', 3);
+    expect(denied.map((event) => event.data['name'])).toEqual(['subsystem', 'env', 'exec\\x00']);
+    expect(await runCommand(transport, 'echo still', 1)).toBe('still\n');
+    const file = await openSession(transport, 2_000_000, 2);
+    transport.send(exec(file, '/usr/lib/openssh/sftp-server\0'));
+    await harness.waitForEvent('ssh.file_denied');
+  });
+
+  it('is noted so often on a jump host, and refused for ever', async () => {
+    const transport = await login('alice');
+    for (let i = 0; i < 300; i += 1) {
+      transport.send(encodeMessage(90, `x-\u001b${i}`, i, 1000, 1000));
+      expect((await nextOf(transport, 91, 92))[0]).toBe(92);
+    }
+    const denied = harness.events.filter(({ type }) => type === 'ssh.request_denied');
+    expect(denied).toHaveLength(200);
+    expect(denied[0]?.data['name']).toBe('x-\\x1b0');
+  });
+
   it('keeps refusals and answers of the target in the order of the requests', async () => {
     const transport = await login();
     const channel = await openSession(transport);

@@ -18,6 +18,8 @@ describe('a transfer command', () => {
       { tool: 'rsync', direction: 'download', path: '/src' },
     ],
     ['/usr/lib/openssh/sftp-server', { tool: 'sftp', direction: undefined, path: '' }],
+    ['/usr/lib/openssh/sftp-server\0', { tool: 'sftp', direction: undefined, path: '' }],
+    ['scp -t /tmp/x\0', { tool: 'scp', direction: 'upload', path: '/tmp/x' }],
   ])('is seen in %s', (text, expected) => {
     expect(parse(text)).toEqual(expected);
   });

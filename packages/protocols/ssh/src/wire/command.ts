@@ -17,7 +17,8 @@ const maxCommandBytes = 16_384;
  */
 export function parseTransferCommand(command: Buffer): TransferCommand | undefined {
   if (command.length > maxCommandBytes) return undefined;
-  const words = splitWords(command.toString('utf8'));
+  // Servers in C end the command at NUL.
+  const words = splitWords(command.toString('utf8').replace(/\0.*$/s, ''));
   const name = words[0]?.split('/').at(-1);
   const rest = words.slice(1);
   if (name === 'scp') return parseScp(rest);

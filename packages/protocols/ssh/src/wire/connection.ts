@@ -137,16 +137,36 @@ function requestDetail(name: string, reader: WireReader): ChannelRequestDetail {
     case 'window-change':
       return { kind: 'window', term: '', columns: reader.u32(), rows: reader.u32() };
     case 'env':
-      return { kind: 'env', variable: reader.text(maxNameBytes), value: reader.string() };
+      return variableDetail(reader);
     case 'exec':
       return { kind: 'exec', command: reader.string() };
     case 'shell':
       return { kind: 'shell' };
     case 'subsystem':
-      return { kind: 'subsystem', subsystem: reader.text(maxNameBytes) };
+      return subsystemDetail(reader);
     default:
       return otherDetail(name, reader);
   }
+}
+
+/**
+ * Servers in C end a name at NUL: OpenSSH takes `sftp\0` for `sftp` and `BASH_ENV\0` for `BASH_ENV`. What is decided by
+ * name holds none, else the relay and the target would read two different names.
+ */
+function isReadTwoWays(name: string): boolean {
+  return name.includes('\0');
+}
+
+function variableDetail(reader: WireReader): ChannelRequestDetail {
+  const variable = reader.text(maxNameBytes);
+  return isReadTwoWays(variable)
+    ? { kind: 'unknown' }
+    : { kind: 'env', variable, value: reader.string() };
+}
+
+function subsystemDetail(reader: WireReader): ChannelRequestDetail {
+  const subsystem = reader.text(maxNameBytes);
+  return isReadTwoWays(subsystem) ? { kind: 'unknown' } : { kind: 'subsystem', subsystem };
 }
 
 function otherDetail(name: string, reader: WireReader): ChannelRequestDetail {
