@@ -480,6 +480,15 @@ describe.each(engines)('documents on %s', (engine) => {
     expect((await ada.admin.listSessions({})).sessions).toEqual([]);
   });
 
+  // After an outage a proxy tells all at once; a report that can't be stored would cost it its lease, again and again.
+  it('takes all sessions of a busy proxy in one report', async () => {
+    const busy = await cluster.enroll('proxy');
+    const started = Array.from({ length: 7_000 }, () => ({ id: createId('ses'), user: 'busy' }));
+    await busy.cluster.reportSessions({ started, complete: true });
+    await busy.cluster.reportSessions({ ended: started.map(({ id }) => id), complete: true });
+    expect((await ada.admin.listSessions({})).sessions).toEqual([]);
+  });
+
   it('holds a limit of sessions over several proxies', async () => {
     const second = await cluster.enroll('proxy');
     const session = () => ({

@@ -64,6 +64,9 @@ export async function countUserSessions(db: Db, user: string): Promise<number> {
   return Number(row.count);
 }
 
+/** A statement takes at most 65,535 parameters, and a row is ten. */
+const insertRows = 1_000;
+
 export async function insertSessions(db: Db, sessions: readonly StoredSession[]): Promise<void> {
   if (sessions.length === 0) return;
   const values = sessions.map((session) => ({
@@ -78,11 +81,13 @@ export async function insertSessions(db: Db, sessions: readonly StoredSession[])
     client_address: session.clientAddress,
     started_at: session.startedAt,
   }));
-  await db
-    .insertInto('live_session')
-    .values(values)
-    .onConflict((conflict) => conflict.doNothing())
-    .execute();
+  for (let at = 0; at < values.length; at += insertRows) {
+    await db
+      .insertInto('live_session')
+      .values(values.slice(at, at + insertRows))
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  }
 }
 
 export async function removeSessions(
