@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
 /** Clients beside ssh, scp and sftp; tools/install-servers.sh brings them. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
