@@ -167,7 +167,7 @@ export async function renewAgent(
   request: { readonly agentId: string; readonly fingerprint: string; readonly publicKey: Buffer },
 ): Promise<IssuedCertificate> {
   const shown = Buffer.from(request.fingerprint, 'hex');
-  const { agent } = await checkGeneration(deps, request.agentId, shown);
+  const { agent } = await checkGeneration(deps, { agentId: request.agentId, fingerprint: shown });
   const issued = await issueAgentCertificate(deps, { id: agent.id, publicKey: request.publicKey });
   const fingerprint = createHash('sha256').update(issued.certificate).digest();
   const actor = { kind: 'agent', name: agent.name };

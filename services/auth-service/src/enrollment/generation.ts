@@ -16,15 +16,20 @@ import { loadLocks } from '../users/person.js';
 /** So long after a renewal the one before may still be shown: two tunnels do not change over at one moment. */
 const overlapMs = 10 * 60_000;
 
+export interface ShownCertificate {
+  readonly agentId: string;
+  readonly fingerprint: Buffer;
+  /** When it was shown; a tunnel that stands since before the renewal is no misuse. Default: now. */
+  readonly shownAtMs?: number | undefined;
+}
+
 /**
- * @param shownAtMs when the certificate was shown; a tunnel that stands since before the renewal is no misuse. Default: now
+ * The agent that showed a certificate.
  * @throws AGENT_REFUSED for an unknown or locked agent, and for an old generation, which is locked then
  */
 export async function checkGeneration(
   deps: Deps,
-  agentId: string,
-  fingerprint: Buffer,
-  shownAtMs: number = deps.clock.now(),
+  { agentId, fingerprint, shownAtMs = deps.clock.now() }: ShownCertificate,
 ): Promise<{ agent: StoredAgent; isPresent: boolean }> {
   const agent = await findAgent(deps.store.database, agentId);
   if (agent === undefined)

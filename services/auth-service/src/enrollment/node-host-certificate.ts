@@ -21,11 +21,10 @@ export async function issueNodeHostCertificate(
   deps: Deps,
   request: NodeHostRequest,
 ): Promise<{ certificate: Buffer; validUntil: Date }> {
-  const { agent } = await checkGeneration(
-    deps,
-    request.agentId,
-    Buffer.from(request.fingerprint, 'hex'),
-  );
+  const { agent } = await checkGeneration(deps, {
+    agentId: request.agentId,
+    fingerprint: Buffer.from(request.fingerprint, 'hex'),
+  });
   const db = deps.store.database;
   const folded = foldName(request.name);
   const document = await findDocument(db, 'node', folded);

@@ -73,12 +73,11 @@ export async function registerAgent(deps: Deps, registration: Registration): Pro
   if (targets.length > maxTargets || dynamic.length > maxGlobs) {
     throw authError('ENROLLMENT_INVALID', { details: { why: 'too many targets or globs' } });
   }
-  const { agent, isPresent } = await checkGeneration(
-    deps,
-    registration.agentId,
-    registration.fingerprint,
-    registration.connectedAt?.getTime(),
-  );
+  const { agent, isPresent } = await checkGeneration(deps, {
+    agentId: registration.agentId,
+    fingerprint: registration.fingerprint,
+    shownAtMs: registration.connectedAt?.getTime(),
+  });
   return deps.store.change(async (scope) => {
     const seen = {
       isPresentGeneration: isPresent,
