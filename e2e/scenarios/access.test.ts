@@ -223,6 +223,23 @@ describe('access', () => {
     expect(past.code).toBe(2);
   });
 
+  it('says no, never yes without it, where a role wants a factor for each session', async () => {
+    const role = (options: object) => ({
+      kind: 'role',
+      version: 'v1',
+      metadata: { name: 'careful' },
+      spec: { options, allow: { logins: ['deploy'], node_labels: { env: 'staging' } } },
+    });
+    await world.apply(role({ require_session_mfa: true }));
+    const cleo = await world.add('cleo', ['careful']);
+    await refused(cleo, 'deploy@web-1', { reason: 'mfa', text: 'a second factor is needed' });
+    await world.apply(role({}));
+    await eventually(
+      'the changed role',
+      async () => (await cleo.ssh(['deploy@web-1', 'true'])).code === 0,
+    );
+  });
+
   it('refuses whoever is deleted, and ends what is open', async () => {
     const gone = await world.add('gone', ['dev']);
     const config = await gone.sshConfig();

@@ -9,6 +9,14 @@ export const proxyErrors = {
     message:
       'certificate is not accepted: the connection and the login inside it are of different people',
   },
+  POLICY_STALE: {
+    kind: 'unavailable',
+    message: 'policy view is stale: no word from auth-service; try again shortly',
+  },
+  SESSION_MFA_NEEDED: {
+    kind: 'failed_precondition',
+    message: 'a second factor is needed for each session, which this version can not ask for',
+  },
   PROXY_STOPPING: { kind: 'unavailable', message: 'this proxy is stopping; connect again' },
 } as const;
 

@@ -13,6 +13,8 @@ import {
 } from '@gatehouse/policy';
 import { hostError } from '@gatehouse/protocol-api';
 
+import { proxyError } from '../errors.js';
+
 /** What is asked for. */
 export interface AdmissionRequest {
   readonly identity: Identity;
@@ -62,7 +64,39 @@ export function admit(deps: AdmissionDeps, request: AdmissionRequest): Admitted 
       target: found,
       principals: principalsFor(question),
     });
-  return { allowed: true, target: found, roles: decision.roles, options: decision.options };
+  return (
+    refuseByOptions(deps, decision.options, found) ?? {
+      allowed: true,
+      target: found,
+      roles: decision.roles,
+      options: decision.options,
+    }
+  );
+}
+
+/** What an option asks for and this proxy can't give now is a no, never a yes without it. */
+function refuseByOptions(
+  deps: AdmissionDeps,
+  options: RoleOptions,
+  target: TargetRecord,
+): Refused | undefined {
+  if (options.lockMode === 'strict' && deps.policy.isStale()) {
+    return {
+      allowed: false,
+      reason: 'stale_view',
+      target,
+      error: proxyError('POLICY_STALE', { reason: 'stale_view' }),
+    };
+  }
+  if (options.requireSessionMfa) {
+    return {
+      allowed: false,
+      reason: 'mfa',
+      target,
+      error: proxyError('SESSION_MFA_NEEDED', { reason: 'mfa' }),
+    };
+  }
+  return undefined;
 }
 
 /** A target that is not there is asked about all the same, so that the answer takes as long. */

@@ -202,6 +202,8 @@ export class LiveSession implements Session {
   /** Uses the options of a new decision; called when policy changed and the session may go on. */
   readmit(admitted: Admitted): void {
     this.#admitted = admitted;
+    clearTimeout(this.#timer);
+    if (!this.#isClosed) this.#watchTime();
   }
 
   /** Tells the facet to say why and end; destroys both sides a second later. */

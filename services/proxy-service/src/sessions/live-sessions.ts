@@ -34,6 +34,8 @@ export interface LiveSessions extends AsyncDisposable {
 
 const reportEveryMs = 500;
 const renewEveryMs = 5_000;
+/** As auth-service gives it (D30), less the time that a report may take. */
+const leaseMs = 15_000;
 
 export function trackSessions(deps: LiveSessionsDeps): LiveSessions {
   return new TrackedSessions(deps);
@@ -64,13 +66,14 @@ class TrackedSessions implements LiveSessions {
     this.#decideAgain(session);
     const limit = session.options.maxSessions;
     if (limit === undefined) return;
+    // Whatever becomes of the answer, auth-service may know of it from now on: its end is reported.
+    this.#started.delete(session.id);
     const { refused } = await this.#report({
       started: [session],
       ended: [],
       complete: false,
       maxSessions: limit,
     });
-    this.#started.delete(session.id);
     if (!refused.includes(session.id)) return;
     throw hostError('SESSION_LIMIT', { reason: 'max_sessions', details: { limit: String(limit) } });
   }
@@ -119,6 +122,12 @@ class TrackedSessions implements LiveSessions {
     else session.end(endOf(decision));
   }
 
+  /** Roles with `lock_mode: strict` end their sessions where locks may not be heard of. */
+  #endWhatIsStale(): void {
+    if (!this.#deps.policy.isStale()) return;
+    for (const session of this.#sessions.values()) this.#decideAgain(session);
+  }
+
   async #reportForEver(): Promise<void> {
     let lastAt = -Infinity;
     for (let failures = 0; !this.#stop.signal.aborted;) {
@@ -126,7 +135,11 @@ class TrackedSessions implements LiveSessions {
         reportEveryMs + backoffMs(failures, { baseMs: failures === 0 ? 0 : 200, capMs: 3_000 }),
         this.#stop.signal,
       ).catch(() => undefined);
-      const isDue = this.#deps.clock.monotonic() - lastAt >= renewEveryMs;
+      const quietMs = this.#deps.clock.monotonic() - lastAt;
+      // The lease may have run out, and our sessions with it, while this process stood still.
+      if (quietMs > leaseMs) this.#isComplete = false;
+      this.#endWhatIsStale();
+      const isDue = quietMs >= renewEveryMs;
       if (!isDue && this.#started.size === 0 && this.#ended.size === 0) continue;
       try {
         await this.#reportBatch();
@@ -200,6 +213,8 @@ function endOf({ reason, error }: Refused): SessionEnd {
       return { reason: 'user_deleted', message: 'access changed: the user is gone' };
     case 'no_target':
       return { reason: 'target_deleted', message: 'access changed: the target is gone' };
+    case 'stale_view':
+      return { reason: 'stale_view', message: error.publicMessage };
     case 'logged_out':
     case 'reset':
       return { reason: 'logout', message: 'logged out' };
