@@ -69,7 +69,7 @@ export async function createRpcServer<Caller extends AnyCaller>(
   const connections = new Map<string, string>();
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
-    'grpc.max_concurrent_streams': 10_000,
+    'grpc.max_concurrent_streams': options.proxyHeader === true ? 100 : 10_000,
     'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 10_000,
   });
