@@ -1,3 +1,4 @@
+import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 /** Configuration of proxy-service; docs/config/proxy-service.example.yaml is the manual. */
 import { byteSize, duration } from '@gatehouse/kit/config';
 import { z } from 'zod';
@@ -54,6 +55,12 @@ export const proxyConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+export const proxyCommandLine: ServiceCommandLine<typeof proxyConfigSchema> = {
+  name: 'proxy-service',
+  summary: 'the one TLS port: opens protocols, decides, records.',
+  schema: proxyConfigSchema,
+};
 
 export type ProxyConfig = z.output<typeof proxyConfigSchema>;
 

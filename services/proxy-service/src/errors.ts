@@ -17,6 +17,11 @@ export const proxyErrors = {
     kind: 'failed_precondition',
     message: 'a second factor is needed for each session, which this version can not ask for',
   },
+  PROXY_NO_EVENT_LOG: {
+    kind: 'failed_precondition',
+    message: 'a proxy of its own needs an event log that all services share',
+    remedy: 'npm start runs all services in one process, with an event log of its own',
+  },
   PROXY_STOPPING: { kind: 'unavailable', message: 'this proxy is stopping; connect again' },
 } as const;
 
