@@ -1,8 +1,10 @@
+import { sql } from 'kysely';
 import { pino } from 'pino';
+import { expect, it, vi } from 'vitest';
 
 import { systemClock } from '../src/clock/clock.js';
 import { describeEventLog } from '../src/event-log/conformance.js';
-import { createEmbeddedEventLog } from '../src/event-log/event-log.js';
+import { createEmbeddedEventLog, topics } from '../src/event-log/event-log.js';
 import { createMemoryEventLog, createTestDatabase, MemoryBroker } from '../src/testing/testing.js';
 
 describeEventLog('the embedded database', async () => {
@@ -28,4 +30,42 @@ describeEventLog('memory', async () => {
     newTopic: async () => `topic.${(count += 1)}`,
     [Symbol.asyncDispose]: async () => undefined,
   };
+});
+
+it('the embedded database forgets what every group has read, when its time is over', async () => {
+  await using test = await createTestDatabase();
+  let nowMs = 0;
+  await using log = await createEmbeddedEventLog({
+    database: test.database,
+    clock: { ...systemClock, now: () => nowMs },
+    logger: pino({ level: 'silent' }),
+    pruneEveryMs: 50,
+  });
+  const count = async (topic: string) => {
+    const { rows } = await sql`select 1 from event_log_record where topic = ${topic}`.execute(
+      test.database,
+    );
+    return rows.length;
+  };
+  const record = { key: 'k', headers: {}, value: Buffer.from('v') };
+  for (const topic of [topics.recordings, topics.audit])
+    await log.publish(
+      topic,
+      Array.from({ length: 250 }, () => record),
+    );
+  let read = 0;
+  await using _reader = await log.subscribe({
+    topic: topics.recordings,
+    group: 'store',
+    onBatch: async (records) => void (read += records.length),
+  });
+  await vi.waitFor(() => expect(read).toBe(250), { timeout: 5_000 });
+  nowMs = 2 * 24 * 3_600_000;
+  await log.publish(topics.recordings, [record]);
+  await vi.waitFor(() => expect(read).toBe(251), { timeout: 5_000 });
+  nowMs = 4 * 24 * 3_600_000;
+  await vi.waitFor(async () => expect(await count(topics.recordings)).toBe(1), { timeout: 5_000 });
+  nowMs = 8 * 24 * 3_600_000;
+  await vi.waitFor(async () => expect(await count(topics.recordings)).toBe(0), { timeout: 5_000 });
+  expect(await count(topics.audit)).toBe(250);
 });

@@ -12,6 +12,7 @@ import type { Logger } from '../log/log.js';
 import { eventLogError } from './errors.js';
 import {
   maxBatchRecords,
+  topics,
   type EventLog,
   type LogRecord,
   type StoredRecord,
@@ -25,12 +26,23 @@ export interface EmbeddedEventLogOptions {
   readonly logger: Logger;
   /** How often a reader looks although it was not woken, default 1 s. */
   readonly pollMs?: number;
+  /** How often records whose time is over are looked for, default an hour. */
+  readonly pruneEveryMs?: number;
 }
 
 /** As a broker's message.max.bytes. */
 const maxSendBytes = 1024 * 1024;
 /** A batch handed to a reader holds about so many bytes, and at least one record. */
 const maxReadBytes = 2 * 1024 * 1024;
+
+const dayMs = 24 * 3_600_000;
+/** How long records stay that every group has read (D25); what nobody has read yet stays. */
+const retentions: readonly [topic: string, ms: number][] = [
+  [topics.audit, 7 * dayMs],
+  [topics.recordings, 3 * dayMs],
+];
+/** Deleted by one statement: the embedded database serves nobody else meanwhile. */
+const pruneRows = 200;
 
 const schema = [
   sql`create table if not exists event_log_record (
@@ -62,11 +74,15 @@ class EmbeddedEventLog implements EventLog {
   readonly #subscriptions = new Set<Subscription>();
   /** The last member of each group: the next one waits for it to leave. */
   readonly #members = new Map<string, Promise<void>>();
+  readonly #pruning: NodeJS.Timeout;
   #closed = false;
 
   constructor(options: EmbeddedEventLogOptions) {
     this.#options = options;
     this.#wakeUp.setMaxListeners(0);
+    this.#pruning = setInterval(() => {
+      runInBackground(async () => this.#prune(), options.logger, 'event log could not be pruned');
+    }, options.pruneEveryMs ?? 3_600_000).unref();
   }
 
   async publish(topic: string, records: readonly LogRecord[]): Promise<void> {
@@ -109,9 +125,40 @@ class EmbeddedEventLog implements EventLog {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#pruning);
     await Promise.all([...this.#subscriptions].map(async (subscription) => subscription.close()));
     this.#subscriptions.clear();
   }
+
+  async #prune(): Promise<void> {
+    const { database, clock } = this.#options;
+    let pruned = 0n;
+    for (const [topic, ms] of retentions) {
+      const before = new Date(clock.now() - ms);
+      for (let count = BigInt(pruneRows); count === BigInt(pruneRows) && !this.#closed;) {
+        count = await deleteRead(database, topic, before);
+        pruned += count;
+      }
+    }
+    // The embedded database has nobody who does this by itself; without it the room is never used again.
+    if (pruned > 0n && !this.#closed) await sql`vacuum event_log_record`.execute(database);
+  }
+}
+
+/** Some of the oldest records from before a time, of those that every group has read; gives how many. */
+async function deleteRead(
+  database: QueryExecutorProvider,
+  topic: string,
+  before: Date,
+): Promise<bigint> {
+  const { numAffectedRows = 0n } = await sql`
+    delete from event_log_record where position in (
+      select position from event_log_record
+      where topic = ${topic} and appended_at < ${before}
+        and position <= (select min(position) from event_log_offset where topic = ${topic})
+      order by position limit ${pruneRows}
+    )`.execute(database);
+  return numAffectedRows;
 }
 
 type SubscriptionOptions = EmbeddedEventLogOptions &
