@@ -43,8 +43,8 @@ const resultTypes: Readonly<Record<string, string>> = {
   'app.request_started': 'app.request_served',
 };
 
-/** The type of the event that completes an intent. */
-function resultTypeOf(intent: string): string {
+/** The type of the event that completes an intent (D23): the same, whether it failed or a recovery says so. */
+export function resultTypeOf(intent: string): string {
   return (
     resultTypes[intent] ??
     (intent.endsWith('_started') ? `${intent.slice(0, -'_started'.length)}_ended` : intent)

@@ -28,7 +28,7 @@ import type { Spool, SpoolLimits, SpoolOptions } from './types.js';
 
 export { spoolErrors } from './errors.js';
 export { spoolEvents } from './events.js';
-export { recoveredEventId } from './sessions.js';
+export { recoveredEventId, resultTypeOf } from './sessions.js';
 export type {
   JournalEvent,
   LaneState,

@@ -6,7 +6,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import { createId, type Id } from '@gatehouse/kit/ids';
 import type { Logger } from '@gatehouse/kit/log';
-import type { SessionJournal } from '@gatehouse/kit/spool';
+import { resultTypeOf, type SessionJournal } from '@gatehouse/kit/spool';
 import { currentTraceId } from '@gatehouse/kit/telemetry';
 import type { RoleOptions } from '@gatehouse/policy';
 import {
@@ -334,17 +334,6 @@ export class LiveSession implements Session {
 
 function endReasonOf(error: GatehouseError): EndReason {
   return error.reason ?? (error.kind === 'internal' ? 'protocol' : error.code.toLowerCase());
-}
-
-/** The result that belongs to an intent (D23): the same words that the spool uses when it recovers. */
-function resultTypeOf(intent: string): string {
-  const [family] = intent.split('.');
-  const endings: Readonly<Record<string, string>> = {
-    db: '_executed',
-    kube: '_served',
-    app: '_served',
-  };
-  return intent.replace(/_started$/, endings[family ?? ''] ?? '_ended');
 }
 
 function isSessionEnd(value: unknown): value is SessionEnd {
