@@ -14,7 +14,7 @@ export interface UnprovenLimits {
   readonly bytes: number;
 }
 
-export const unprovenLimits: UnprovenLimits = {
+const unprovenLimits: UnprovenLimits = {
   perAddress: 200,
   total: 2_000,
   lifeMs: 60_000,
