@@ -24,6 +24,8 @@ import {
 import { escapeBytes } from './wire/escape.js';
 import { parseSftpReply, parseSftpRequest, SftpSplitter } from './wire/sftp.js';
 
+export { loginRaw, type RawAnswer, type RawRequest } from './testing-client.js';
+
 /** Where Debian and its kin put the server; it wants to be called by its full path. */
 const sshdPath = '/usr/sbin/sshd';
 
