@@ -108,7 +108,8 @@ class TrackedSessions implements LiveSessions {
         this.#sessions.get(name)?.end({ reason: 'ended_by', message: 'ended by an administrator' });
       return;
     }
-    for (const session of this.#sessions.values()) this.#decideAgain(session);
+    for (const session of this.#sessions.values())
+      if (isConcerned(session, { kind, name })) this.#decideAgain(session);
   }
 
   #decideAgain(session: LiveSession): void {
@@ -187,6 +188,25 @@ class TrackedSessions implements LiveSessions {
       replicaId,
       started: batch.started.map(describe(replicaId)),
     });
+  }
+}
+
+/** An agent that brings thousands of targets must not have every session decided for each: locks wait behind that. */
+function isConcerned(session: LiveSession, { kind, name }: PolicyChange): boolean {
+  const { target, identity } = session;
+  switch (kind) {
+    case 'node':
+    case 'kube_cluster':
+    case 'database':
+    case 'app':
+    case 'desktop':
+      return kind === target.kind && name.toLowerCase() === target.name.toLowerCase();
+    case 'user':
+      return name === identity.user;
+    case 'login_end':
+      return name === identity.loginId;
+    default:
+      return true;
   }
 }
 
