@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
-          exclude: ['e2e/fuzz/**'],
+          exclude: ['**/node_modules/**', 'e2e/fuzz/**'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
