@@ -187,7 +187,7 @@ it('is offline when cut and back soon after, five times over, with nothing left 
   await expect.poll(() => tunnel!.tunnels).toBe(1);
   await expect.poll(() => tunnel!.dials).toBe(0);
   await expect.poll(() => agent.connections).toBe(0);
-  expect(cluster.auth.presence.get(tunnel!.replicaId)).toEqual([agent.agentId]);
+  await expect.poll(() => cluster.auth.presence.get(tunnel!.replicaId)).toEqual([agent.agentId]);
 });
 
 it('ends the tunnels of a locked agent, lets it in when the lock is gone, and refuses locked people', async () => {

@@ -172,7 +172,8 @@ async function serveSession(
   const reason = await waitForEnd(session, user, node);
   await relay.finish();
   await Promise.race([user.closed, delay(farewellMs)]);
-  return reason;
+  // The client may have left at the word of an end that was the host's.
+  return sessionEnd(session.signal)?.reason ?? reason;
 }
 
 async function waitForEnd(

@@ -66,6 +66,9 @@ export class RelayChannel {
   /** The node's message with the exit code, kept back until its output has passed (exit-order.ts). */
   heldExit: Buffer | undefined;
   stopExitTimer: (() => void) | undefined;
+  /** The node's EOF, which waits a moment for the exit code. */
+  heldEof: Buffer | undefined;
+  eofTimer: NodeJS.Timeout | undefined;
   /** What the node may still send as the user sees it: the window, less the reserve. */
   userCredit = 0;
   /** Why the node refused to open it. */

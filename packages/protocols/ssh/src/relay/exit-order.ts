@@ -2,6 +2,7 @@
  * OpenSSH's server sends the exit code as soon as the program has ended, also where output still waits for window. People
  * want all output first, then the code, EOF and CLOSE; so the code is kept back until EOF or CLOSE comes, or until nothing
  * has come for a while although there was window (a program in the background may hold the output open for ever).
+ * Where its EOF overtakes the code, the EOF waits a moment for it.
  */
 import type { RelayChannel } from './channel.js';
 import type { Relay } from './relay.js';
@@ -21,6 +22,22 @@ export function holdExit(relay: Relay, channel: RelayChannel, message: Buffer): 
   channel.stopExitTimer = () => {
     clearInterval(timer);
   };
+}
+
+/** How long an EOF waits for the exit code, ms: a program may close its output and live on. */
+const eofWaitMs = 300;
+
+export function holdEof(relay: Relay, channel: RelayChannel, message: Buffer): void {
+  channel.heldEof = Buffer.from(message);
+  channel.eofTimer = setTimeout(() => releaseEof(relay, channel), eofWaitMs);
+  channel.eofTimer.unref();
+}
+
+/** Sends the EOF that is kept back, if there is one. */
+export function releaseEof(relay: Relay, channel: RelayChannel): void {
+  clearTimeout(channel.eofTimer);
+  if (channel.heldEof !== undefined) relay.user.send(channel.heldEof);
+  channel.heldEof = undefined;
 }
 
 /** Sends the code that is kept back, if there is one. */

@@ -4,7 +4,7 @@ import { encodeMessage, WireReader } from '../wire/codec.js';
 import { parseChannelConfirmation, parseChannelOpen, recipientOf } from '../wire/connection.js';
 import { messageType } from '../wire/message-types.js';
 import { reusedId, type RelayChannel } from './channel.js';
-import { releaseExit } from './exit-order.js';
+import { holdEof, releaseEof, releaseExit } from './exit-order.js';
 import { handleNodeGlobal, handleNodeOpen } from './forwards.js';
 import type { Relay } from './relay.js';
 import { handleNodeRequest } from './requests.js';
@@ -54,7 +54,9 @@ function onOpenChannel(relay: Relay, channel: RelayChannel, message: Buffer): vo
       return handleNodeRequest(relay, channel, message);
     case messageType.channelEof:
       releaseExit(relay, channel);
-      relay.user.send(message);
+      if (channel.hasCommand && Object.keys(channel.exit).length === 0)
+        holdEof(relay, channel, message);
+      else relay.user.send(message);
       return undefined;
     default:
       return undefined;
@@ -111,6 +113,7 @@ function onNodeAdjust(relay: Relay, channel: RelayChannel, message: Buffer): voi
 function onNodeClose(relay: Relay, channel: RelayChannel, message: Buffer): void {
   channel.closedByNode = true;
   releaseExit(relay, channel);
+  releaseEof(relay, channel);
   if (!channel.refused) relay.user.send(message);
   relay.finishChannel(channel);
   if (channel.closedByUser) relay.remove(channel);

@@ -3,7 +3,7 @@ import { parseChannelRequest, startsProgram, type ChannelRequest } from '../wire
 import { escapeBytes } from '../wire/escape.js';
 import type { RelayChannel } from './channel.js';
 import { startCommand } from './commands.js';
-import { holdExit } from './exit-order.js';
+import { holdExit, releaseEof } from './exit-order.js';
 import type { Relay } from './relay.js';
 
 /** Variables that change what a program on the target loads or runs, whatever its sshd accepts (SSH-10). */
@@ -46,9 +46,13 @@ export function handleNodeRequest(relay: Relay, channel: RelayChannel, message: 
   if (detail.kind === 'exit-status') channel.exit = { exit_code: detail.code };
   if (detail.kind === 'exit-signal')
     channel.exit = { signal: escapeBytes(Buffer.from(detail.signal)) };
-  if (detail.kind.startsWith('exit-') && channel.heldExit === undefined)
+  const isExit = detail.kind.startsWith('exit-');
+  if (isExit && channel.heldExit === undefined && channel.heldEof === undefined) {
     holdExit(relay, channel, message);
-  else relay.user.send(message);
+    return;
+  }
+  relay.user.send(message);
+  if (isExit) releaseEof(relay, channel);
 }
 
 function pass(relay: Relay, channel: RelayChannel, asked: Asked): void {
