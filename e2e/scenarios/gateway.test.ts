@@ -1,13 +1,15 @@
 /** The port as a jump host: it has no files, no shell and no network of its own (FT-08, FWD-08), and hides what it must (RBC-01 over -J). */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { searchEvents, waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
-import { run } from '../stack/run.js';
+import { eventually, run } from '../stack/run.js';
 import { createWorld, type World } from '../stack/world.js';
 
 describe('the port as a jump host', () => {
@@ -98,6 +100,52 @@ describe('the port as a jump host', () => {
     await run('curl', ['-s', `http://127.0.0.1:${open}`]);
     expect(connections).toBe(1);
     listener.close();
+  });
+
+  it('ends with a lock, as a session does', async () => {
+    const child = spawn('ssh', [...plain, '-N', '-p', port, 'alice@localhost'], {
+      stdio: 'ignore',
+    });
+    const closed = once(child, 'close');
+    const from = new Date().toISOString();
+    await eventually(
+      'the jump host to let somebody through',
+      async () =>
+        (await run('ssh', [...plain, '-J', `alice@localhost:${port}`, 'deploy@web-1', 'true']))
+          .code === 0,
+    );
+    expect(child.exitCode).toBeNull();
+    const lock = await world.ada.json<{ metadata: { name: string } }>([
+      'lock',
+      '--user',
+      'alice',
+      '--message',
+      'jump',
+    ]);
+    await closed;
+    await waitForEvent(world.ada, { type: 'lock.created', from });
+    await world.ada.gate(['delete', `lock/${lock.metadata.name}`, '--yes']);
+    await eventually(
+      'the end of the lock',
+      async () => (await alice.ssh(['deploy@web-1', 'true'])).code === 0,
+    );
+  });
+
+  it('counts floods of refusals in place of writing each (AUD-10)', async () => {
+    const from = new Date().toISOString();
+    for (let n = 0; n < 60; n += 1) {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.end('PROXY TCP4 203.0.113.7 127.0.0.1 1 2\r\n');
+      await once(socket, 'close');
+    }
+    await waitForEvent(
+      world.ada,
+      { type: 'connection.refused', from },
+      ({ reason }) => reason === 'proxy_header',
+    );
+    const written = await searchEvents(world.ada, { type: 'connection.refused', from });
+    expect(written.length).toBeLessThanOrEqual(10);
   });
 
   it('makes missing and denied look the same through a jump, too (RBC-01)', async () => {

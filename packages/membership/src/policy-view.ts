@@ -92,7 +92,8 @@ const loginEndSchema = z.object({ until: z.string().optional() });
 
 interface Documents {
   readonly users: Map<string, UserRecord>;
-  readonly roles: Map<string, Role>;
+  /** `undefined`: a role that this version does not understand. */
+  readonly roles: Map<string, Role | undefined>;
   readonly locks: Map<string, Lock>;
   readonly targets: Map<string, TargetRecord>;
   readonly endedLogins: Set<string>;
@@ -242,6 +243,7 @@ class WatchedPolicy implements PolicyView {
         { err: thrown, kind, document: name },
         'document is not understood',
       );
+      markNotUnderstood(this.#incoming ?? this.#documents, kind, name);
     }
     if (id !== 0n) this.#lastId = id;
     if (this.#incoming === undefined) this.#notify({ kind, name, document });
@@ -255,7 +257,18 @@ class WatchedPolicy implements PolicyView {
 function rolesOf(documents: Documents, identity: Identity): Role[] {
   const current = documents.users.get(identity.user)?.roles ?? [];
   const names = identity.roles.filter((name) => current.includes(name));
-  return names.map((name) => documents.roles.get(name)).filter((role) => role !== undefined);
+  const roles = names
+    .filter((name) => documents.roles.has(name))
+    .map((name) => documents.roles.get(name));
+  // What a role that is not understood denies is not known: with one of them a person has none at all.
+  return roles.includes(undefined) ? [] : roles.filter((role) => role !== undefined);
+}
+
+/** Keeps nothing of what a document said before it became one that this version can't read. */
+function markNotUnderstood(documents: Documents, kind: string, name: string): void {
+  if (kind === 'role') documents.roles.set(name, undefined);
+  if (kind === 'user') documents.users.delete(name);
+  if (isTargetKind(kind)) documents.targets.delete(targetKey(kind, name));
 }
 
 function refusalOf(
@@ -289,7 +302,11 @@ function applyChange(documents: Documents, change: PolicyChange): void {
   if (kind === 'user')
     replace(documents.users, name, document === undefined ? undefined : readUser(name, document));
   else if (kind === 'role')
-    replace(documents.roles, name, document === undefined ? undefined : parseRole(document));
+    replace<Role | undefined>(
+      documents.roles,
+      name,
+      document === undefined ? undefined : parseRole(document),
+    );
   else if (kind === 'lock')
     replace(documents.locks, name, document === undefined ? undefined : parseLock(document));
   else if (kind === 'login_end') applyLoginEnd(documents, name, document);

@@ -1,11 +1,11 @@
 import type { ServiceKind } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
+import type { FloodGate } from '@gatehouse/kit/event-log';
 import type { Logger } from '@gatehouse/kit/log';
 import type { RpcContext } from '@gatehouse/kit/rpc';
 /** What the parts of auth-service work with: one plain object, made in service.ts; functions take the fields they use. */
 import type { Caller } from '@gatehouse/membership';
 
-import type { FloodGate } from './audit/flood-gate.js';
 import type { Authorities } from './authorities/authorities.js';
 import type { AuthConfig } from './config.js';
 import type { RoleCache } from './documents/role-cache.js';

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { caPin } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile, type Secret } from '@gatehouse/kit/config';
-import type { EventLog } from '@gatehouse/kit/event-log';
+import { createFloodGate, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
@@ -17,7 +17,6 @@ import { createMetrics } from '@gatehouse/kit/telemetry';
 import { createIdentifier } from '@gatehouse/membership';
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
-import { createFloodGate } from './audit/flood-gate.js';
 import { createRefusalRecorder } from './audit/refusals.js';
 import { startAuditRelay, type AuditRelay } from './audit/relay.js';
 import { openAuthorities, type Authorities } from './authorities/authorities.js';

@@ -1,6 +1,7 @@
 /** Composition root of proxy-service: builds everything from its configuration, in the order in which it is needed. */
 import { join } from 'node:path';
 
+import type { Identity } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
 import type { EventLog } from '@gatehouse/kit/event-log';
@@ -21,8 +22,10 @@ import { createWeb } from './http/routes.js';
 import { createConnectionLimits } from './port/connection-limits.js';
 import { openPort, type PortRoutes } from './port/port.js';
 import { createRouting } from './port/routing.js';
+import { watchGateways } from './sessions/gateway-watch.js';
 import { createHost } from './sessions/host.js';
 import { trackSessions } from './sessions/live-sessions.js';
+import { createRefusalLog } from './sessions/refusal-log.js';
 
 export { proxyConfigSchema, type ProxyConfig } from './config.js';
 
@@ -172,19 +175,22 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
     trackSessions({ auth: membership.auth, policy, clock, logger, replicaId }),
   );
   const protocols = createProtocols(parts, credentials);
+  const identityEndsAt = (identity: Identity) => credentials.identityEndsAt(identity);
   const host = createHost({
     policy,
     clock,
     logger,
     spool,
     live,
+    refusals: stack.use(createRefusalLog({ clock, logger, spool })),
+    gateways: watchGateways({ policy, clock, identityEndsAt }),
     replicaId,
     dialer: createDialer({ membership, directory, clock }),
     kindsOf: (protocol) =>
       Object.values(targetTypes)
         .filter((type) => type.protocol === protocol)
         .map((type) => type.kind),
-    identityEndsAt: (identity) => credentials.identityEndsAt(identity),
+    identityEndsAt,
     openTimeoutMs: config.limits.login_timeout,
   });
   const trust = () => membership.trust();

@@ -31,6 +31,12 @@ export {
 export { createEmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded.js';
 export { eventLogErrors } from './errors.js';
 export {
+  createFloodGate,
+  type CountedEvents,
+  type FloodDraft,
+  type FloodGate,
+} from './flood-gate.js';
+export {
   maxBatchBytes,
   maxBatchRecords,
   topics,

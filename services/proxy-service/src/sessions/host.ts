@@ -19,8 +19,10 @@ import { served, type Offer, type Opening, type ProxyProtocol } from '@gatehouse
 import type { Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
 import { admit, type AdmissionDeps, type Admitted, type Refused } from './admission.js';
+import type { GatewayWatch } from './gateway-watch.js';
 import { LiveSession } from './live-session.js';
 import type { LiveSessions } from './live-sessions.js';
+import type { Refusal, RefusalLog } from './refusal-log.js';
 
 /** A connection that arrived, with what its way in already proved. */
 export interface Arriving {
@@ -45,6 +47,8 @@ export interface HostDeps extends AdmissionDeps {
   readonly spool: Spool;
   readonly dialer: Dialer;
   readonly live: LiveSessions;
+  readonly refusals: RefusalLog;
+  readonly gateways: GatewayWatch;
   /** Kinds of targets that a protocol serves. */
   kindsOf(protocol: string): readonly TargetKind[];
   /** When the certificate that gave this identity ends, ms since the epoch. */
@@ -56,13 +60,7 @@ export interface Host {
   /** Takes ownership of `arriving.client`. Never throws. */
   accept(arriving: Arriving): void;
   /** An event about a connection that never got as far as a session. */
-  connectionRefused(refusal: {
-    clientAddress: string;
-    reason: string;
-    error?: GatehouseError;
-    identity?: Identity;
-    protocol?: string;
-  }): void;
+  connectionRefused(refusal: Refusal): void;
 }
 
 export function createHost(deps: HostDeps): Host {
@@ -73,25 +71,7 @@ export function createHost(deps: HostDeps): Host {
         deps.logger,
         'connection failed',
       ),
-    connectionRefused({ clientAddress, reason, error, identity, protocol }) {
-      if (error !== undefined)
-        deps.logger.info({ err: error, reason, address: clientAddress }, 'connection refused');
-      deps.spool.emit({
-        type: 'connection.refused',
-        outcome: 'denied',
-        reason,
-        actor: {
-          kind: identity === undefined ? 'unknown' : 'user',
-          name: identity?.user ?? '',
-          address: clientAddress,
-          ...(identity === undefined ? {} : { loginId: identity.loginId }),
-        },
-        data: {
-          ...(protocol === undefined ? {} : { protocol }),
-          ...(error === undefined ? {} : { message: error.publicMessage, errorId: error.id }),
-        },
-      });
-    },
+    connectionRefused: (refusal) => deps.refusals.write(refusal),
   };
   return host;
 }
@@ -180,6 +160,7 @@ class Connection {
       },
       accept: (nested, inside) => {
         this.#arriving.onProven?.();
+        this.#deps.gateways.add(client, inside.identity);
         this.#host.accept({
           protocol,
           client: nested,

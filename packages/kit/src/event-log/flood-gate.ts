@@ -3,15 +3,28 @@
  * a window are events, the rest become one `audit.events_counted` {type, count, first, last} when the window ends.
  * Different actors are never merged, as long as there are not more than the table holds; then those of one address are.
  */
-import type { Clock } from '@gatehouse/kit/clock';
+import type { Clock } from '../clock/clock.js';
+import type { AuditActor, AuditEvent } from './audit-event.js';
 
-import { systemActor, type EventDraft } from '../events.js';
+/** What the gate reads of an event that may be one of a flood. */
+export interface FloodDraft {
+  readonly type: string;
+  readonly actor: AuditActor;
+  readonly outcome: AuditEvent['outcome'];
+  readonly reason?: string | undefined;
+}
+
+/** What took the place of the events that were only counted. */
+export interface CountedEvents extends FloodDraft {
+  readonly type: 'audit.events_counted';
+  readonly data: Readonly<Record<string, unknown>>;
+}
 
 export interface FloodGate {
   /** True: write the event. False: it was counted. */
-  admit(draft: EventDraft): boolean;
+  admit(draft: FloodDraft): boolean;
   /** What windows that have ended counted; with `all` also those still open. */
-  collect(all?: boolean): EventDraft[];
+  collect(all?: boolean): CountedEvents[];
 }
 
 const windowMs = 60_000;
@@ -19,7 +32,7 @@ const eventsPerWindow = 10;
 const maxActors = 5_000;
 
 interface Window {
-  readonly draft: EventDraft;
+  readonly draft: FloodDraft;
   readonly opensAtMs: number;
   seen: number;
   counted: number;
@@ -27,6 +40,7 @@ interface Window {
   lastMs: number;
 }
 
+/** A gate of one process. */
 export function createFloodGate(clock: Clock): FloodGate {
   const windows = new Map<string, Window>();
   return {
@@ -42,7 +56,7 @@ export function createFloodGate(clock: Clock): FloodGate {
     },
     collect(all = false) {
       const nowMs = clock.now();
-      const drafts: EventDraft[] = [];
+      const drafts: CountedEvents[] = [];
       for (const [key, entry] of windows) {
         if (!all && nowMs - entry.opensAtMs < windowMs) continue;
         windows.delete(key);
@@ -53,13 +67,13 @@ export function createFloodGate(clock: Clock): FloodGate {
   };
 }
 
-function findWindow(windows: Map<string, Window>, draft: EventDraft): Window | undefined {
+function findWindow(windows: Map<string, Window>, draft: FloodDraft): Window | undefined {
   return windows.get(fullKey(draft)) ?? windows.get(addressKey(draft));
 }
 
-function openWindow(windows: Map<string, Window>, draft: EventDraft, nowMs: number): Window {
+function openWindow(windows: Map<string, Window>, draft: FloodDraft, nowMs: number): Window {
   const isFull = windows.size >= maxActors;
-  const merged: EventDraft = {
+  const merged: FloodDraft = {
     ...draft,
     actor: { kind: 'unknown', name: '', ...addressOf(draft) },
   };
@@ -75,11 +89,11 @@ function openWindow(windows: Map<string, Window>, draft: EventDraft, nowMs: numb
   return entry;
 }
 
-function addressOf({ actor }: EventDraft): { address?: string } {
+function addressOf({ actor }: FloodDraft): { address?: string } {
   return actor.address === undefined ? {} : { address: actor.address.replace(/:\d+$/, '') };
 }
 
-function fullKey(draft: EventDraft): string {
+function fullKey(draft: FloodDraft): string {
   return JSON.stringify([
     draft.type,
     draft.actor.kind,
@@ -89,14 +103,14 @@ function fullKey(draft: EventDraft): string {
   ]);
 }
 
-function addressKey(draft: EventDraft): string {
+function addressKey(draft: FloodDraft): string {
   return JSON.stringify([draft.type, addressOf(draft).address]);
 }
 
-function summarize({ draft, counted, firstMs, lastMs }: Window): EventDraft {
+function summarize({ draft, counted, firstMs, lastMs }: Window): CountedEvents {
   return {
     type: 'audit.events_counted',
-    actor: draft.actor.name === '' && draft.actor.address === undefined ? systemActor : draft.actor,
+    actor: draft.actor,
     outcome: draft.outcome,
     reason: draft.reason,
     data: {
