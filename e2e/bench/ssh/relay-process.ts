@@ -97,6 +97,7 @@ async function serve(client: Socket): Promise<void> {
       transport: 'clear',
       signal: AbortSignal.timeout(30_000),
       accept: (nested) => nested.destroy(),
+      serving: () => undefined,
       report: () => undefined,
     });
     if (opened === served) return;

@@ -75,6 +75,11 @@ export interface Offer {
    * it opens, decides, records and audits it. Takes ownership of `client`.
    */
   accept(client: Duplex, nested: { readonly identity: Identity; readonly target: string }): void;
+  /**
+   * The connection has proven who is behind it and will have no session of its own (a jump host): the host ends it with
+   * that person's certificate, login or lock.
+   */
+  serving(identity: Identity): void;
   /** Writes an event about a connection that has no session of its own, such as a request that a jump host refused. */
   report(event: SessionEvent, identity: Identity): void;
 }

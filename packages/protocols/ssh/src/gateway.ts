@@ -42,6 +42,7 @@ export async function serveGateway(given: GatewayOptions): Promise<void> {
     onRequest: (stream, request, reply) => answerRequest(options, { stream, request }, reply),
     onGlobal: () => Promise.resolve(undefined),
   };
+  options.offer.serving(options.identity);
   await new ConnectionEndpoint(options.transport, handlers).run();
 }
 

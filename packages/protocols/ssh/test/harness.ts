@@ -139,7 +139,7 @@ export async function startHarness(): Promise<Harness> {
 
   const serveConnection = async (
     client: Duplex,
-    offer: Omit<Offer, 'accept' | 'report' | 'sessionId'>,
+    offer: Omit<Offer, 'accept' | 'report' | 'serving' | 'sessionId'>,
   ) => {
     sockets.add(client);
     client.once('close', () => sockets.delete(client));
@@ -148,6 +148,7 @@ export async function startHarness(): Promise<Harness> {
       const full: Offer = {
         ...offer,
         sessionId: createId('ses'),
+        serving: () => undefined,
         report: (event) => events.push(event),
         accept: (nested, route) => {
           serveInBackground(nested, {
@@ -241,7 +242,7 @@ export async function startHarness(): Promise<Harness> {
 
   const serveInBackground = (
     client: Duplex,
-    offer: Omit<Offer, 'accept' | 'report' | 'sessionId'>,
+    offer: Omit<Offer, 'accept' | 'report' | 'serving' | 'sessionId'>,
   ) => {
     serveConnection(client, offer).catch((thrown: unknown) =>
       logger.error({ err: thrown }, 'host failed'),

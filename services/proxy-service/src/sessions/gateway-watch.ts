@@ -31,6 +31,7 @@ export function watchGateways(deps: {
   });
   return {
     add(client, identity) {
+      if (isOver(identity)) client.destroy();
       if (gateways.has(client) || client.destroyed) return;
       gateways.set(client, identity);
       const leftMs = Math.max(0, deps.identityEndsAt(identity) - clock.now());

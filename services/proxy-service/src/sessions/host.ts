@@ -151,6 +151,10 @@ class Connection {
       signal: AbortSignal.any([timeout, gone.signal]),
       ...(identity === undefined ? {} : { identity }),
       ...(route === undefined ? {} : { route }),
+      serving: (by) => {
+        this.#arriving.onProven?.();
+        this.#deps.gateways.add(client, by);
+      },
       report: (event, by) => {
         this.#deps.spool.emit({
           ...event,
@@ -160,7 +164,6 @@ class Connection {
       },
       accept: (nested, inside) => {
         this.#arriving.onProven?.();
-        this.#deps.gateways.add(client, inside.identity);
         this.#host.accept({
           protocol,
           client: nested,
