@@ -2,12 +2,16 @@ import { defineConfig } from 'vitest/config';
 
 const source = { ssr: { resolve: { conditions: ['source', 'node'] } } };
 
+/** A busy machine is slow, not wrong: what is asked again and again is asked for longer than the default second. */
+const patient = { expect: { poll: { timeout: 10_000 } } };
+
 export default defineConfig({
   test: {
     projects: [
       {
         ...source,
         test: {
+          ...patient,
           name: 'unit',
           include: ['{packages,services,apps,tools}/**/src/**/*.test.ts', 'tools/**/*.test.ts'],
           testTimeout: 60_000,
@@ -17,6 +21,7 @@ export default defineConfig({
       {
         ...source,
         test: {
+          ...patient,
           name: 'integration',
           include: ['{packages,services,apps}/**/test/**/*.test.ts'],
           testTimeout: 60_000,
@@ -30,6 +35,7 @@ export default defineConfig({
       {
         ...source,
         test: {
+          ...patient,
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
           exclude: ['**/node_modules/**', 'e2e/fuzz/**'],

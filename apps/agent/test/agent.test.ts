@@ -177,9 +177,11 @@ it('is offline when cut and back soon after, five times over, with nothing left 
     const broken = once(open.resume(), 'error');
     cluster.port.cut();
     expect(await broken).toMatchObject([{ reason: 'agent_lost' }]);
-    await expect.poll(() => directory.isOnline(agent.agentId)).toBe(false);
+    await expect.poll(() => directory.isOnline(agent.agentId), { timeout: 5_000 }).toBe(false);
     await expect(dial(cluster, directory, agent)).rejects.toMatchObject({ reason: 'offline' });
-    await expect.poll(() => cluster.auth.presence.get(tunnel!.replicaId)).toEqual([]);
+    await expect
+      .poll(() => cluster.auth.presence.get(tunnel!.replicaId), { timeout: 10_000 })
+      .toEqual([]);
     cluster.port.restore();
     expect(await directory.waitFor(agent.agentId, 15_000)).toBe(true);
     expect(await echoed(await dial(cluster, directory, agent), 'back')).toBe('back');
@@ -187,7 +189,10 @@ it('is offline when cut and back soon after, five times over, with nothing left 
   await expect.poll(() => tunnel!.tunnels).toBe(1);
   await expect.poll(() => tunnel!.dials).toBe(0);
   await expect.poll(() => agent.connections).toBe(0);
-  await expect.poll(() => cluster.auth.presence.get(tunnel!.replicaId)).toEqual([agent.agentId]);
+  // Arrivals are told with the next report, every 5 s.
+  await expect
+    .poll(() => cluster.auth.presence.get(tunnel!.replicaId), { timeout: 10_000 })
+    .toEqual([agent.agentId]);
 });
 
 it('ends the tunnels of a locked agent, lets it in when the lock is gone, and refuses locked people', async () => {
@@ -208,7 +213,7 @@ it('ends the tunnels of a locked agent, lets it in when the lock is gone, and re
   expect(await echoed(await dial(cluster, directory, agent, { user: 'bob' }), 'bob')).toBe('bob');
   for (const name of [agent.agentId, 'a1']) {
     cluster.auth.setLock('l2', { agent: name });
-    await expect.poll(() => directory.isOnline(agent.agentId)).toBe(false);
+    await expect.poll(() => directory.isOnline(agent.agentId), { timeout: 5_000 }).toBe(false);
     await sleep(1000);
     expect(directory.isOnline(agent.agentId)).toBe(false);
     cluster.auth.setLock('l2', undefined);
