@@ -121,7 +121,7 @@ describe('a person at a terminal', () => {
     await terminal.type('echo interrupted-with-$?');
     await terminal.waitFor('interrupted-with-130');
     await terminal.type('clear; echo last-screen; seq 5');
-    await terminal.waitFor(/^5$/m);
+    await terminal.waitFor(/^last-screen\s*\n1\s*\n2\s*\n3\s*\n4\s*\n5\s*\nready>/m);
     const screen = trimScreen(await terminal.screen());
     await terminal.key('C-d');
     await terminal.waitFor('ended-with-0');

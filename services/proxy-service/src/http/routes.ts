@@ -82,7 +82,6 @@ export async function createWeb(deps: WebDeps): Promise<FastifyInstance> {
   web.get('/.well-known/gatehouse.json', () => describeCluster(deps.trust()));
   addInviteRoutes(web, deps);
   await web.ready();
-  web.server.on('clientError', (_error, socket) => socket.destroy());
   // Node begins to enforce headersTimeout and requestTimeout when a server listens; this one is handed its connections.
   web.server.emit('listening');
   return web;
