@@ -106,7 +106,7 @@ describe('a person at a terminal', () => {
       return (await terminal.screen()).includes('30 100');
     });
     await terminal.type('rm -f note; vi -u NONE note');
-    await terminal.waitFor('~');
+    await terminal.waitFor(/^~$/m);
     await terminal.key('i');
     await terminal.type('written through gatehouse');
     await terminal.key('Escape');

@@ -1,5 +1,6 @@
 /** What the port says to browsers and to `gate` before a login: the cluster's public keys, and invitations. */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 
 import { caPin, derToPem } from '@gatehouse/identity';
@@ -69,6 +70,7 @@ export async function createWeb(deps: WebDeps): Promise<FastifyInstance> {
     requestTimeout: 10_000,
     connectionTimeout: 60_000,
     keepAliveTimeout: 30_000,
+    clientErrorHandler: answerBrokenRequest,
     http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 },
   });
   web.addHook('onSend', async (_request, reply) => {
@@ -85,6 +87,22 @@ export async function createWeb(deps: WebDeps): Promise<FastifyInstance> {
   // Node begins to enforce headersTimeout and requestTimeout when a server listens; this one is handed its connections.
   web.server.emit('listening');
   return web;
+}
+
+/** How long a refused client may still send what was under way; a socket closed under it would be reset, and the answer lost. */
+const lingerMs = 2_000;
+
+/** Says in HTTP what is wrong with bytes that are no request (RFC 9112 section 9.6: close in stages, so that the answer arrives). */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  // The parser fails again on each chunk that was still under way.
+  if (socket.writableEnded || socket.destroyed) return;
+  const status =
+    {
+      HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+      ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+    }[error.code ?? ''] ?? '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  setTimeout(() => socket.destroy(), lingerMs).unref();
 }
 
 function addInviteRoutes(web: FastifyInstance, deps: WebDeps): void {
@@ -149,7 +167,9 @@ function answerError(deps: WebDeps, thrown: unknown, reply: FastifyReply): Fasti
       .code(400)
       .send({ error: { code: 'INVALID', message: 'the request is not valid' } });
   if (isHttpError(thrown))
+    // A connection closed under a body that is still arriving would be reset, and this answer lost; the request's deadline bounds what is read.
     return reply
+      .removeHeader('connection')
       .code(thrown.statusCode)
       .send({ error: { code: 'INVALID', message: thrown.message } });
   const error = toGatehouseError(thrown);
