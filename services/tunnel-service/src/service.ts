@@ -11,7 +11,13 @@ import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics } from '@gatehouse/kit/telemetry';
-import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+import {
+  joinCluster,
+  watchPolicy,
+  type Caller,
+  type Membership,
+  type PolicyView,
+} from '@gatehouse/membership';
 import { findLock } from '@gatehouse/policy';
 import {
   createTunnelRpc,
@@ -261,14 +267,17 @@ const refreshIntervalMs = 10_000;
 /** Locks, trust, documents and the ends of certificates reach open tunnels. */
 function keepNews(
   { policy, membership, clock, logger }: Parts,
-  { live, server, port }: { live: LiveTunnels; server: RpcServer; port: PublicPort },
+  { live, server, port }: { live: LiveTunnels; server: RpcServer<Caller>; port: PublicPort },
   stack: AsyncDisposableStack,
 ): void {
   const enforceLocks = () => {
+    const isReplicaLocked = (replica: string) =>
+      findLock(policy.locks(), { replica }, clock.now()) !== undefined;
+    server.closeConnections((caller) => caller.type === 'service' && isReplicaLocked(caller.id));
     const news = encodeLocks(policy.locks());
-    const isLocked = findLock(policy.locks(), { replica: membership.replicaId }, clock.now());
+    const isLocked = isReplicaLocked(membership.replicaId);
     for (const one of live.all()) {
-      if (isLocked ?? findAgentLock(policy.locks(), one, clock)) one.tunnel.close();
+      if (isLocked || findAgentLock(policy.locks(), one, clock) !== undefined) one.tunnel.close();
       else one.tunnel.control.send(news);
     }
   };

@@ -27,7 +27,7 @@ import {
 } from '@gatehouse/proto/auth/v1/cluster_service';
 import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
 import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
-import { createHop, serveTunnel, tunnelAlpn } from '@gatehouse/tunnel';
+import { createHop, serveTunnel, tunnelAlpn, type IncomingDial } from '@gatehouse/tunnel';
 import {
   createTunnelService,
   tunnelConfigSchema,
@@ -179,6 +179,8 @@ async function start(overrides: Record<string, unknown> = {}): Promise<Setup> {
   };
 }
 
+const settingsFrame = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+
 const portOf = (address: string) => Number(address.split(':')[1]);
 
 async function dialIn(
@@ -206,13 +208,14 @@ async function dialIn(
   return socket;
 }
 
-async function enterAs(setup: Setup) {
+async function enterAs(
+  setup: Setup,
+  onDial: (dial: IncomingDial) => void = (dial) => dial.accept().end('from the agent'),
+) {
   const agent = await issueTestAgent(setup.authorities);
   const socket = await dialIn(setup, agent);
   await once(socket, 'secureConnect');
-  const tunnel = serveTunnel(socket, (dial) => {
-    dial.accept().end('from the agent');
-  });
+  const tunnel = serveTunnel(socket, onDial);
   onTestFinished(() => tunnel.close());
   const control = await tunnel.control;
   const hello = { version: '1', targets: [], dynamic: [], nonce: 1n };
@@ -287,6 +290,23 @@ it('lets only proxies dial, and none that is locked', async () => {
     .toBe(false);
 });
 
+it('cuts what a proxy has open when a lock names its replica, and nobody else’s', async () => {
+  const setup = await start();
+  const { id } = await enterAs(setup, (dial) => dial.accept());
+  const request = { agentId: id, grant: 'g', sessionId: 'ses_1' };
+  const [locked, other] = [
+    await issueTestService(setup.authorities, 'proxy'),
+    await issueTestService(setup.authorities, 'proxy'),
+  ];
+  const cut = await hopOf(setup, locked).dial(request);
+  const kept = await hopOf(setup, other).dial(request);
+  for (const stream of [cut, kept]) stream.on('error', () => undefined).resume();
+  expect(setup.service.dials).toBe(2);
+  setup.setLock({ replica: locked.part.type === 'service' ? locked.part.id : '' });
+  await expect.poll(() => [cut.destroyed, setup.service.dials]).toEqual([true, 1]);
+  expect(kept.destroyed).toBe(false);
+});
+
 it('refuses every tunnel that is not an agent’s, and says so in the audit', async () => {
   const setup = await start();
   const { authorities, service } = setup;
@@ -338,4 +358,34 @@ it('gives up connections that begin with anything but a PROXY header, or stay si
   const socket = await dialIn(setup, agent);
   // TLS is done, and then nothing.
   await once(socket.resume(), 'close');
+});
+
+it('closes a connection whose caller has said its end and stays', async () => {
+  const { authorities, service } = await start();
+  const proxy = await issueTestService(authorities, 'proxy');
+  const raw = net.connect({
+    port: portOf(service.address),
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+  });
+  const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
+    socket: raw,
+    ALPNProtocols: ['h2'],
+    ca: pem(authorities.hostTls.certificate),
+    checkServerIdentity: () => undefined,
+    allowHalfOpen: true,
+    key: proxy.privateKeyPem,
+    cert: pem(proxy.certificate),
+  };
+  const socket = tls.connect(settings);
+  onTestFinished(() => void raw.destroy());
+  await once(socket, 'secureConnect');
+  // RFC 9113 §3.4: the preface and empty SETTINGS; the server's own say that it speaks HTTP/2.
+  socket.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), settingsFrame]));
+  await once(socket, 'data');
+  const startedAt = performance.now();
+  socket.resume().end();
+  await once(socket, 'end');
+  // grpc-js itself would notice by a ping without an answer, after 30 s.
+  expect(performance.now() - startedAt).toBeLessThan(15_000);
 });

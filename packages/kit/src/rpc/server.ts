@@ -52,20 +52,24 @@ export interface RpcServerOptions<Caller extends AnyCaller> {
   }[];
 }
 
-export interface RpcServer extends AsyncDisposable {
+export interface RpcServer<Caller extends AnyCaller = AnyCaller> extends AsyncDisposable {
   readonly address: AddressInfo;
   replaceTls(tls: TlsMaterial): void;
+  /** Closes connections of such callers, with all calls on them: what a lock does. Not with `answerStrangers`. */
+  closeConnections(isRefused: (caller: Caller) => boolean): void;
   /** Client address of a raw call's peer (`call.getPeer()`). */
   clientAddressOf(peer: string): string;
 }
 
 const maxMessageBytes = 4 << 20;
 const handshakeTimeoutMs = 10_000;
+/** For what is still being answered when the caller has said that it will ask nothing more. */
+const halfClosedMs = 1_000;
 
 /** Starts listening. @throws when the address is taken, or a method has no handler */
 export async function createRpcServer<Caller extends AnyCaller>(
   options: RpcServerOptions<Caller>,
-): Promise<RpcServer> {
+): Promise<RpcServer<Caller>> {
   const connections = new Map<string, string>();
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
@@ -82,7 +86,11 @@ export async function createRpcServer<Caller extends AnyCaller>(
     server.addService(raw.definition, raw.implementation);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const unproven = options.proxyHeader === true ? createUnprovenGate() : undefined;
-  const tls = createTls(options, (socket) => {
+  const callers = new Map<TLSSocket, Caller>();
+  const tls = createTls(options, (socket, caller) => {
+    if (caller !== undefined) callers.set(socket, caller);
+    socket.once('close', () => callers.delete(socket));
+    socket.once('end', () => setTimeout(() => socket.destroy(), halfClosedMs).unref());
     const address = addressOf(peerOf(socket)).replace(/:\d+$/, '');
     if (!socket.authorized && unproven?.admit(socket, address) === false) {
       socket.destroy();
@@ -109,6 +117,9 @@ export async function createRpcServer<Caller extends AnyCaller>(
   return {
     address,
     replaceTls: (material) => tls.setSecureContext(secureOptions(material)),
+    closeConnections(isRefused) {
+      for (const [socket, caller] of callers) if (isRefused(caller)) socket.destroy();
+    },
     clientAddressOf: addressOf,
     async [Symbol.asyncDispose]() {
       listener.close();
@@ -145,7 +156,7 @@ function secureOptions(material: TlsMaterial) {
 
 function createTls<Caller extends AnyCaller>(
   options: RpcServerOptions<Caller>,
-  onConnection: (socket: TLSSocket) => void,
+  onConnection: (socket: TLSSocket, caller: Caller | undefined) => void,
 ): TlsServer {
   const tls = new TlsServer({
     ...secureOptions(options.tls),
@@ -159,20 +170,21 @@ function createTls<Caller extends AnyCaller>(
   tls.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());
     if (options.answerStrangers === true) {
-      onConnection(socket);
+      onConnection(socket, undefined);
       return;
     }
     const certificate = socket.getPeerX509Certificate()?.raw;
+    let caller: Caller;
     try {
       if (certificate !== undefined && !socket.authorized)
         throw new Error(String(socket.authorizationError));
-      options.identify(certificate);
+      caller = options.identify(certificate);
     } catch (thrown) {
       options.logger.warn({ err: thrown, address: socket.remoteAddress }, 'connection refused');
       socket.destroy();
       return;
     }
-    onConnection(socket);
+    onConnection(socket, caller);
   });
   return tls;
 }
