@@ -71,12 +71,7 @@ export async function createRpcServer<Caller extends AnyCaller>(
   options: RpcServerOptions<Caller>,
 ): Promise<RpcServer<Caller>> {
   const connections = new Map<string, string>();
-  const server = new Server({
-    'grpc.max_receive_message_length': maxMessageBytes,
-    'grpc.max_concurrent_streams': options.proxyHeader === true ? 100 : 10_000,
-    'grpc.keepalive_time_ms': 20_000,
-    'grpc.keepalive_timeout_ms': 10_000,
-  });
+  const server = createServer(options);
   const addressOf = (peer: string) => connections.get(peer) ?? peer;
   const strangers = new Map<string, Buffer>();
   const strangerAt = (peer: string) => strangers.get(peer);
@@ -90,7 +85,6 @@ export async function createRpcServer<Caller extends AnyCaller>(
   const tls = createTls(options, (socket, caller) => {
     if (caller !== undefined) callers.set(socket, caller);
     socket.once('close', () => callers.delete(socket));
-    socket.once('end', () => setTimeout(() => socket.destroy(), halfClosedMs).unref());
     const address = addressOf(peerOf(socket)).replace(/:\d+$/, '');
     if (!socket.authorized && unproven?.admit(socket, address) === false) {
       socket.destroy();
@@ -128,6 +122,15 @@ export async function createRpcServer<Caller extends AnyCaller>(
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+function createServer({ proxyHeader }: { proxyHeader?: boolean }): Server {
+  return new Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': proxyHeader === true ? 100 : 10_000,
+    'grpc.keepalive_time_ms': 20_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+  });
 }
 
 async function listen(
@@ -169,6 +172,7 @@ function createTls<Caller extends AnyCaller>(
   tls.on('tlsClientError', (_error, socket) => socket.destroy());
   tls.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());
+    socket.once('end', () => setTimeout(() => socket.destroy(), halfClosedMs).unref());
     if (options.answerStrangers === true) {
       onConnection(socket, undefined);
       return;
