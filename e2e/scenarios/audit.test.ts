@@ -1,5 +1,6 @@
-/** The audit's own promises: AUD-08, AUD-09, and who may tail. */
+/** The audit's own promises: AUD-04, AUD-08, AUD-09, and who may tail. */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -23,16 +24,20 @@ describe('the audit', () => {
   });
   afterAll(async () => world[Symbol.asyncDispose]());
 
-  it('keeps a long command whole, and holds nothing up behind it', async () => {
+  it('trims what is too large, says so with size and hash, and holds nothing up (AUD-04)', async () => {
     const from = new Date().toISOString();
-    const command = `: ${'x'.repeat(30_000)}`;
-    expect((await alice.ssh(['deploy@web-1', command])).code).toBe(0);
+    const command = `: ${'x'.repeat(100_000)}`;
+    expect(await alice.ssh(['deploy@web-1', command])).toMatchObject({ code: 0, stderr: '' });
     const started = await waitForEvent(world.ada, {
       type: 'ssh.command_started',
       user: 'alice',
       from,
     });
-    expect(started.data['command']).toBe(command);
+    expect(String(started.data['command']).length).toBeLessThan(70_000);
+    expect(JSON.stringify(started.data)).toContain(
+      createHash('sha256').update(command).digest('hex'),
+    );
+    await waitForEvent(world.ada, { type: 'audit.event_trimmed', from });
     const small = new Date().toISOString();
     await alice.ssh(['deploy@web-1', 'true']);
     await waitForEvent(world.ada, { type: 'session.ended', user: 'alice', from: small });

@@ -38,8 +38,8 @@ export class WireReader {
     return this.bytes.readBigUInt64BE(this.take(8));
   }
 
-  /** A `string` as a view of the message; valid as long as the message is. */
-  string(maxBytes = 65_536): Buffer {
+  /** A `string` as a view of the message; valid as long as the message is. By default as long as a packet may be. */
+  string(maxBytes = 262_144): Buffer {
     const length = this.u32();
     if (length > maxBytes) throw malformed('a field is too long');
     const start = this.take(length);
