@@ -64,6 +64,7 @@ export class EventSpool implements Spool, JournalWriter {
     if (this.#closed) throw spoolError('SPOOL_CLOSED');
     const { sessions, events, writer } = this.#parts;
     if (sessions.get(header.sessionId) !== undefined) throw spoolError('SPOOL_SESSION_OPEN');
+    if (header.strict === true && this.#areEventsFull) throw spoolError('SPOOL_FULL');
     const bounded = writer.boundHeader(header);
     const frame = encodeJsonFrame(frameKinds.sessionOpened, this.#now(), bounded);
     if (events.append(frame, reserveBytes) === undefined && header.strict === true)

@@ -113,7 +113,7 @@ export interface SpoolState {
 }
 
 export interface Spool extends AsyncDisposable {
-  /** Opens the journal of a session. @throws SPOOL_SESSION_OPEN when there is one */
+  /** Opens the journal of a session. @throws SPOOL_SESSION_OPEN when there is one, SPOOL_FULL for a strict session */
   session(header: SessionHeader): SessionJournal;
   /** Writes an event outside a session; never throws: what does not fit is counted as lost. */
   emit(event: LooseEvent): void;

@@ -11,10 +11,16 @@ import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import { createId, type Id } from '@gatehouse/kit/ids';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
-import type { Spool } from '@gatehouse/kit/spool';
+import type { SessionJournal, Spool } from '@gatehouse/kit/spool';
 import { inSpan } from '@gatehouse/kit/telemetry';
 import type { TargetKind } from '@gatehouse/policy';
-import { served, type Offer, type Opening, type ProxyProtocol } from '@gatehouse/protocol-api';
+import {
+  hostError,
+  served,
+  type Offer,
+  type Opening,
+  type ProxyProtocol,
+} from '@gatehouse/protocol-api';
 
 import type { Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
@@ -121,9 +127,11 @@ class Connection {
     this.#arriving.onProven?.();
     const admitted = this.#admit(opening);
     if (!admitted.allowed) return this.#deny(admitted, opening);
+    const journal = this.#openJournal(opening, admitted);
+    if (journal === undefined) return this.#deny(withoutAudit(admitted), opening);
     const span = `proxy.session ${this.#arriving.protocol.name}`;
     await inSpan(span, { 'session.id': this.#sessionId, target: admitted.target.name }, async () =>
-      this.#serve(opening, admitted),
+      this.#serve(opening, admitted, journal),
     );
   }
 
@@ -252,9 +260,26 @@ class Connection {
     else await protocol.refuse(client, this.#opening, error).catch(() => undefined);
   }
 
-  async #serve(opening: Opening, admitted: Admitted): Promise<void> {
+  /** Undefined where the audit takes nothing now and this session must not be without it. */
+  #openJournal(opening: Opening, admitted: Admitted): SessionJournal | undefined {
+    const { kind, name, labels, agent } = admitted.target;
+    try {
+      return this.#deps.spool.session({
+        sessionId: this.#sessionId,
+        actor: actorOf(opening.identity, this.#arriving.clientAddress),
+        target: { kind, name, labels, agent },
+        protocol: this.#arriving.protocol.name,
+        strict: admitted.options.audit === 'strict',
+      });
+    } catch (thrown) {
+      this.#deps.logger.error({ err: thrown, sessionId: this.#sessionId }, 'no journal');
+      return undefined;
+    }
+  }
+
+  async #serve(opening: Opening, admitted: Admitted, journal: SessionJournal): Promise<void> {
     const { protocol, client, clientAddress, transport } = this.#arriving;
-    const { clock, logger, spool, dialer, live } = this.#deps;
+    const { clock, logger, dialer, live } = this.#deps;
     const session = new LiveSession({
       id: this.#sessionId,
       opening,
@@ -265,18 +290,7 @@ class Connection {
       clock,
       dialer,
       endsAtMs: this.#deps.identityEndsAt(opening.identity),
-      journal: spool.session({
-        sessionId: this.#sessionId,
-        actor: actorOf(opening.identity, clientAddress),
-        target: {
-          kind: admitted.target.kind,
-          name: admitted.target.name,
-          labels: admitted.target.labels,
-          agent: admitted.target.agent,
-        },
-        protocol: protocol.name,
-        strict: admitted.options.audit === 'strict',
-      }),
+      journal,
       logger: logger.child({
         sessionId: this.#sessionId,
         userId: opening.identity.user,
@@ -297,6 +311,11 @@ class Connection {
       await session.close();
     }
   }
+}
+
+function withoutAudit({ target }: Admitted): Refused {
+  const reason = 'audit_unavailable';
+  return { allowed: false, reason, target, error: hostError('AUDIT_UNAVAILABLE', { reason }) };
 }
 
 function actorOf(identity: Identity, address: string) {

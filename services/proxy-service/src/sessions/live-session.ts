@@ -57,8 +57,9 @@ export class LiveSession implements Session {
   readonly target: Target;
   readonly protocol: ProxyProtocol;
   readonly startedAtMs: number;
-  readonly endsAtMs: number;
   readonly #init: LiveSessionInit;
+  /** As the decision that opened it says; later ones only bring the end nearer. */
+  readonly #firstEndMs: number;
   readonly #abort = new AbortController();
   readonly #recorders = new Set<Recorder>();
   #admitted: Admitted;
@@ -81,9 +82,14 @@ export class LiveSession implements Session {
     this.target = admitted.target;
     this.protocol = init.protocol;
     this.startedAtMs = clock.now();
-    this.endsAtMs = Math.min(init.endsAtMs, this.startedAtMs + admitted.options.maxSessionTtlMs);
+    this.#firstEndMs = this.#endOf(init.endsAtMs);
     this.#activeAt = clock.monotonic();
     this.#watchTime();
+  }
+
+  /** Ms since the epoch: the strictest of the certificate, the decision that opened it and the one that holds now. */
+  get endsAtMs(): number {
+    return this.#endOf(this.#firstEndMs);
   }
 
   get signal(): AbortSignal {
@@ -306,6 +312,10 @@ export class LiveSession implements Session {
     });
     if (this.options.audit === 'strict')
       this.end({ reason: 'recorder_failed', message: 'recording is not available' });
+  }
+
+  #endOf(latestMs: number): number {
+    return Math.min(latestMs, this.startedAtMs + this.options.maxSessionTtlMs);
   }
 
   /** One timer for the end of the session's life and for idleness. */

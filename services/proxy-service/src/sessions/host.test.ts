@@ -1,0 +1,69 @@
+import { createRpcConnection } from '@gatehouse/kit/rpc';
+import { expect, it, onTestFinished } from 'vitest';
+
+import { createTestHost, createTestPolicy, type TestHostOptions } from './testing.js';
+
+/** Nobody listens there: sessions go on without auth-service (D9). */
+async function start(options: Omit<TestHostOptions, 'auth'> = {}) {
+  const auth = createRpcConnection({
+    address: '127.0.0.1:1',
+    tls: { serverCa: undefined },
+    serverName: 'auth',
+    verifyServer: () => undefined,
+    timeoutMs: 100,
+  });
+  const host = await createTestHost({ ...options, auth });
+  onTestFinished(async () => host[Symbol.asyncDispose]());
+  onTestFinished(() => auth[Symbol.dispose]());
+  return host;
+}
+
+it('refuses a strict session in the protocol’s own words where the spool is full', async () => {
+  const policy = createTestPolicy({ audit: 'strict' });
+  const host = await start({ policy, limits: { eventsBytes: 1 } });
+  host.broker.isAway = true;
+  host.spool.emit({
+    type: 'test',
+    outcome: 'success',
+    actor: { kind: 'user', name: 'a' },
+    data: {},
+  });
+  expect(host.spool.state().full).toBe(true);
+  const client = host.connect();
+  await expect.poll(() => host.refused.length).toBe(1);
+  const [error] = host.refused;
+  expect(error).toMatchObject({
+    code: 'AUDIT_UNAVAILABLE',
+    publicMessage: 'audit is not available',
+  });
+  expect(error?.id).toMatch(/^err_/);
+  expect(host.sessions).toEqual([]);
+  await expect.poll(() => client.destroyed).toBe(true);
+});
+
+it('ends a session when max_session_ttl becomes shorter than it has lasted', async () => {
+  let nowMs = Date.now();
+  const clock = { now: () => nowMs, monotonic: () => performance.now() };
+  const host = await start({ clock });
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  nowMs += 3_600_000;
+  host.policy.setOptions({ max_session_ttl: '2h' });
+  expect(host.ends).toEqual([]);
+  host.policy.setOptions({ max_session_ttl: '30m' });
+  await expect
+    .poll(() => host.ends)
+    .toEqual([{ reason: 'ttl', message: 'the session has reached its longest time' }]);
+});
+
+it('does not prolong a session when max_session_ttl grows', async () => {
+  let nowMs = Date.now();
+  const clock = { now: () => nowMs, monotonic: () => performance.now() };
+  const host = await start({ clock, policy: createTestPolicy({ max_session_ttl: '1h' }) });
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  host.policy.setOptions({ max_session_ttl: '8h' });
+  nowMs += 3_600_000;
+  host.policy.setOptions({ max_session_ttl: '8h', idle_timeout: '7h' });
+  await expect.poll(() => host.ends.map(({ reason }) => reason)).toEqual(['ttl']);
+});
