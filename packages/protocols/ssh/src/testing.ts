@@ -24,7 +24,16 @@ import {
 import { escapeBytes } from './wire/escape.js';
 import { parseSftpReply, parseSftpRequest, SftpSplitter } from './wire/sftp.js';
 
-export { loginRaw, type RawAnswer, type RawRequest } from './testing-client.js';
+export {
+  loginRaw,
+  RawConnection,
+  type RawAnswer,
+  type RawChannel,
+  type RawCredential,
+  type RawRequest,
+} from './testing-client.js';
+export { encodeFields, encodeMessage, WireReader } from './wire/codec.js';
+export { messageType } from './wire/message-types.js';
 
 /** Where Debian and its kin put the server; it wants to be called by its full path. */
 const sshdPath = '/usr/sbin/sshd';
