@@ -1,5 +1,4 @@
 /** What an attacker tries at the doors of one cluster; each attempt with the same thing done rightly beside it. */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { loginRaw, type RawAnswer, type RawRequest } from '@gatehouse/protocol-ssh/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { readCredential } from '../stack/credential.js';
 import { searchEvents, waitForEvent } from '../stack/events.js';
 import { root } from '../stack/home.js';
 import type { Person } from '../stack/person.js';
@@ -42,26 +42,8 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(async () => world[Symbol.asyncDispose]());
 
-/** The Ed25519 key in an unencrypted OpenSSH file (PROTOCOL.key). */
-function readKey(file: string): KeyObject {
-  const bytes = Buffer.from(
-    readFileSync(file, 'utf8')
-      .replaceAll(/-----[^-]+-----/g, '')
-      .replaceAll(/\s/g, ''),
-    'base64',
-  );
-  const marker = Buffer.from('\0\0\0\x0bssh-ed25519\0\0\0\x20', 'latin1');
-  const at = bytes.lastIndexOf(marker) + marker.length + 32 + 4;
-  const head = Buffer.from('302e020100300506032b657004220420', 'hex');
-  const key = Buffer.concat([head, bytes.subarray(at, at + 32)]);
-  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
-}
-
 async function logInRaw(person: Person, userName: string) {
-  const status = await person.json<Record<string, string>>(['status']);
-  const line = readFileSync(status['sshCertFile'] ?? '', 'utf8');
-  const certificate = Buffer.from(line.split(' ')[1] ?? '', 'base64');
-  return loginRaw({ port, userName, certificate, key: readKey(status['sshKeyFile'] ?? '') });
+  return loginRaw({ port, userName, ...(await readCredential(person)) });
 }
 
 async function askOnce(
