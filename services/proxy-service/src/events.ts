@@ -40,6 +40,10 @@ export const events = {
       tunnel: z.string().describe('the tunnel replica, srv_…'),
       roles: z.array(z.string()).describe('the roles that allowed it'),
       expires: z.string().describe('when it ends at the latest'),
+      legacy: z
+        .boolean()
+        .optional()
+        .describe('true where the target was reached by algorithms that only its document permits'),
     }),
   },
   'session.ended': {

@@ -50,6 +50,12 @@ export type EndReason =
   | 'audit_unavailable'
   | (string & {});
 
+/** What `session.started` says of the way to the target. */
+export interface ConnectionFacts {
+  /** The algorithms are such that only the target's document lets them through. Default false. */
+  readonly isLegacy?: boolean;
+}
+
 /** The value of `session.signal.reason`: why the host ends the session and what to tell the person. */
 export interface SessionEnd {
   readonly reason: EndReason;
@@ -147,7 +153,7 @@ export interface Session<Spec = unknown> {
    * The target is reached and has let the person in: the host writes `session.started`. What `serve` throws before is
    * `session.connect_failed` with the error's reason. Events and recordings call it by themselves.
    */
-  established(): void;
+  established(facts?: ConnectionFacts): void;
   /** May this session do `action`? Answers from the role options of the decision that opened it. */
   decide(action: Action): ActionDecision;
   /**

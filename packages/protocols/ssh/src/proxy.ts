@@ -164,7 +164,7 @@ async function serveSession(
   const relay = new Relay({ session, user, node, nowMs: () => services.clock.monotonic() });
   for (const text of upstream.banners)
     user.send(encodeMessage(messageType.userauthBanner, text, ''));
-  session.established();
+  session.established({ isLegacy: upstream.isLegacy });
   acceptUser(user);
   relay.start();
   keepAlive(user, relay.nodeRequests);

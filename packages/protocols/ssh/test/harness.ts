@@ -201,11 +201,15 @@ export async function startHarness(): Promise<Harness> {
       logger,
       signal: controller.signal,
       dial: () => target.dial(),
-      established: () =>
+      established: (facts) =>
         events.push({
           type: 'session.started',
           outcome: 'success',
-          data: { user: opening.identity.user, login: opening.principal },
+          data: {
+            user: opening.identity.user,
+            login: opening.principal,
+            ...(facts?.isLegacy === true && { legacy: true }),
+          },
         }),
       decide: () => ({ allowed: true }),
       async perform(intent, effect) {

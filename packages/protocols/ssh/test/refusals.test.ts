@@ -284,6 +284,11 @@ describe('a target', () => {
       dial: dialTcp(sshd.address),
     });
     expect((await ssh(harness, 'root@old-1', ['true'])).code).toBe(0);
+    expect((await harness.waitForEvent('session.started')).at(-1)?.data['legacy']).toBe(true);
+    expect((await ssh(harness, 'root@web-1', ['true'])).code).toBe(0);
+    expect((await harness.waitForEvent('session.started', 2)).at(-1)?.data).not.toHaveProperty(
+      'legacy',
+    );
   });
 
   it('refuses a login whose user it does not know, before any forward', async () => {

@@ -13,6 +13,7 @@ import {
   hostError,
   type Action,
   type ActionDecision,
+  type ConnectionFacts,
   type EndReason,
   type Offer,
   type Opening,
@@ -116,7 +117,7 @@ export class LiveSession implements Session {
     return stream;
   }
 
-  established(): void {
+  established({ isLegacy = false }: ConnectionFacts = {}): void {
     if (this.#isEstablished) return;
     this.#isEstablished = true;
     const { protocol, transport } = this.#init;
@@ -131,6 +132,7 @@ export class LiveSession implements Session {
         tunnel: this.#stream?.tunnelReplica ?? '',
         roles: this.#admitted.roles,
         expires: new Date(this.endsAtMs).toISOString(),
+        ...(isLegacy ? { legacy: true } : {}),
       },
     });
     this.logger.info({ protocol: protocol.name, principal: this.principal }, 'session.started');

@@ -56,6 +56,25 @@ export const legacyTargetFacing: AlgorithmOffer = {
   macs: [...targetFacing.macs, 'hmac-sha1-etm@openssh.com', 'hmac-sha1'],
 };
 
+/** True where one of what was negotiated is none of those that every target is offered. An AEAD has no MAC of its own. */
+export function isLegacy({ kex, serverHostKey, cs, sc }: NegotiatedNames): boolean {
+  const macs = [...targetFacing.macs, ''];
+  return (
+    serverHostKey === 'ssh-rsa' ||
+    !targetFacing.kex.includes(kex) ||
+    [cs, sc].some(
+      ({ cipher, mac }) => !targetFacing.ciphers.includes(cipher) || !macs.includes(mac),
+    )
+  );
+}
+
+interface NegotiatedNames {
+  readonly kex: string;
+  readonly serverHostKey: string;
+  readonly cs: { readonly cipher: string; readonly mac: string };
+  readonly sc: { readonly cipher: string; readonly mac: string };
+}
+
 /** Host key algorithms in the order in which a client leg prefers them. */
 export const hostCertificateAlgorithms = [
   'ssh-ed25519-cert-v01@openssh.com',

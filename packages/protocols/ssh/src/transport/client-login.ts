@@ -11,6 +11,7 @@ import { encodeFields, encodeMessage, WireReader } from '../wire/codec.js';
 import { messageType } from '../wire/message-types.js';
 import {
   hostCertificateAlgorithms,
+  isLegacy,
   legacyTargetFacing,
   plainHostKeyAlgorithms,
   targetFacing,
@@ -42,6 +43,8 @@ export interface TargetConnection {
   readonly transport: SshTransport;
   /** Texts that the target wants people to see before they are in. */
   readonly banners: readonly string[];
+  /** Algorithms of the past were needed. */
+  readonly isLegacy: boolean;
 }
 
 /**
@@ -128,7 +131,8 @@ async function authenticate(
       if (banners.length < 8) banners.push(new WireReader(message, 1).text(16_384));
     } else if (message[0] === messageType.userauthSuccess) {
       transport.setAuthenticated();
-      return { transport, banners };
+      const { negotiated } = transport;
+      return { transport, banners, isLegacy: negotiated !== undefined && isLegacy(negotiated) };
     } else {
       throw sshError('SSH_TARGET_REFUSED_LOGIN', {
         details: { target: options.host.name, login: options.login },

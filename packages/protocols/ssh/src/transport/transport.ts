@@ -39,6 +39,8 @@ export class SshTransport {
   onDrain: (() => void) | undefined;
   /** Called around each chunk read, so that a relay can cork the other leg. */
   onChunk: { before(): void; after(): void } | undefined;
+  /** What the last key exchange came to; known once `ready()` has resolved. */
+  negotiated: Protocol.Negotiated | undefined;
   /** Resolves when the connection has ended, whoever ended it. Never rejects. */
   readonly ended: Promise<TransportEnd>;
   /** Resolves when the socket is closed, at most a second after the end. Never rejects. */
@@ -89,7 +91,7 @@ export class SshTransport {
         const { software } = header.versions;
         this.protocol._offer = createOfferFor(options, software) ?? this.protocol._offer;
       },
-      onHandshakeComplete: () => this.onKeys(),
+      onHandshakeComplete: (negotiated) => this.onKeys(negotiated),
       // Only during a key exchange; at other times it comes by way of `onPayload`.
       messageHandlers: { DISCONNECT: (_protocol, _reason, text) => this.end({ by: 'peer', text }) },
     });
@@ -312,8 +314,9 @@ export class SshTransport {
     this.end({ by: 'peer', text: reader.text(65_536) });
   }
 
-  private onKeys(): void {
+  private onKeys(negotiated: Protocol.Negotiated): void {
     this.established = true;
+    this.negotiated = negotiated;
     this.bytesSinceRekey = 0;
     this.lastRekeyMs = performance.now();
     clearTimeout(this.exchangeTimer);
