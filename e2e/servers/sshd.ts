@@ -20,6 +20,7 @@ export interface SshdOptions {
   /** `target_ssh` public key lines; none: nobody may log in. */
   readonly trustedUserCa?: string;
   readonly acceptEnv?: readonly string[];
+  /** Lines of sshd_config that count before ours: the first value of a keyword is the one taken. */
   readonly extra?: readonly string[];
 }
 
@@ -70,6 +71,7 @@ export class Sshd implements AsyncDisposable {
     writeFileSync(
       join(this.dir, 'config'),
       [
+        ...(this.#options.extra ?? []),
         `Port ${this.port}`,
         'ListenAddress 127.0.0.1',
         `HostKey ${join(this.dir, 'host')}`,
@@ -86,7 +88,6 @@ export class Sshd implements AsyncDisposable {
         'MaxSessions 200',
         'Subsystem sftp internal-sftp',
         `AcceptEnv ${(this.#options.acceptEnv ?? ['LANG']).join(' ')}`,
-        ...(this.#options.extra ?? []),
         '',
       ].join('\n'),
     );
