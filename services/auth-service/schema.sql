@@ -194,6 +194,15 @@ CREATE TABLE public.sealing_key (
 
 COMMENT ON TABLE public.sealing_key IS 'A sealed constant per key-encryption key: a wrong key is found before anything is written.';
 
+CREATE TABLE public.session_end (
+    id text NOT NULL,
+    reason text NOT NULL,
+    ended_by text NOT NULL,
+    until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public.session_end IS 'Sessions that were told to end, for as long as their login could keep them open.';
+
 CREATE TABLE public.target_name (
     kind text NOT NULL,
     name_folded text NOT NULL,
@@ -282,6 +291,9 @@ ALTER TABLE ONLY public.replica
 
 ALTER TABLE ONLY public.sealing_key
     ADD CONSTRAINT sealing_key_pk PRIMARY KEY (key_id);
+
+ALTER TABLE ONLY public.session_end
+    ADD CONSTRAINT session_end_pk PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.target_name
     ADD CONSTRAINT target_name_pk PRIMARY KEY (kind, name_folded);

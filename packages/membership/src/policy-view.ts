@@ -246,7 +246,9 @@ class WatchedPolicy implements PolicyView {
       markNotUnderstood(this.#incoming ?? this.#documents, kind, name);
     }
     if (id !== 0n) this.#lastId = id;
-    if (this.#incoming === undefined) this.#notify({ kind, name, document });
+    // The end of a session is no document: it is heard, not kept.
+    if (this.#incoming === undefined || kind === 'session_end')
+      this.#notify({ kind, name, document });
   }
 
   #notify(change: PolicyChange): void {

@@ -13,6 +13,7 @@ import { pruneInvites } from './store/invites.js';
 import { pruneJoinTokens } from './store/join-tokens.js';
 import { pruneLogins } from './store/logins.js';
 import { pruneOutbox } from './store/outbox.js';
+import { pruneSessionEnds } from './store/session-ends.js';
 import { pruneTargetNames } from './store/target-names.js';
 import { pruneThrottle } from './store/throttle.js';
 
@@ -109,6 +110,7 @@ async function prune(deps: Deps): Promise<void> {
   const nowMs = deps.clock.now();
   const dayAgo = new Date(nowMs - dayMs);
   await pruneOutbox(db, dayAgo);
+  await pruneSessionEnds(db, dayAgo);
   await pruneThrottle(db, dayAgo);
   await pruneLogins(db, dayAgo);
   await pruneInvites(db, dayAgo);

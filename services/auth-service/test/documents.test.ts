@@ -489,6 +489,31 @@ describe.each(engines)('documents on %s', (engine) => {
     expect((await ada.admin.listSessions({})).sessions).toEqual([]);
   });
 
+  it('takes a complete report in parts, and leaves alone what began after it was made', async () => {
+    const busy = await cluster.enroll('proxy');
+    const startedAt = new Date('2026-01-01T00:00:00Z');
+    const takenAt = new Date('2026-01-01T00:00:01Z');
+    const session = (at = startedAt) => ({ id: createId('ses'), user: 'parts', startedAt: at });
+    const [gone1, kept1, kept2, gone2] = [session(), session(), session(), session()];
+    const late = session(takenAt);
+    await busy.cluster.reportSessions({ started: [gone1, kept1, kept2, gone2, late] });
+    const live = async () =>
+      (await ada.admin.listSessions({})).sessions.map(({ id }) => id).toSorted();
+    const complete = { complete: true, takenAt };
+    await busy.cluster.reportSessions({ ...complete, started: [kept1], untilId: kept1.id });
+    expect(await live()).toEqual([kept1.id, kept2.id, gone2.id, late.id]);
+    await busy.cluster.reportSessions({ ...complete, started: [kept2], afterId: kept1.id });
+    expect(await live()).toEqual([kept1.id, kept2.id, late.id]);
+    await busy.cluster.reportSessions({ complete: true });
+  });
+
+  it('counts a session once where its report arrives twice', async () => {
+    const report = { started: [{ id: createId('ses'), user: 'twice' }], maxSessions: 1 };
+    expect((await proxy.cluster.reportSessions(report)).refused).toEqual([]);
+    expect((await proxy.cluster.reportSessions(report)).refused).toEqual([]);
+    await proxy.cluster.reportSessions({ complete: true });
+  });
+
   it('holds a limit of sessions over several proxies', async () => {
     const second = await cluster.enroll('proxy');
     const session = () => ({

@@ -157,7 +157,10 @@ describe('the private port', () => {
 
 describe('the migrations', () => {
   it('comment on every table', () => {
-    const text = readFileSync(new URL('../migrations/0001_cluster.sql', import.meta.url), 'utf8');
+    const folder = new URL('../migrations/', import.meta.url);
+    const text = readdirSync(folder)
+      .map((file) => readFileSync(new URL(file, folder), 'utf8'))
+      .join('\n');
     const tables = [...text.matchAll(/create table (\w+)/g)].map((match) => match[1]);
     for (const table of tables) expect(text).toContain(`comment on table ${table} is`);
   });

@@ -17,7 +17,7 @@ export async function handle(
   context: Context,
 ): Promise<ReportSessionsResponse> {
   const replicaId = await requireService(deps, context);
-  const { ended, complete, maxSessions } = request;
+  const { ended, complete, maxSessions, takenAt, afterId, untilId } = request;
   const started = request.started.map(({ replica: _replica, startedAt, ...session }) => ({
     ...session,
     replicaId,
@@ -29,6 +29,11 @@ export async function handle(
     ended,
     complete,
     maxSessions,
+    part: {
+      ...(takenAt === undefined ? {} : { before: takenAt }),
+      ...(afterId === '' ? {} : { afterId }),
+      ...(untilId === '' ? {} : { untilId }),
+    },
   });
   return { refused: [...refused], leaseUntil };
 }

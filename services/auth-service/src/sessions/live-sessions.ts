@@ -14,20 +14,28 @@ import {
   putLease,
   removeLapsedReplicas,
   removeSessions,
+  type SessionsPart,
   type StoredSession,
 } from '../store/live-sessions.js';
+import { findLogin } from '../store/logins.js';
+import { putSessionEnd } from '../store/session-ends.js';
 import type { RecordScope } from '../store/store.js';
 import { requireRule, type Person } from '../users/person.js';
+import { sessionEndBody } from '../watch/watch.js';
 
 const leaseMs = 20_000;
 const maxBatch = 10_000;
+/** For sessions of which the login is not known any more. */
+const longestLoginMs = 30 * 24 * 3_600_000;
 
 export interface SessionReport {
   readonly replicaId: string;
   readonly started: readonly StoredSession[];
   readonly ended: readonly string[];
-  /** `started` is everything that is live. */
+  /** `started` is everything that is live within `part`. */
   readonly complete: boolean;
+  /** Default: all. */
+  readonly part?: SessionsPart;
   /** 0: no limit. */
   readonly maxSessions: number;
 }
@@ -51,12 +59,10 @@ export async function reportSessions(
     const leaseUntil = new Date(scope.now.getTime() + leaseMs);
     await putLease(scope.tx, { replicaId, kind: 'proxy', until: leaseUntil });
     await removeSessions(scope.tx, replicaId, ended);
-    if (complete)
-      await keepSessions(
-        scope.tx,
-        replicaId,
-        sessions.map((session) => session.id),
-      );
+    if (complete) {
+      const ids = sessions.map((session) => session.id);
+      await keepSessions(scope.tx, { ...report.part, replicaId, ids });
+    }
     const refused =
       maxSessions > 0 ? await refuseOverLimit(deps, scope, { sessions, maxSessions }) : [];
     await insertSessions(
@@ -77,8 +83,10 @@ async function refuseOverLimit(
 ): Promise<string[]> {
   const refused: string[] = [];
   const counts = new Map<string, number>();
+  const ids = sessions.map((session) => session.id);
   for (const session of sessions) {
-    const count = counts.get(session.user) ?? (await countUserSessions(scope.tx, session.user));
+    const count =
+      counts.get(session.user) ?? (await countUserSessions(scope.tx, session.user, ids));
     if (count < maxSessions) {
       counts.set(session.user, count + 1);
       continue;
@@ -125,7 +133,11 @@ export async function endSession(deps: Deps, person: Person, id: string): Promis
     throw missing();
   }
   await deps.store.change(async (scope) => {
-    scope.publish({ kind: 'session_end', name: id, body: { reason: 'ended_by', by: person.name } });
+    const login = await findLogin(scope.tx, session.loginId);
+    const until = new Date(login?.expiresAtMs ?? scope.now.getTime() + longestLoginMs);
+    const end = { id, reason: 'ended_by', by: person.name, until };
+    await putSessionEnd(scope.tx, end);
+    scope.publish({ kind: 'session_end', name: id, body: sessionEndBody(end) });
   });
 }
 

@@ -1,4 +1,6 @@
 /** Live sessions and the leases of the replicas that carry them (D30). */
+import { sql } from 'kysely';
+
 import type { Db } from './store.js';
 
 export interface StoredSession {
@@ -58,9 +60,17 @@ export async function listSessions(db: Db, user?: string): Promise<StoredSession
   return (await query.orderBy('started_at').orderBy('id').execute()).map(decode);
 }
 
-export async function countUserSessions(db: Db, user: string): Promise<number> {
+/** Without those of `except`, at least one: a report that arrives twice does not stand in its own way. */
+export async function countUserSessions(
+  db: Db,
+  user: string,
+  except: readonly string[],
+): Promise<number> {
   const query = db.selectFrom('live_session').select(({ fn }) => fn.countAll<number>().as('count'));
-  const row = await query.where('user_name', '=', user).executeTakeFirstOrThrow();
+  const row = await query
+    .where('user_name', '=', user)
+    .where('id', 'not in', except)
+    .executeTakeFirstOrThrow();
   return Number(row.count);
 }
 
@@ -103,14 +113,29 @@ export async function removeSessions(
     .execute();
 }
 
+/** A part of a replica's sessions, by their ids and their start. */
+export interface SessionsPart {
+  /** Only those that began before, by the replica's clock. */
+  readonly before?: Date;
+  /** Only ids behind this one. */
+  readonly afterId?: string;
+  /** Only ids up to this one. */
+  readonly untilId?: string;
+}
+
 /** What a replica does not name is gone. */
 export async function keepSessions(
   db: Db,
-  replicaId: string,
-  ids: readonly string[],
+  kept: SessionsPart & { readonly replicaId: string; readonly ids: readonly string[] },
 ): Promise<void> {
+  const { replicaId, ids, before, afterId, untilId } = kept;
+  // In the order of their bytes, as the proxy has it, whatever the database's language is.
+  const id = sql<string>`id collate "C"`;
   let query = db.deleteFrom('live_session').where('replica_id', '=', replicaId);
   if (ids.length > 0) query = query.where('id', 'not in', ids);
+  if (before !== undefined) query = query.where('started_at', '<', before);
+  if (afterId !== undefined) query = query.where(id, '>', afterId);
+  if (untilId !== undefined) query = query.where(id, '<=', untilId);
   await query.execute();
 }
 

@@ -176,6 +176,13 @@ export interface LiveSessionTable {
   started_at: Date;
 }
 
+export interface SessionEndTable {
+  id: string;
+  reason: string;
+  ended_by: string;
+  until: Date;
+}
+
 export interface OutboxTable {
   id: Generated<number>;
   kind: string;
@@ -210,6 +217,7 @@ export interface Tables {
   agent_presence: AgentPresenceTable;
   replica: ReplicaTable;
   live_session: LiveSessionTable;
+  session_end: SessionEndTable;
   outbox: OutboxTable;
   audit_row: AuditRowTable;
 }

@@ -11,6 +11,7 @@ import { listAgents } from '../store/agents.js';
 import { listDocuments } from '../store/documents.js';
 import { listEndedLogins } from '../store/logins.js';
 import { listChanges, readOutboxBounds, type OutboxChange } from '../store/outbox.js';
+import { listSessionEnds } from '../store/session-ends.js';
 import { readConsistently } from '../store/snapshot.js';
 import type { Db } from '../store/store.js';
 import type { JsonObject } from '../store/tables.js';
@@ -146,6 +147,10 @@ async function readSnapshot(deps: Deps, kinds: ReadonlySet<string>): Promise<Sna
         changes.push({ kind: 'login_end', name: login.id, body: loginEndBody(login) });
       }
     }
+    if (kinds.has('session_end')) {
+      for (const end of await listSessionEnds(tx, new Date(deps.clock.now())))
+        changes.push({ kind: 'session_end', name: end.id, body: sessionEndBody(end) });
+    }
     return { id: last, changes };
   });
 }
@@ -158,6 +163,11 @@ export function agentBody(agent: { id: string; name: string; group: string }): J
 /** What watchers know of a login that has ended. */
 export function loginEndBody(login: { reason: string; until: Date }): JsonObject {
   return { reason: login.reason, until: login.until.toISOString() };
+}
+
+/** What watchers know of a session that must end. */
+export function sessionEndBody({ reason, by }: { reason: string; by: string }): JsonObject {
+  return { reason, by };
 }
 
 function trustEvent(deps: Deps): Event {

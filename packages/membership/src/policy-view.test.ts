@@ -1,0 +1,89 @@
+import { derToPem } from '@gatehouse/identity';
+import { createTestAuthorities, issueTestService } from '@gatehouse/identity/testing';
+import { systemClock } from '@gatehouse/kit/clock';
+import { createLogger } from '@gatehouse/kit/log';
+import { bindService, createRpcConnection, createRpcServer } from '@gatehouse/kit/rpc';
+import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
+import { expect, it, onTestFinished } from 'vitest';
+
+import { createIdentifier, type Caller } from './caller.js';
+import { watchPolicy, type PolicyChange } from './policy-view.js';
+
+const logger = createLogger({ name: 'test', level: 'silent' });
+const refuse = async (): Promise<never> => Promise.reject(new Error('not here'));
+
+interface Told {
+  readonly kind: string;
+  readonly name: string;
+  readonly document?: unknown;
+}
+
+/** A view of an auth-service whose snapshot is `told`. */
+async function viewOf(told: readonly Told[]) {
+  const authorities = await createTestAuthorities('test');
+  const own = await issueTestService(authorities, 'auth');
+  const proxy = await issueTestService(authorities, 'proxy');
+  const ca = derToPem(authorities.hostTls.certificate, 'CERTIFICATE');
+  async function* watch(signal: AbortSignal) {
+    yield { event: { $case: 'snapshotBegin' as const, value: {} } };
+    for (const { kind, name, document } of told) {
+      const documentJson = document === undefined ? '' : JSON.stringify(document);
+      yield { event: { $case: 'change' as const, value: { kind, name, documentJson } } };
+    }
+    yield { event: { $case: 'snapshotEnd' as const, value: { id: 1n } } };
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  const service = bindService<Caller, typeof ClusterServiceDefinition>(ClusterServiceDefinition, {
+    watch: { callers: ['service/proxy'], handle: (_request, { signal }) => watch(signal) },
+    registerAgent: { callers: ['service'], handle: refuse },
+    reportAgents: { callers: ['service'], handle: refuse },
+    reportSessions: { callers: ['service'], handle: refuse },
+  });
+  const trust = {
+    clusterName: 'test',
+    userTlsCa: [],
+    hostTlsCa: [authorities.hostTls.certificate],
+    userSsh: [],
+    targetSsh: [],
+    hostSsh: [],
+  };
+  const server = await createRpcServer({
+    host: '127.0.0.1',
+    port: 0,
+    tls: {
+      key: own.privateKeyPem,
+      certificate: derToPem(own.certificate, 'CERTIFICATE'),
+      clientCa: ca,
+    },
+    services: [service],
+    identify: createIdentifier({ clusterName: 'test', clock: systemClock, trust: () => trust }),
+    logger,
+  });
+  onTestFinished(async () => server[Symbol.asyncDispose]());
+  const auth = createRpcConnection({
+    address: `127.0.0.1:${server.address.port}`,
+    tls: {
+      serverCa: ca,
+      key: proxy.privateKeyPem,
+      certificate: derToPem(proxy.certificate, 'CERTIFICATE'),
+    },
+    serverName: 'auth',
+    verifyServer: () => undefined,
+  });
+  onTestFinished(() => auth[Symbol.dispose]());
+  const heard: PolicyChange[] = [];
+  const view = watchPolicy({ auth, kinds: ['lock'], clock: systemClock, logger });
+  onTestFinished(async () => view[Symbol.asyncDispose]());
+  view.onChange((change) => heard.push(change));
+  await view.ready;
+  return { view, heard };
+}
+
+it('tells of sessions that must end also where they come in a snapshot', async () => {
+  const document = { reason: 'ended_by', by: 'ada' };
+  const { heard } = await viewOf([{ kind: 'session_end', name: 'ses_1', document }]);
+  expect(heard).toEqual([
+    { kind: 'session_end', name: 'ses_1', document },
+    { kind: 'snapshot', name: '' },
+  ]);
+});
