@@ -7,14 +7,12 @@ import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import type { RpcConnection } from '@gatehouse/kit/rpc';
 import type { PolicyChange } from '@gatehouse/membership';
-import {
-  ClusterServiceDefinition,
-  type ReportSessionsResponse,
-} from '@gatehouse/proto/auth/v1/cluster_service';
+import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
 import { hostError, type SessionEnd } from '@gatehouse/protocol-api';
 
 import { admit, type AdmissionDeps, type Refused } from './admission.js';
 import type { LiveSession } from './live-session.js';
+import { toReportParts, type SessionReport } from './report-parts.js';
 
 export interface LiveSessionsDeps extends AdmissionDeps {
   readonly auth: RpcConnection;
@@ -34,6 +32,8 @@ export interface LiveSessions extends AsyncDisposable {
 
 const reportEveryMs = 500;
 const renewEveryMs = 5_000;
+/** All sessions are told anew: a report that was given up may have arrived all the same, after a later one. */
+const completeEveryMs = 60_000;
 /** As auth-service gives it (D30), less the time that a report may take. */
 const leaseMs = 15_000;
 
@@ -47,7 +47,10 @@ class TrackedSessions implements LiveSessions {
   #started = new Set<string>();
   #ended = new Set<string>();
   readonly #stop = new AbortController();
-  #isComplete = false;
+  /** Of those that are being counted against a limit: when they began, ms since the epoch. */
+  readonly #pending = new Map<string, number>();
+  /** When auth-service last had all of them, monotonic ms; before: it may have others. */
+  #completeAt = -Infinity;
 
   constructor(deps: LiveSessionsDeps) {
     this.#deps = deps;
@@ -68,12 +71,9 @@ class TrackedSessions implements LiveSessions {
     if (limit === undefined) return;
     // Whatever becomes of the answer, auth-service may know of it from now on: its end is reported.
     this.#started.delete(session.id);
-    const { refused } = await this.#report({
-      started: [session],
-      ended: [],
-      complete: false,
-      maxSessions: limit,
-    });
+    this.#pending.set(session.id, session.startedAtMs);
+    const report = { started: [session], ended: [], maxSessions: limit };
+    const refused = await this.#report(report).finally(() => this.#pending.delete(session.id));
     if (!refused.includes(session.id)) return;
     throw hostError('SESSION_LIMIT', { reason: 'max_sessions', details: { limit: String(limit) } });
   }
@@ -97,8 +97,7 @@ class TrackedSessions implements LiveSessions {
     await this.#report({
       started: [],
       ended: [...this.#ended],
-      complete: this.#sessions.size === 0,
-      maxSessions: 0,
+      ...(this.#sessions.size === 0 ? { completeAtMs: this.#deps.clock.now() } : {}),
     }).catch(() => undefined);
   }
 
@@ -138,7 +137,7 @@ class TrackedSessions implements LiveSessions {
       ).catch(() => undefined);
       const quietMs = this.#deps.clock.monotonic() - lastAt;
       // The lease may have run out, and our sessions with it, while this process stood still.
-      if (quietMs > leaseMs) this.#isComplete = false;
+      if (quietMs > leaseMs) this.#completeAt = -Infinity;
       this.#endWhatIsStale();
       const isDue = quietMs >= renewEveryMs;
       if (!isDue && this.#started.size === 0 && this.#ended.size === 0) continue;
@@ -147,7 +146,7 @@ class TrackedSessions implements LiveSessions {
         failures = 0;
         lastAt = this.#deps.clock.monotonic();
       } catch (thrown) {
-        this.#isComplete = false;
+        this.#completeAt = -Infinity;
         failures += 1;
         if (failures === 3) this.#deps.logger.warn({ err: thrown }, 'sessions are not reported');
       }
@@ -155,15 +154,16 @@ class TrackedSessions implements LiveSessions {
   }
 
   async #reportBatch(): Promise<void> {
-    const complete = !this.#isComplete;
-    const started = complete ? [...this.#sessions.values()] : this.#present(this.#started);
+    const at = this.#deps.clock.monotonic();
+    const isComplete = at - this.#completeAt >= completeEveryMs;
+    const report = isComplete ? this.#all() : { started: this.#present(this.#started) };
     const ended = [...this.#ended];
     const sent = this.#started;
     this.#started = new Set();
     this.#ended = new Set();
     try {
-      await this.#report({ started, ended, complete, maxSessions: 0 });
-      this.#isComplete = true;
+      await this.#report({ ...report, ended });
+      if (isComplete) this.#completeAt = at;
     } catch (thrown) {
       for (const id of sent) this.#started.add(id);
       for (const id of ended) this.#ended.add(id);
@@ -171,23 +171,25 @@ class TrackedSessions implements LiveSessions {
     }
   }
 
+  /** What is being counted against a limit is told by that report alone; this one leaves alone all that began since. */
+  #all(): Pick<SessionReport, 'started' | 'completeAtMs'> {
+    return {
+      started: [...this.#sessions.values()].filter(({ id }) => !this.#pending.has(id)),
+      completeAtMs: Math.min(this.#deps.clock.now(), ...this.#pending.values()),
+    };
+  }
+
   #present(ids: Set<string>): LiveSession[] {
     return [...ids].map((id) => this.#sessions.get(id)).filter((session) => session !== undefined);
   }
 
-  async #report(batch: {
-    started: LiveSession[];
-    ended: string[];
-    complete: boolean;
-    maxSessions: number;
-  }): Promise<ReportSessionsResponse> {
+  /** Ids of sessions that are refused for the limit. */
+  async #report(report: SessionReport): Promise<readonly string[]> {
     const client = this.#deps.auth.client(ClusterServiceDefinition);
-    const replicaId = this.#deps.replicaId;
-    return client.reportSessions({
-      ...batch,
-      replicaId,
-      started: batch.started.map(describe(replicaId)),
-    });
+    const refused: string[] = [];
+    for (const part of toReportParts(this.#deps.replicaId, report))
+      refused.push(...(await client.reportSessions(part)).refused);
+    return refused;
   }
 }
 
@@ -208,21 +210,6 @@ function isConcerned(session: LiveSession, { kind, name }: PolicyChange): boolea
     default:
       return true;
   }
-}
-
-function describe(replica: string) {
-  return (session: LiveSession) => ({
-    id: session.id,
-    protocol: session.protocol.name,
-    user: session.identity.user,
-    target: session.target.name,
-    targetKind: session.target.kind,
-    principal: session.principal,
-    startedAt: new Date(session.startedAtMs),
-    replica,
-    loginId: session.identity.loginId,
-    clientAddress: session.clientAddress,
-  });
 }
 
 function endOf({ reason, error }: Refused): SessionEnd {
