@@ -39,7 +39,7 @@ export const authEvents = {
   },
   'login.failed': {
     description:
-      'A login or a link was refused. Reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link.',
+      'A login or a link was refused. Reason: bad_password, bad_code, code_replayed, unknown_user, blocked, locked, link, wrong_kind.',
     data: nothing,
   },
   'login.blocked': {

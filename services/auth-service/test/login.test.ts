@@ -331,6 +331,16 @@ describe.each(engines)('logging in on %s', (engine) => {
     await acceptInvite(cluster, { token: link.token, name: '' });
   });
 
+  it('takes a join token for no link, in the words for any other; the audit tells it apart', async () => {
+    const at = (await cluster.events('login.failed')).length;
+    const { login } = await cluster.person();
+    const token = await cluster.service.createAgentToken();
+    const of = async (wrong: string) => refusal(login.getInvite({ token: wrong }));
+    expect(await of(token)).toEqual(await of(token.replace('join-', 'inv-')));
+    const reasons = (await cluster.events('login.failed')).slice(at).map(({ reason }) => reason);
+    expect(reasons).toEqual(['wrong_kind', 'link']);
+  });
+
   it('says why a certificate is refused, and audits it: of another kind, from elsewhere, of a stranger', async () => {
     const at = (await cluster.events('connection.refused')).length;
     const { privateKeyPem, spki } = generateKeyPair('p256');

@@ -115,7 +115,8 @@ export async function openInvite(
   if (invite === undefined || roles === undefined) {
     await countLoginFailure(deps, undefined, clientAddress);
     const actor = unknownActor(invite?.user ?? '', clientAddress);
-    await recordDrafts(deps, [{ type: 'login.failed', actor, outcome: 'failure', reason: 'link' }]);
+    const reason = isTokenShape('join', token) ? 'wrong_kind' : 'link';
+    await recordDrafts(deps, [{ type: 'login.failed', actor, outcome: 'failure', reason }]);
     throw authError('LINK_INVALID', { reason: 'link' });
   }
   return { invite, roles, secondFactor: (await readSecondFactorRule(db)) !== 'off' };
