@@ -19,7 +19,7 @@ export { issueSshCertificate, parseSshCertificate } from './ssh-certificate.js';
 export type { SshCertificate, SshCertificateRequest } from './ssh-certificate.js';
 export { verifySshHostCertificate, verifySshUserCertificate } from './ssh-verify.js';
 export type { SshHostCheck, SshUserCheck, VerifiedSshUser } from './ssh-verify.js';
-export { verifySshSignature } from './ssh-signature.js';
+export { signSsh, verifySshSignature } from './ssh-signature.js';
 export { verifySshUserProof } from './ssh-proof.js';
 export type { SshProofCheck, SshUserProof, VerifiedSshProof } from './ssh-proof.js';
 export { derToPem, pemToDer } from './pem.js';

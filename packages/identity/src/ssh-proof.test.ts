@@ -1,15 +1,14 @@
-import { createPrivateKey, sign } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { refusal, run, temporaryFolder } from '../test/tools.js';
-import { readPublicPem } from './keys.js';
 import { issueSshCertificate } from './ssh-certificate.js';
 import { parseSshPublicKey } from './ssh-keys.js';
 import { verifySshUserProof, type SshProofCheck, type SshUserProof } from './ssh-proof.js';
-import { encodeSshSignature } from './ssh-signature.js';
+import { signSsh, verifySshSignature } from './ssh-signature.js';
 import { encodeSshString } from './ssh-wire.js';
 import {
   createTestAuthorities,
@@ -62,9 +61,7 @@ function encodeRequest(changes: Partial<Request> = {}): Buffer {
 }
 
 function prove(signedData: Buffer, user: TestUser = alice): SshUserProof {
-  const hash = user.privateKeyPem === alice.privateKeyPem ? null : 'sha256';
-  const raw = sign(hash, signedData, createPrivateKey(user.privateKeyPem));
-  const signature = encodeSshSignature(readPublicPem(user.privateKeyPem), raw);
+  const signature = signSsh(createPrivateKey(user.privateKeyPem), signedData);
   return { certificate: user.sshCertificate, signedData, signature };
 }
 
@@ -75,6 +72,17 @@ function verify(proof: SshUserProof, check: Partial<SshProofCheck> = {}) {
     ...check,
   });
 }
+
+describe('signSsh', () => {
+  it('writes every number of a P-256 signature in its shortest form', async () => {
+    const user = await issueTestUser(authorities, { keyType: 'p256' });
+    const key = createPrivateKey(user.privateKeyPem);
+    for (let round = 0; round < 600; round += 1) {
+      const data = Buffer.from([round >> 8, round]);
+      expect(verifySshSignature(user.sshPublicKey, data, signSsh(key, data))).toBe(true);
+    }
+  });
+});
 
 describe('verifySshUserProof', () => {
   it('accepts what an SSH client signed and says for which session and user', () => {

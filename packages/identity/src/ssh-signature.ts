@@ -1,5 +1,5 @@
 /** SSH signatures (RFC 4253 §6.6, RFC 5656 §3.1.2, RFC 8332, RFC 8709), without SHA-1. */
-import { verify, type KeyObject } from 'node:crypto';
+import { sign, verify, type KeyObject } from 'node:crypto';
 
 import { GatehouseError } from '@gatehouse/kit/errors';
 
@@ -29,6 +29,11 @@ export function verifySshSignature(
     if (thrown instanceof GatehouseError) return false;
     throw thrown;
   }
+}
+
+/** A signature over `data` with its algorithm in front. Ed25519 and P-256. */
+export function signSsh(privateKey: KeyObject, data: Buffer): Buffer {
+  return encodeSshSignature(privateKey, sign(signingHash(privateKey), data, privateKey));
 }
 
 interface SignatureCheck {

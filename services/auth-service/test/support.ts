@@ -1,5 +1,5 @@
 /** A running auth-service with everything around it that tests need: database, proxy hop, people, services, agents. */
-import { randomBytes, sign } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import {
   computeEnrollmentMac,
   derToPem,
   generateKeyPair,
+  signSsh,
   sshPublicKeyFromSpki,
   type ServiceKind,
 } from '@gatehouse/identity';
@@ -562,12 +563,7 @@ export function signSshProof(person: LoggedIn, sessionId: Buffer, user = 'deploy
     sshString(Buffer.from(algorithm)),
     sshString(person.sshCertificate),
   ]);
-  const raw = sign('sha256', signedData, {
-    key: person.keys.privateKeyPem,
-    dsaEncoding: 'ieee-p1363',
-  });
-  const rs = Buffer.concat([sshMpint(raw.subarray(0, 32)), sshMpint(raw.subarray(32))]);
-  const signature = Buffer.concat([sshString(Buffer.from('ecdsa-sha2-nistp256')), sshString(rs)]);
+  const signature = signSsh(createPrivateKey(person.keys.privateKeyPem), signedData);
   return { certificate: person.sshCertificate, signedData, signature };
 }
 
@@ -575,11 +571,4 @@ function sshString(bytes: Buffer): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(bytes.length);
   return Buffer.concat([length, bytes]);
-}
-
-function sshMpint(bytes: Buffer): Buffer {
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
-  const trimmed = bytes.subarray(start);
-  return sshString((trimmed[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.alloc(1), trimmed]) : trimmed);
 }

@@ -1,10 +1,10 @@
 /** What no stock client does: raw messages over the package's own transport, and a second library (ssh2). */
-import { createHash, randomBytes } from 'node:crypto';
-import { createPrivateKey, sign } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { signSsh } from '@gatehouse/identity';
 import { issueTestUser, type TestUser } from '@gatehouse/identity/testing';
 import { KexInit } from 'ssh2/lib/protocol/kex.js';
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
@@ -72,16 +72,10 @@ function publicKeyRequest(user: TestUser, userName: string, isSigned: boolean): 
 
 function signed(transport: SshTransport, user: TestUser, request: Buffer): Buffer {
   const data = Buffer.concat([encodeFields(transport.sessionId), request]);
-  const key = createPrivateKey(user.privateKeyPem);
-  const isEdward = key.asymmetricKeyType === 'ed25519';
-  const raw = isEdward
-    ? sign(null, data, key)
-    : sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
-  const mpint = (bytes: Buffer) =>
-    (bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes;
-  const value = isEdward ? raw : encodeFields(mpint(raw.subarray(0, 32)), mpint(raw.subarray(32)));
-  const name = isEdward ? 'ssh-ed25519' : 'ecdsa-sha2-nistp256';
-  return Buffer.concat([request, encodeFields(encodeFields(name, value))]);
+  return Buffer.concat([
+    request,
+    encodeFields(signSsh(createPrivateKey(user.privateKeyPem), data)),
+  ]);
 }
 
 async function login(userName = 'root@web-1', user = harness.user): Promise<SshTransport> {

@@ -1,8 +1,13 @@
 /** The client's side towards a target: check its host key, log in with a certificate held in memory (RFC 4252 §7). */
-import { createPrivateKey, sign, type KeyObject } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 
-import { parseSshCertificate, sshFingerprint, verifySshHostCertificate } from '@gatehouse/identity';
+import {
+  parseSshCertificate,
+  signSsh,
+  sshFingerprint,
+  verifySshHostCertificate,
+} from '@gatehouse/identity';
 import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import type { TargetCertificate } from '@gatehouse/protocol-api';
 
@@ -163,23 +168,6 @@ function signedRequest(transport: SshTransport, options: ClientLoginOptions): Bu
   const signedData = Buffer.concat([encodeFields(transport.sessionId), request]);
   const signature = signSsh(createPrivateKey(privateKeyPem), signedData);
   return Buffer.concat([request, encodeFields(signature)]);
-}
-
-/** A signature with its algorithm in front (RFC 8709 §6, RFC 5656 §3.1.2). Ed25519 and P-256. */
-function signSsh(key: KeyObject, data: Buffer): Buffer {
-  if (key.asymmetricKeyType === 'ed25519')
-    return encodeFields('ssh-ed25519', sign(null, data, key));
-  const raw = sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' });
-  const values = encodeFields(mpint(raw.subarray(0, 32)), mpint(raw.subarray(32)));
-  return encodeFields('ecdsa-sha2-nistp256', values);
-}
-
-/** A positive number in the shortest form (RFC 4251 §5). */
-function mpint(bytes: Buffer): Buffer {
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
-  const digits = bytes.subarray(start);
-  return (digits[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), digits]) : digits;
 }
 
 function explain(thrown: unknown, options: ClientLoginOptions): GatehouseError {
