@@ -6,6 +6,7 @@ import { derToPem, verifyPartCertificate, type ServiceKind } from '@gatehouse/id
 import { sleep, type Clock } from '@gatehouse/kit/clock';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import {
+  bulkWindowBytes,
   createRpcConnection,
   type RpcClientTls,
   type RpcConnection,
@@ -47,9 +48,6 @@ export interface Membership extends AsyncDisposable {
 export async function joinCluster(options: JoinOptions): Promise<Membership> {
   return new ClusterMembership(options, await obtainCredentials(options));
 }
-
-/** Receive window of the connections that carry sessions (dataplane: 1 MiB at least). */
-const bulkWindowBytes = 1 << 20;
 
 class ClusterMembership implements Membership {
   readonly replicaId: string;

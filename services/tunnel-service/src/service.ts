@@ -8,7 +8,8 @@ import type { EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type PrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
-import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import { splitAddress } from '@gatehouse/kit/net';
+import { bulkWindowBytes, createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics } from '@gatehouse/kit/telemetry';
 import {
@@ -32,7 +33,7 @@ import { LiveTunnels } from './agents/live-tunnels.js';
 import { encodeLocks, findAgentLock } from './agents/news.js';
 import { openPublicPort, type PublicPort } from './agents/public-port.js';
 import { createRegistrar } from './agents/registrar.js';
-import { splitAddress, type TunnelConfig } from './config.js';
+import type { TunnelConfig } from './config.js';
 import { drain } from './drain.js';
 import { createRefusalEvents } from './events.js';
 
@@ -233,6 +234,7 @@ async function listenForProxies({ config, membership, logger }: Parts, rpc: Tunn
     tls: membership.tls(),
     services: [],
     rawServices: [{ definition: tunnelServiceDefinition, implementation: rpc.implementation }],
+    receiveWindowBytes: bulkWindowBytes,
     identify: (certificate) => membership.identify(certificate),
     logger,
   });

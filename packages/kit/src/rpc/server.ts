@@ -17,6 +17,7 @@ import type { Logger } from '../log/log.js';
 import { readProxyHeader } from '../net/net.js';
 import { addService } from './calls.js';
 import type { AnyCaller, BoundService, RpcRefusal } from './handlers.js';
+import { widenReceiveWindow } from './receive-window.js';
 import { createUnprovenGate } from './unproven.js';
 
 /** Key and certificates of a listener, PEM. */
@@ -45,6 +46,8 @@ export interface RpcServerOptions<Caller extends AnyCaller> {
   readonly answerStrangers?: boolean;
   /** Told of every call that was refused before its handler: who, from where, why. Must not throw. */
   readonly onRefused?: ((refusal: RpcRefusal<Caller>) => void) | undefined;
+  /** Bytes that a caller may have under way, per call and per connection. Default: 64 KiB, enough for messages. */
+  readonly receiveWindowBytes?: number;
   /** A raw service for hot paths with codecs of their own. */
   readonly rawServices?: readonly {
     readonly definition: Parameters<Server['addService']>[0];
@@ -80,6 +83,8 @@ export async function createRpcServer<Caller extends AnyCaller>(
   for (const raw of options.rawServices ?? [])
     server.addService(raw.definition, raw.implementation);
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  if (options.receiveWindowBytes !== undefined)
+    widenReceiveWindow(server, options.receiveWindowBytes);
   const unproven = options.proxyHeader === true ? createUnprovenGate() : undefined;
   const callers = new Map<TLSSocket, Caller>();
   const tls = createTls(options, (socket, caller) => {
