@@ -68,9 +68,3 @@ function hasPassword(url: string): boolean {
     return false;
   }
 }
-
-/** `host:port` apart; IPv6 without its brackets. */
-export function splitAddress(text: string): { host: string; port: number } {
-  const at = text.lastIndexOf(':');
-  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
-}

@@ -8,10 +8,11 @@ import { topics, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { withDeadline } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { splitAddress } from '@gatehouse/kit/net';
 import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
 
-import { splitAddress, type AuditConfig } from './config.js';
+import type { AuditConfig } from './config.js';
 import { DeadLetters } from './dead-letters.js';
 import type { Deps, Policy } from './deps.js';
 import { createPageTokens } from './events/page-token.js';

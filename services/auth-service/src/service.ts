@@ -11,6 +11,7 @@ import { createFloodGate, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { splitAddress } from '@gatehouse/kit/net';
 import { migrate, migrationsFolder, type Coordination } from '@gatehouse/kit/postgres';
 import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { createMetrics } from '@gatehouse/kit/telemetry';
@@ -303,14 +304,6 @@ function encodeFirstInvite(
   return link === undefined
     ? undefined
     : { token: link.token, inviteUrl: link.url, expiresAt: link.expiresAt };
-}
-
-function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return {
-    host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'),
-    port: Number(address.slice(at + 1)),
-  };
 }
 
 function formatAddress({ address }: RpcServer): string {

@@ -63,9 +63,3 @@ export const proxyCommandLine: ServiceCommandLine<typeof proxyConfigSchema> = {
 };
 
 export type ProxyConfig = z.output<typeof proxyConfigSchema>;
-
-/** `host:port` apart; IPv6 without its brackets. */
-export function splitAddress(text: string): { host: string; port: number } {
-  const at = text.lastIndexOf(':');
-  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
-}

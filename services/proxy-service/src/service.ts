@@ -7,6 +7,7 @@ import { readSecretFile } from '@gatehouse/kit/config';
 import type { EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
+import { splitAddress } from '@gatehouse/kit/net';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics, type MetricRegistry } from '@gatehouse/kit/telemetry';
 import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
@@ -15,7 +16,7 @@ import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
 import { createAgentDirectory } from '@gatehouse/tunnel';
 
-import { splitAddress, type ProxyConfig } from './config.js';
+import type { ProxyConfig } from './config.js';
 import { createCredentials } from './credentials/credentials.js';
 import { createDialer } from './dial/dialer.js';
 import { createWeb } from './http/routes.js';

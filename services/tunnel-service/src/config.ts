@@ -64,9 +64,3 @@ export const tunnelCommandLine: ServiceCommandLine<typeof tunnelConfigSchema> = 
 };
 
 export type TunnelConfig = z.output<typeof tunnelConfigSchema>;
-
-/** `host:port` apart; IPv6 without its brackets. */
-export function splitAddress(text: string): { host: string; port: number } {
-  const at = text.lastIndexOf(':');
-  return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) };
-}

@@ -6,7 +6,13 @@ import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { GatehouseError } from '../errors/errors.js';
-import { encodeProxyHeader, joinStreams, parseProxyHeader, readProxyHeader } from './net.js';
+import {
+  encodeProxyHeader,
+  joinStreams,
+  parseProxyHeader,
+  readProxyHeader,
+  splitAddress,
+} from './net.js';
 
 const header = {
   source: { address: '203.0.113.7', port: 50_123 },
@@ -172,4 +178,10 @@ it('breaks at once when a side is already gone', async () => {
   await once(front, 'close');
   expect(await joinStreams(front, back)).toMatchObject({ outcome: 'broken' });
   expect(back.destroyed).toBe(true);
+});
+
+it('takes an address apart, IPv6 too', () => {
+  expect(splitAddress('proxy.example.com:8443')).toEqual({ host: 'proxy.example.com', port: 8443 });
+  expect(splitAddress('[2001:db8::1]:443')).toEqual({ host: '2001:db8::1', port: 443 });
+  expect(splitAddress('127.0.0.1:0')).toEqual({ host: '127.0.0.1', port: 0 });
 });

@@ -10,3 +10,4 @@ export {
   type Endpoint,
   type ProxyHeader,
 } from './proxy-header.js';
+export { splitAddress } from './split-address.js';

@@ -15,6 +15,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Identity, SshUserProof } from '@gatehouse/identity';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import {
+  isSessionEnd,
   served,
   type EndReason,
   type Offer,
@@ -221,10 +222,6 @@ function sessionEnd(signal: AbortSignal): SessionEnd | undefined {
   if (!signal.aborted) return undefined;
   const reason: unknown = signal.reason;
   return isSessionEnd(reason) ? reason : { reason: 'ended_by', message: 'the session was ended' };
-}
-
-function isSessionEnd(value: unknown): value is SessionEnd {
-  return typeof value === 'object' && value !== null && 'reason' in value && 'message' in value;
 }
 
 /** A transport that shows no host key: enough to say no, which needs no key exchange (RFC 4253 §11.1). */

@@ -3,9 +3,8 @@ import { connect } from 'node:net';
 
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
-import { encodeProxyHeader, joinStreams } from '@gatehouse/kit/net';
+import { encodeProxyHeader, joinStreams, splitAddress } from '@gatehouse/kit/net';
 
-import { splitAddress } from '../config.js';
 import type { Arrival } from './port.js';
 
 const connectTimeoutMs = 5_000;

@@ -11,6 +11,7 @@ import { currentTraceId } from '@gatehouse/kit/telemetry';
 import type { RoleOptions } from '@gatehouse/policy';
 import {
   hostError,
+  isSessionEnd,
   type Action,
   type ActionDecision,
   type ConnectionFacts,
@@ -346,14 +347,4 @@ export class LiveSession implements Session {
 
 function endReasonOf(error: GatehouseError): EndReason {
   return error.reason ?? (error.kind === 'internal' ? 'protocol' : error.code.toLowerCase());
-}
-
-function isSessionEnd(value: unknown): value is SessionEnd {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'reason' in value &&
-    'message' in value &&
-    !(value instanceof Error)
-  );
 }
