@@ -104,6 +104,15 @@ describe.each(engines)('documents on %s', (engine) => {
     await ada.admin.deleteDocument({ kind: 'cluster_auth_preference', name: 'cluster' });
   });
 
+  it('takes no role that asks for what is not there yet', async () => {
+    const endToEnd = role('e2e', { options: { ssh_session: 'end_to_end' } });
+    expect(await refusal(apply(endToEnd, { dryRun: true }))).toMatchObject({
+      code: 'DOCUMENT_INVALID',
+      message: expect.stringContaining('ssh_session: end_to_end is not available yet') as string,
+    });
+    await apply(role('e2e', { options: { ssh_session: 'inspect' } }));
+  });
+
   it('refuses an old revision and changes nothing at a dry run', async () => {
     await apply(role('rev'));
     const first = await read('role', 'rev');

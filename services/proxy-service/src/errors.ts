@@ -17,6 +17,11 @@ export const proxyErrors = {
     kind: 'failed_precondition',
     message: 'a second factor is needed for each session, which this version can not ask for',
   },
+  END_TO_END_NOT_AVAILABLE: {
+    kind: 'failed_precondition',
+    message: 'ssh_session: end_to_end is not available yet, and a role asks for it',
+    remedy: 'an administrator has to take ssh_session out of the role',
+  },
   PROXY_NO_EVENT_LOG: {
     kind: 'failed_precondition',
     message: 'a proxy of its own needs an event log that all services share',

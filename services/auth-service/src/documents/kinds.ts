@@ -138,7 +138,12 @@ interface PlainDocument {
 /** Specs of kinds that are no targets; roles and locks are the policy's. */
 const plainSpecs: Readonly<Record<string, (document: PlainDocument) => JsonObject>> = {
   role: ({ name, metadata, spec }) => {
-    parseRole({ kind: 'role', version: 'v1', metadata: { name, ...metadata }, spec });
+    const role = parseRole({ kind: 'role', version: 'v1', metadata: { name, ...metadata }, spec });
+    // Not built yet; taken all the same, it would be a promise that the proxy sees nothing.
+    if (role.options.sshSession === 'end_to_end') {
+      const problems = 'spec.options.ssh_session: end_to_end is not available yet';
+      throw authError('DOCUMENT_INVALID', { details: { problems } });
+    }
     return asObject(spec);
   },
   lock: ({ name, metadata, spec }) => {

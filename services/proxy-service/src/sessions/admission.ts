@@ -96,6 +96,15 @@ function refuseByOptions(
       error: proxyError('SESSION_MFA_NEEDED', { reason: 'mfa' }),
     };
   }
+  // Roles from before this was refused when they are applied. Inspecting such a session would be the opposite.
+  if (target.kind === 'node' && options.sshSession === 'end_to_end') {
+    return {
+      allowed: false,
+      reason: 'end_to_end',
+      target,
+      error: proxyError('END_TO_END_NOT_AVAILABLE', { reason: 'end_to_end' }),
+    };
+  }
   return undefined;
 }
 

@@ -67,3 +67,15 @@ it('does not prolong a session when max_session_ttl grows', async () => {
   host.policy.setOptions({ max_session_ttl: '8h', idle_timeout: '7h' });
   await expect.poll(() => host.ends.map(({ reason }) => reason)).toEqual(['ttl']);
 });
+
+it('refuses a node to a role that asks for an end-to-end session, rather than inspect it', async () => {
+  const host = await start({ policy: createTestPolicy({ ssh_session: 'end_to_end' }) });
+  host.connect();
+  await expect
+    .poll(() => host.refused.map(({ code }) => code))
+    .toEqual(['END_TO_END_NOT_AVAILABLE']);
+  expect(host.sessions).toEqual([]);
+  await expect
+    .poll(() => host.events())
+    .toMatchObject([{ type: 'session.denied', reason: 'end_to_end' }]);
+});
