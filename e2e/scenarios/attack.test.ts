@@ -1,6 +1,5 @@
 /** What an attacker tries at the doors of one cluster; each attempt with the same thing done rightly beside it. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { connect as connectHttp2 } from 'node:http2';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 
@@ -8,6 +7,7 @@ import { loginRaw, type RawAnswer, type RawRequest } from '@gatehouse/protocol-s
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { readCredential } from '../stack/credential.js';
+import { openDoor, request, statusOf } from '../stack/door.js';
 import { searchEvents, waitForEvent } from '../stack/events.js';
 import { root } from '../stack/home.js';
 import type { Person } from '../stack/person.js';
@@ -104,49 +104,12 @@ function readMethods(): string[] {
   );
 }
 
-function openDoor(name: 'auth' | 'audit') {
-  const servername = `${name}.${world.home.ready.clusterName}.gatehouse.internal`;
-  const options = { port, host: '127.0.0.1', servername, rejectUnauthorized: false };
-  const session = connectHttp2(`https://${servername}`, {
-    createConnection: () => connectTls({ ...options, ALPNProtocols: ['h2'] }),
-  });
-  session.on('error', () => undefined);
-  return session;
-}
-
-function request(session: ReturnType<typeof openDoor>, path: string) {
-  const stream = session.request({
-    ':method': 'POST',
-    ':path': path,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-  });
-  stream.on('error', () => undefined);
-  return stream;
-}
-
-/** The gRPC status of a call with an empty message. */
-async function statusOf(session: ReturnType<typeof openDoor>, path: string): Promise<string> {
-  return new Promise((resolve) => {
-    const stream = request(session, path);
-    const take = (headers: Record<string, unknown>) => {
-      const status = headers['grpc-status'];
-      if (typeof status === 'string') resolve(status);
-    };
-    stream.on('response', take);
-    stream.on('trailers', take);
-    stream.once('close', () => resolve('closed'));
-    stream.resume();
-    stream.end(Buffer.alloc(5));
-  });
-}
-
 describe('the doors behind the port', () => {
   it('answer whoever has no certificate on the four methods meant for them alone (CRT-08)', async () => {
     const methods = readMethods();
     expect(methods.length).toBeGreaterThan(30);
     for (const door of ['auth', 'audit'] as const) {
-      const session = openDoor(door);
+      const session = openDoor(world.home, door);
       const answered: string[] = [];
       for (const path of methods) {
         const status = await statusOf(session, path);
@@ -162,7 +125,7 @@ describe('the doors behind the port', () => {
   });
 
   it('keep little of what is never finished (LIM-04)', async () => {
-    const session = openDoor('auth');
+    const session = openDoor(world.home, 'auth');
     const closed = new Promise((resolve) => {
       session.once('close', () => resolve('closed'));
     });
@@ -171,7 +134,7 @@ describe('the doors behind the port', () => {
     for (let count = 0; count < 20; count += 1)
       request(session, '/gatehouse.auth.v1.LoginService/Login').write(half);
     expect(await closed).toBe('closed');
-    const other = openDoor('auth');
+    const other = openDoor(world.home, 'auth');
     expect(await statusOf(other, '/gatehouse.auth.v1.LoginService/Login')).toBe('16');
     other.destroy();
   });

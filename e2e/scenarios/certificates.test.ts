@@ -1,4 +1,4 @@
-/** What a certificate must be: CRT-01, 02, 08 (built halves), 10, 11, SSH-13, 19, and the refusals of Must-show D. */
+/** What a certificate must be: CRT-01, 02, 10, 11, SSH-19, and the refusals of Must-show D. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
