@@ -87,3 +87,22 @@ it('tells of sessions that must end also where they come in a snapshot', async (
     { kind: 'snapshot', name: '' },
   ]);
 });
+
+it('keeps locks that it does not understand: those named stay locked, and it says so where nobody knows who', async () => {
+  const lock = (target: object) => ({
+    kind: 'lock',
+    version: 'v1',
+    metadata: { name: 'l' },
+    spec: { target, since: 'a later version' },
+  });
+  const told = [{ kind: 'lock', name: 'l', document: lock({ user: 'alice' }) }];
+  const { view } = await viewOf(told);
+  expect(view.locks()).toMatchObject([{ name: 'l', target: { user: 'alice' } }]);
+  expect(view.hasUnreadableLock()).toBe(false);
+  const { view: other } = await viewOf([
+    ...told,
+    { kind: 'lock', name: 'k', document: lock({ device: 'x' }) },
+  ]);
+  expect(other.locks()).toHaveLength(2);
+  expect(other.hasUnreadableLock()).toBe(true);
+});

@@ -8,7 +8,14 @@ import { idTime } from '@gatehouse/kit/ids';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import type { RpcConnection } from '@gatehouse/kit/rpc';
-import { parseLock, parseRole, type Lock, type Role, type TargetKind } from '@gatehouse/policy';
+import {
+  findUnreadableLock,
+  parseRole,
+  readLock,
+  type Lock,
+  type Role,
+  type TargetKind,
+} from '@gatehouse/policy';
 import {
   ClusterServiceDefinition,
   type DocumentChange,
@@ -60,6 +67,8 @@ export interface PolicyView extends AsyncDisposable {
   /** Why no certificate of this login is accepted any more, or undefined. */
   refusalOf(identity: Identity): 'no_such_user' | 'logged_out' | 'reset' | undefined;
   locks(): readonly Lock[];
+  /** There is a lock of which nobody can say whom it names: nothing new may be opened. */
+  hasUnreadableLock(): boolean;
   target(kinds: readonly TargetKind[], name: string): TargetRecord | undefined;
   targets(): Iterable<TargetRecord>;
   /** No word from auth-service for 15 s. */
@@ -152,6 +161,9 @@ class WatchedPolicy implements PolicyView {
   locks(): readonly Lock[] {
     return [...this.#documents.locks.values()];
   }
+  hasUnreadableLock(): boolean {
+    return findUnreadableLock(this.locks()) !== undefined;
+  }
   target(kinds: readonly TargetKind[], name: string): TargetRecord | undefined {
     return findTarget(this.#documents, kinds, name);
   }
@@ -236,15 +248,16 @@ class WatchedPolicy implements PolicyView {
 
   #takeChange({ id, kind, name, documentJson }: DocumentChange): void {
     const document: unknown = documentJson === '' ? undefined : JSON.parse(documentJson);
+    const documents = this.#incoming ?? this.#documents;
+    const { logger } = this.#options;
     try {
-      applyChange(this.#incoming ?? this.#documents, { kind, name, document });
+      applyChange(documents, { kind, name, document });
     } catch (thrown) {
-      this.#options.logger.error(
-        { err: thrown, kind, document: name },
-        'document is not understood',
-      );
-      markNotUnderstood(this.#incoming ?? this.#documents, kind, name);
+      logger.error({ err: thrown, kind, document: name }, 'document is not understood');
+      markNotUnderstood(documents, kind, name);
     }
+    const problem = kind === 'lock' ? documents.locks.get(name)?.problem : undefined;
+    if (problem !== undefined) logger.error({ lock: name, problem }, 'lock is not understood');
     if (id !== 0n) this.#lastId = id;
     // The end of a session is no document: it is heard, not kept.
     if (this.#incoming === undefined || kind === 'session_end')
@@ -310,7 +323,7 @@ function applyChange(documents: Documents, change: PolicyChange): void {
       document === undefined ? undefined : parseRole(document),
     );
   else if (kind === 'lock')
-    replace(documents.locks, name, document === undefined ? undefined : parseLock(document));
+    replace(documents.locks, name, document === undefined ? undefined : readLock(document, name));
   else if (kind === 'login_end') applyLoginEnd(documents, name, document);
   else if (isTargetKind(kind)) {
     replace(

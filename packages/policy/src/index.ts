@@ -20,7 +20,7 @@ export type {
 } from './decision.js';
 export { policyErrors } from './errors.js';
 export { explainAccess } from './explain.js';
-export { findLock, parseLock } from './lock.js';
+export { findLock, findUnreadableLock, parseLock, readLock } from './lock.js';
 export type { Lock, LockSubject, LockTarget } from './lock.js';
 export { defaultRoleOptions } from './role-options.js';
 export type { RoleOptions } from './role-options.js';

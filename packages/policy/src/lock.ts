@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { metadataSchema, parseDocument } from './document.js';
 
-/** What a lock names; exactly one field is set. */
+/** What a lock names; exactly one field is set, but see {@link readLock}. */
 export interface LockTarget {
   readonly user?: string;
   readonly role?: string;
@@ -26,6 +26,8 @@ export interface Lock {
   readonly message: string;
   readonly expiresAtMs?: number;
   readonly createdAtMs: number;
+  /** Why its document is not understood; only of {@link readLock}. */
+  readonly problem?: string;
 }
 
 /** Everything a lock could name about one connection. Absent: not known, so no lock on it can match. */
@@ -46,22 +48,25 @@ export interface LockSubject {
 const nameSchema = z.string().min(1).max(256);
 const timeSchema = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
-const targetSchema = z
-  .strictObject({
-    user: nameSchema.optional(),
-    role: nameSchema.optional(),
-    login: nameSchema.optional(),
-    target: nameSchema.optional(),
-    agent: nameSchema.optional(),
-    replica: nameSchema.optional(),
-    login_session: nameSchema.optional(),
-    request: nameSchema.optional(),
-    mfa_device: nameSchema.optional(),
-  })
-  .refine((target) => Object.values(target).filter((value) => value !== undefined).length === 1, {
+const targetFieldsSchema = z.strictObject({
+  user: nameSchema.optional(),
+  role: nameSchema.optional(),
+  login: nameSchema.optional(),
+  target: nameSchema.optional(),
+  agent: nameSchema.optional(),
+  replica: nameSchema.optional(),
+  login_session: nameSchema.optional(),
+  request: nameSchema.optional(),
+  mfa_device: nameSchema.optional(),
+});
+
+const targetSchema = targetFieldsSchema.refine(
+  (target) => Object.values(target).filter((value) => value !== undefined).length === 1,
+  {
     message:
       'a lock names exactly one of user, role, login, target, agent, replica, login_session, request, mfa_device',
-  });
+  },
+);
 
 const lockSchema = z.strictObject({
   kind: z.literal('lock'),
@@ -92,7 +97,45 @@ export function parseLock(document: unknown): Lock {
   };
 }
 
-function decodeTarget(fields: z.output<typeof targetSchema>): LockTarget {
+/** For people whom a lock that is not understood may name. */
+const notUnderstood = 'a lock is not understood by this version of Gatehouse';
+
+const rawSchema = z.object({
+  spec: z.object({
+    target: targetFieldsSchema.catch({}),
+    message: z.string().max(1024).catch(notUnderstood),
+    expires_at: timeSchema.optional().catch(undefined),
+  }),
+});
+
+/**
+ * A lock as it is stored, whichever version wrote it. What is not understood locks more than it should, never less: all
+ * that its target names, for as long as it is there. Where not even the target is understood, it names nothing here, and
+ * {@link findUnreadableLock} finds it. Never throws.
+ */
+export function readLock(document: unknown, name: string): Lock {
+  try {
+    return parseLock(document);
+  } catch (thrown) {
+    const problem = thrown instanceof Error ? thrown.message : String(thrown);
+    const raw = rawSchema.safeParse(document).data?.spec;
+    return {
+      name,
+      target: decodeTarget(raw?.target ?? {}),
+      message: raw?.message ?? notUnderstood,
+      ...(raw?.expires_at === undefined ? {} : { expiresAtMs: raw.expires_at }),
+      createdAtMs: 0,
+      problem,
+    };
+  }
+}
+
+/** A lock of which nobody can say whom it names. It may be anybody: nothing new is opened while it is there. */
+export function findUnreadableLock(locks: readonly Lock[]): Lock | undefined {
+  return locks.find(({ target }) => Object.keys(target).length === 0);
+}
+
+function decodeTarget(fields: z.output<typeof targetFieldsSchema>): LockTarget {
   const { login_session: loginSession, mfa_device: mfaDevice, ...rest } = fields;
   const all: Readonly<Record<string, string | undefined>> = { ...rest, loginSession, mfaDevice };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));

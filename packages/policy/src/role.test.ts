@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { builtinRoles } from './builtin-roles.js';
-import { parseLock } from './lock.js';
+import { findLock, findUnreadableLock, parseLock, readLock } from './lock.js';
 import { parseRole } from './role.js';
 import { roleDocument, standingRoleDocuments } from './testing.js';
 
@@ -130,5 +130,56 @@ describe('parseLock', () => {
     ['a bad time', lock({ user: 'alice' }, { expires_at: 'tomorrow' })],
   ])('refuses a lock on %s', (_name, document) => {
     expect(() => parseLock(document)).toThrow('lock is not valid');
+  });
+});
+
+describe('readLock', () => {
+  const document = (spec: unknown, rest: object = {}) => ({
+    kind: 'lock',
+    version: 'v1',
+    metadata: { name: 'l' },
+    spec,
+    ...rest,
+  });
+  const named = (spec: unknown, rest?: object) => readLock(document(spec, rest), 'l');
+
+  it('is as parseLock has it where the document is understood', () => {
+    const good = document({ target: { user: 'alice' }, message: 'incident 7' });
+    expect(readLock(good, 'l')).toEqual(parseLock(good));
+    expect(findUnreadableLock([readLock(good, 'l')])).toBeUndefined();
+  });
+
+  it.each([
+    ['an unknown field beside its target', named({ target: { user: 'alice' }, since: 'now' })],
+    ['a bad end', named({ target: { user: 'alice' }, expires_at: 'tomorrow' })],
+    ['two names at once', named({ target: { user: 'alice', role: 'dev' } })],
+    ['another version', named({ target: { user: 'alice' } }, { version: 'v2' })],
+    ['a message too long', named({ target: { user: 'alice' }, message: 'x'.repeat(5_000) })],
+  ])('locks whom the target names in spite of %s', (_what, lock) => {
+    expect(lock.problem).toContain('not valid');
+    expect(findLock([lock], { user: 'alice' }, Number.MAX_SAFE_INTEGER)).toBe(lock);
+    expect(findLock([lock], { user: 'bob', roles: [] }, 0)).toBeUndefined();
+    expect(findUnreadableLock([lock])).toBeUndefined();
+  });
+
+  it('keeps an end and a message that it understands', () => {
+    const spec = { target: { user: 'a' }, message: 'm', expires_at: '2026-11-25T12:00:00Z', x: 1 };
+    expect(named(spec)).toMatchObject({
+      message: 'm',
+      expiresAtMs: Date.UTC(2026, 10, 25, 12),
+    });
+  });
+
+  it.each([
+    ['names something unknown', { target: { device: 'x' } }],
+    ['names something unknown beside a person', { target: { user: 'alice', device: 'x' } }],
+    ['names a thing that is no name', { target: { user: ['alice'] } }],
+    ['names nothing', { target: {} }],
+    ['has no target', {}],
+    ['is no object', 7],
+  ])('is unreadable where its target %s', (_what, spec) => {
+    const lock = named(spec);
+    expect(findUnreadableLock([lock])).toBe(lock);
+    expect(readLock(spec, 'l').name).toBe('l');
   });
 });

@@ -13,7 +13,7 @@ import type { ObjectStore } from './recordings/object-store.js';
 import type { Db, Tables } from './store/tables.js';
 
 /** What rights are read from. */
-export type Policy = Pick<PolicyView, 'isReady' | 'rolesOf' | 'refusalOf' | 'locks'>;
+export type Policy = Pick<PolicyView, 'isReady' | 'isStale' | 'rolesOf' | 'refusalOf' | 'locks'>;
 
 export interface Deps {
   readonly clusterName: string;

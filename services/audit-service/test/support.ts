@@ -225,6 +225,7 @@ function describePolicy(policy: TestPolicy): Policy {
   const roles = builtinRoles().map((document) => parseRole(document));
   return {
     isReady: () => policy.isReady,
+    isStale: () => false,
     rolesOf: (identity) => roles.filter((role) => identity.roles.includes(role.name)),
     refusalOf: (identity) => (policy.endedLogins.has(identity.loginId) ? 'logged_out' : undefined),
     locks: () => policy.locks,

@@ -13,6 +13,11 @@ export const proxyErrors = {
     kind: 'unavailable',
     message: 'policy view is stale: no word from auth-service; try again shortly',
   },
+  LOCK_UNREADABLE: {
+    kind: 'failed_precondition',
+    message: 'a lock is not understood here and may name anybody: no session is opened',
+    remedy: 'an administrator has to mend or delete the lock that /readyz and the log speak of',
+  },
   SESSION_MFA_NEEDED: {
     kind: 'failed_precondition',
     message: 'a second factor is needed for each session, which this version can not ask for',

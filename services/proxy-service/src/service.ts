@@ -283,7 +283,11 @@ function readiness(parts: Parts, state: { isDraining: boolean }): Readiness {
   return {
     status: reasons.length === 0 ? 'ready' : 'not_ready',
     reasons,
-    degraded: [...(policy.isStale() ? ['auth'] : []), ...(degraded ? ['kafka'] : [])],
+    degraded: [
+      ...(policy.isStale() ? ['auth'] : []),
+      ...(degraded ? ['kafka'] : []),
+      ...(policy.hasUnreadableLock() ? ['locks'] : []),
+    ],
   };
 }
 

@@ -1,7 +1,7 @@
 /** Who asks, and whether they may see what others did. */
 import { checkSourceAddress, type Identity } from '@gatehouse/identity';
 import type { AuditActor } from '@gatehouse/kit/event-log';
-import { findLock, mayAdminister } from '@gatehouse/policy';
+import { findLock, findUnreadableLock, mayAdminister, type Role } from '@gatehouse/policy';
 
 import type { Context, Deps } from '../deps.js';
 import { auditError } from '../errors.js';
@@ -30,6 +30,7 @@ export function requireViewer(
   const roles = policy.rolesOf(identity);
   const roleNames = roles.map((role) => role.name);
   refuseLocked(deps, identity, roleNames);
+  refuseUnreadable(deps, roles);
   return {
     name: identity.user,
     actor: {
@@ -41,6 +42,13 @@ export function requireViewer(
     },
     ownerFor: (kind) => (mayAdminister(roles, kind, 'read') ? undefined : identity.user),
   };
+}
+
+/** A lock that is not understood may name anybody, but somebody has to mend it. */
+function refuseUnreadable(deps: Pick<Deps, 'policy'>, roles: readonly Role[]): void {
+  const lock = findUnreadableLock(deps.policy.locks());
+  if (lock === undefined || mayAdminister(roles, 'lock', 'delete')) return;
+  throw auditError('AUDIT_LOCKED', { reason: 'locked', details: { message: lock.message } });
 }
 
 function refuseLocked(

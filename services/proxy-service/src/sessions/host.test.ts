@@ -1,4 +1,5 @@
 import { createRpcConnection } from '@gatehouse/kit/rpc';
+import { readLock } from '@gatehouse/policy';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { createTestHost, createTestPolicy, type TestHostOptions } from './testing.js';
@@ -78,4 +79,18 @@ it('refuses a node to a role that asks for an end-to-end session, rather than in
   await expect
     .poll(() => host.events())
     .toMatchObject([{ type: 'session.denied', reason: 'end_to_end' }]);
+});
+
+it('opens no session while nobody can tell whom a lock names, and leaves open ones alone', async () => {
+  const host = await start();
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  host.policy.locks.push(readLock({ spec: { target: { device: 'x' } } }, 'l'));
+  host.policy.change({ kind: 'lock', name: 'l' });
+  host.connect();
+  await expect.poll(() => host.refused.map(({ code }) => code)).toEqual(['LOCK_UNREADABLE']);
+  host.policy.locks.pop();
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(2);
+  expect(host.ends).toEqual([]);
 });

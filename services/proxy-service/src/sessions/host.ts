@@ -199,6 +199,10 @@ class Connection {
   }
 
   #admit(request: { identity: Identity; target: string; principal: string }): Admitted | Refused {
+    if (this.#deps.policy.hasUnreadableLock()) {
+      const reason = 'lock_unreadable';
+      return { allowed: false, reason, error: proxyError('LOCK_UNREADABLE', { reason }) };
+    }
     return admit(this.#deps, {
       ...request,
       kinds: this.#deps.kindsOf(this.#arriving.protocol.name),

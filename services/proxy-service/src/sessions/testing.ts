@@ -13,7 +13,7 @@ import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { openSpool, type SpoolLimits } from '@gatehouse/kit/spool';
 import { createMemoryEventLog, MemoryBroker } from '@gatehouse/kit/testing';
 import type { PolicyChange, PolicyView, TargetRecord } from '@gatehouse/membership';
-import { parseRole, type Lock, type RoleDocument } from '@gatehouse/policy';
+import { findUnreadableLock, parseRole, type Lock, type RoleDocument } from '@gatehouse/policy';
 import type {
   EndReason,
   Opening,
@@ -64,6 +64,7 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
     rolesOf: () => [role],
     refusalOf: () => undefined,
     locks: () => locks,
+    hasUnreadableLock: () => findUnreadableLock(locks) !== undefined,
     target: (_kinds, name) => (name === target.name ? target : undefined),
     targets: () => [target],
     isStale: () => false,
