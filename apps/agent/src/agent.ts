@@ -8,7 +8,7 @@ import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { parseConfig, readYamlFile, Secret } from '@gatehouse/kit/config';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
-import { parseLock, type Lock } from '@gatehouse/policy';
+import { readLock, type Lock } from '@gatehouse/policy';
 import type { ServiceWelcome } from '@gatehouse/proto/tunnel/v1/control';
 import type { AgentProtocol, AgentServices, TargetType } from '@gatehouse/protocol-api';
 import { agentProtocols } from '@gatehouse/protocol-registry/agent';
@@ -26,7 +26,6 @@ import { createHostCertificates } from './targets/host-certificates.js';
 import { serveDial, type DialDeps } from './targets/serve-dial.js';
 import { createTargetList, type TargetList } from './targets/target-list.js';
 import { createUsedGrants } from './targets/used-grants.js';
-import type { News } from './tunnel/link.js';
 import { keepTunnels, type Tunnels } from './tunnel/tunnels.js';
 
 export { agentConfigSchema, type AgentConfig, type AgentConfigInput } from './config.js';
@@ -217,7 +216,7 @@ function startTunnels(parts: Parts): Tunnels {
     },
     onNews(news) {
       if (news.$case === 'trust') identity.setTrust(news.value);
-      else heard.locks = readLocks(news, logger);
+      else heard.locks = readLocks(news.value, logger);
     },
   });
   identity.onRenewed(() => {
@@ -245,13 +244,20 @@ function takeWelcome(
   }
 }
 
-function readLocks(news: Extract<News, { $case: 'locks' }>, logger: Logger): Lock[] {
-  return news.value.documentsJson.flatMap((text) => {
-    try {
-      return [parseLock(JSON.parse(text))];
-    } catch (thrown) {
-      logger.error({ err: thrown }, 'lock is not understood');
-      return [];
-    }
+/** What is not understood locks more than it should, never less. */
+function readLocks(documentsJson: readonly string[], logger: Logger): Lock[] {
+  return documentsJson.map((text) => {
+    const lock = readLock(parseJson(text), 'unknown');
+    const { name, problem } = lock;
+    if (problem !== undefined) logger.error({ lock: name, problem }, 'lock is not understood');
+    return lock;
   });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

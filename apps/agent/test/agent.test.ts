@@ -211,6 +211,16 @@ it('ends the tunnels of a locked agent, lets it in when the lock is gone, and re
     )
     .toBe('not_allowed_by_agent');
   expect(await echoed(await dial(cluster, directory, agent, { user: 'bob' }), 'bob')).toBe('bob');
+  // A lock of which it can't be told whom it names may name bob.
+  const bob = async () =>
+    dial(cluster, directory, agent, { user: 'bob' }).then(
+      (stream) => stream.destroy() && 'open',
+      (error: { reason: string }) => error.reason,
+    );
+  cluster.auth.setLock('l3', { of_a_later_version: 'x' });
+  await expect.poll(bob).toBe('not_allowed_by_agent');
+  cluster.auth.setLock('l3', undefined);
+  await expect.poll(bob).toBe('open');
   for (const name of [agent.agentId, 'a1']) {
     cluster.auth.setLock('l2', { agent: name });
     await expect.poll(() => directory.isOnline(agent.agentId), { timeout: 5_000 }).toBe(false);

@@ -280,7 +280,7 @@ function keepNews(
     const isLocked = isReplicaLocked(membership.replicaId);
     for (const one of live.all()) {
       if (isLocked || findAgentLock(policy.locks(), one, clock) !== undefined) one.tunnel.close();
-      else one.tunnel.control.send(news);
+      else for (const message of news) one.tunnel.control.send(message);
     }
   };
   policy.onChange(({ kind }) => {
@@ -347,6 +347,7 @@ function readiness({ policy, spool }: Parts, state: { isDraining: boolean }): Re
     degraded: [
       ...(policy.isStale() ? ['auth'] : []),
       ...(spoolState?.degraded === true ? ['kafka'] : []),
+      ...(policy.hasUnreadableLock() ? ['locks'] : []),
     ],
   };
 }

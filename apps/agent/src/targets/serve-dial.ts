@@ -6,7 +6,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import type { Logger } from '@gatehouse/kit/log';
 import { joinStreams } from '@gatehouse/kit/net';
-import { findLock, type Lock } from '@gatehouse/policy';
+import { findLock, findUnreadableLock, type Lock } from '@gatehouse/policy';
 import type { AgentProtocol } from '@gatehouse/protocol-api';
 import { breakConnection, type DialReason, type IncomingDial } from '@gatehouse/tunnel';
 
@@ -62,6 +62,8 @@ function authorize(dial: IncomingDial, deps: DialDeps): { grant: Grant; target: 
     isUsed: (jti, forgetAtMs) => deps.usedGrants.use(jti, forgetAtMs, nowMs),
   });
   if (grant.session !== dial.sessionId) throw denied('the grant is of another session');
+  const unreadable = findUnreadableLock(deps.locks());
+  if (unreadable !== undefined) throw denied(`locked: ${unreadable.message}`);
   for (const agent of deps.agentNames()) {
     const subject = {
       agent,

@@ -16,11 +16,14 @@ import {
 } from '@gatehouse/tunnel';
 
 import type { TunnelSocket } from './connect.js';
+import { createLockCollector } from './lock-set.js';
 
 type Message = NonNullable<ServiceMessage['message']>;
 
-/** News other than the welcome. */
-export type News = Exclude<Message, { $case: 'welcome' }>;
+/** News other than the welcome. `locks`: all lock documents, as JSON. */
+export type News =
+  | Exclude<Message, { $case: 'welcome' | 'locks' }>
+  | { readonly $case: 'locks'; readonly value: readonly string[] };
 
 export interface LinkOptions {
   readonly hello: AgentHello;
@@ -87,11 +90,15 @@ async function readControl(
   onWelcomed: () => void,
 ): Promise<void> {
   const control = await tunnel.control;
+  const collectLocks = createLockCollector();
   control.send({ message: { $case: 'hello', value: options.hello } });
   for await (const { message } of control.messages()) {
     if (message?.$case === 'welcome') {
       options.onWelcome(message.value);
       onWelcomed();
+    } else if (message?.$case === 'locks') {
+      const locks = collectLocks(message.value);
+      if (locks !== undefined) options.onNews({ $case: 'locks', value: locks });
     } else if (message !== undefined) options.onNews(message);
   }
 }

@@ -173,7 +173,7 @@ function welcome(live: LiveTunnel, answer: RegisterAgentResponse, deps: AgentSes
   const { replicaId } = deps;
   const { viaProxy } = live;
   control.send({ message: { $case: 'trust', value: deps.trust() } });
-  control.send(encodeLocks(deps.locks()));
+  for (const message of encodeLocks(deps.locks())) control.send(message);
   control.send({
     message: {
       $case: 'welcome',

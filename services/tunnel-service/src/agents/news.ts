@@ -1,6 +1,6 @@
 /** What agents hear of trust and locks, and what a lock does here: a locked agent's tunnels end. */
 import type { Clock } from '@gatehouse/kit/clock';
-import { findLock, type Lock } from '@gatehouse/policy';
+import { findLock, findUnreadableLock, type Lock } from '@gatehouse/policy';
 import type { ServiceMessage } from '@gatehouse/proto/tunnel/v1/control';
 
 /** A lock in force on an agent, by whichever of its names. */
@@ -19,23 +19,38 @@ export function findAgentLock(
 /** Room for locks in one control message. */
 const maxLockBytes = 900_000;
 
-/** The locks that concern dials, as documents. Roles and logins are the proxy's to check: a grant does not name them. */
-export function encodeLocks(locks: readonly Lock[]): ServiceMessage {
-  const documentsJson: string[] = [];
+/**
+ * The locks that concern dials, as documents, in as many messages as they need. Roles and logins are the proxy's to
+ * check: a grant does not name them. One that nobody understands is for agents too.
+ */
+export function encodeLocks(locks: readonly Lock[]): ServiceMessage[] {
+  const parts: string[][] = [[]];
   let room = maxLockBytes;
-  for (const lock of locks) {
-    const { user, login, target, agent, replica } = lock.target;
-    if ((user ?? login ?? target ?? agent ?? replica) === undefined) continue;
-    const text = JSON.stringify(documentOf(lock));
+  for (const text of locks.filter(concernsDials).map((lock) => JSON.stringify(documentOf(lock)))) {
     room -= Buffer.byteLength(text);
-    if (room < 0) break;
-    documentsJson.push(text);
+    if (room < 0) {
+      parts.push([]);
+      room = maxLockBytes - Buffer.byteLength(text);
+    }
+    parts.at(-1)?.push(text);
   }
-  return { message: { $case: 'locks', value: { documentsJson } } };
+  return parts.map((documentsJson, index) => {
+    const more = index < parts.length - 1;
+    return { message: { $case: 'locks', value: { documentsJson, more } } };
+  });
+}
+
+function concernsDials(lock: Lock): boolean {
+  const { user, login, target, agent, replica } = lock.target;
+  const isNamed = (user ?? login ?? target ?? agent ?? replica) !== undefined;
+  return isNamed || findUnreadableLock([lock]) !== undefined;
 }
 
 function documentOf({ name, target, message, expiresAtMs }: Lock): unknown {
+  const { loginSession, mfaDevice, ...rest } = target;
   const expires =
     expiresAtMs === undefined ? {} : { expires_at: new Date(expiresAtMs).toISOString() };
-  return { kind: 'lock', version: 'v1', metadata: { name }, spec: { target, message, ...expires } };
+  const named = { ...rest, login_session: loginSession, mfa_device: mfaDevice };
+  const spec = { target: named, message, ...expires };
+  return { kind: 'lock', version: 'v1', metadata: { name }, spec };
 }
