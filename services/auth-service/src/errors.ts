@@ -28,6 +28,12 @@ export const authErrors = {
     message: 'too many logins just now; try again shortly',
   },
   PERSON_LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
+  ROLE_UNREADABLE: {
+    kind: 'failed_precondition',
+    message: 'role "{role}" is not understood here, so what it forbids is not known',
+    remedy:
+      'an administrator without this role has to mend it (gate apply) or delete it (gate delete role/{role})',
+  },
   LOGIN_ENDED: {
     kind: 'unauthenticated',
     message: 'this login has ended; run gate login',

@@ -27,7 +27,7 @@ import type { Deps } from './deps.js';
 import { createRoleCache } from './documents/role-cache.js';
 import { createJoinToken, type JoinTokenRequest } from './enrollment/join-tokens.js';
 import { createEventWriter, systemActor } from './events.js';
-import { startJobs } from './jobs.js';
+import { startJobs, type Jobs } from './jobs.js';
 import { createOwnCertificate, type OwnCertificate } from './own-certificate.js';
 import { bindInternalServices, bindPublicServices } from './rpc/index.js';
 import { checkKeyring } from './sealing/check-keys.js';
@@ -100,9 +100,9 @@ export async function createAuthService(
   const deps = await createDeps(config, { clock, logger, store, keyring, stack });
   const certificate = stack.use(await createOwnCertificate(deps));
   const relay = await startRelay(deps, overrides.eventLog, stack);
-  stack.use(startJobs(deps));
+  const jobs = stack.use(startJobs(deps));
   const listeners = await openListeners(deps, certificate, stack);
-  const metricsUrl = await openMetrics(deps, { certificate, relay, stack });
+  const metricsUrl = await openMetrics(deps, { certificate, relay, jobs, stack });
   logger.info({ replica: deps.replicaId, ...listeners }, 'auth-service is listening');
   const resources = stack.move();
   return describeService(deps, { ...listeners, metricsUrl, relay, resources });
@@ -162,7 +162,7 @@ async function createDeps(
     keyring,
     authorities,
     roles: createRoleCache((role, thrown) =>
-      logger.error({ err: thrown, role }, 'role is not understood and grants nothing'),
+      logger.error({ err: thrown, role }, 'role is not understood: whoever has it gets nothing'),
     ),
     passwords: await createPasswordHasher(randomUUID()),
     loginTurns: createKeyedMutex(20),
@@ -229,6 +229,7 @@ async function openMetrics(
   parts: {
     certificate: OwnCertificate;
     relay: AuditRelay | undefined;
+    jobs: Jobs;
     stack: AsyncDisposableStack;
   },
 ): Promise<string> {
@@ -252,13 +253,16 @@ async function openMetrics(
 
 function readReadiness(
   deps: Deps,
-  parts: { certificate: OwnCertificate; relay: AuditRelay | undefined },
+  parts: { certificate: OwnCertificate; relay: AuditRelay | undefined; jobs: Jobs },
 ): Readiness {
   const reasons = [
     ...(deps.hub.isHealthy() ? [] : ['no_database']),
     ...(parts.certificate.isExpired() ? ['certificate_expired'] : []),
   ];
-  const degraded = parts.relay?.isBehind() === true ? ['event_log'] : [];
+  const degraded = [
+    ...(parts.relay?.isBehind() === true ? ['event_log'] : []),
+    ...(parts.jobs.hasUnreadableLock() ? ['locks'] : []),
+  ];
   return reasons.length === 0
     ? { status: 'ready', degraded }
     : { status: 'not_ready', reasons, degraded };

@@ -48,7 +48,7 @@ export async function issueTargetCertificate(
   const proven =
     'renewLoginId' in request.proof ? await findProven(deps, request) : await prove(deps, request);
   const { person, endsAtMs } = proven;
-  const locks = await loadLocks(deps, deps.store.database);
+  const locks = await loadLocks(deps.store.database);
   const logins = await allowedLogins(deps, { person, locks, wanted: request.login });
   if (logins.length === 0)
     throw authError('NO_LOGIN', { reason: 'no_role', details: { user: person.name } });

@@ -28,6 +28,8 @@ export interface ParsedDocument {
 }
 
 const maxBytes = 256 * 1024;
+/** Every service keeps all locks and tells agents of them again and again. Room for the longest names in escapes. */
+const maxLockBytes = 16 * 1024;
 const maxDepth = 32;
 
 const envelopeSchema = z.strictObject({
@@ -62,6 +64,7 @@ export function parseDocument(json: string): ParsedDocument {
   if (!parsed.success) throw invalidDocument(parsed.error);
   const { data } = parsed;
   const kind = requireApplicable(data.kind);
+  if (kind === 'lock') checkSize(json, maxLockBytes);
   const name = kind === 'cluster_auth_preference' ? preferenceName : data.metadata.name;
   const problem = findNameProblem(name, kind === 'user' ? 'user' : 'other');
   if (problem !== undefined) throw invalid(`metadata.name: ${problem}`);
@@ -100,7 +103,7 @@ function parseLabels(labels: Readonly<Record<string, string>> | undefined): Json
 }
 
 function parseJson(json: string): unknown {
-  if (Buffer.byteLength(json) > maxBytes) throw invalid(`longer than ${maxBytes} bytes`);
+  checkSize(json, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(json);
@@ -109,6 +112,10 @@ function parseJson(json: string): unknown {
   }
   checkTexts(value, []);
   return value;
+}
+
+function checkSize(json: string, limit: number): void {
+  if (Buffer.byteLength(json) > limit) throw invalid(`longer than ${limit} bytes`);
 }
 
 /** What the database and other readers could not keep: NUL, broken text, the key `__proto__`, endless nesting. */

@@ -5,7 +5,7 @@ import type { StoredDocument } from '../store/documents.js';
 import { renderDocument } from './render.js';
 
 export interface RoleCache {
-  /** The compiled role, or undefined for a document that this version can't read (it then grants nothing). */
+  /** The compiled role, or undefined for a document that this version can't read (whoever has it then gets nothing). */
   compile(document: StoredDocument): Role | undefined;
 }
 

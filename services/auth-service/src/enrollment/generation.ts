@@ -37,7 +37,7 @@ export async function checkGeneration(
       reason: 'unknown_agent',
       details: { why: 'it is not known here' },
     });
-  const locks = await loadLocks(deps, deps.store.database);
+  const locks = await loadLocks(deps.store.database);
   const lock = [agent.id, agent.group, agent.name]
     .map((name) => findLock(locks, { agent: name }, deps.clock.now()))
     .find((found) => found !== undefined);

@@ -200,7 +200,7 @@ async function askAs(
   },
 ) {
   const roles: Role[] = await loadRoles(deps, deps.store.database, as.names);
-  const locks = await loadLocks(deps, deps.store.database);
+  const locks = await loadLocks(deps.store.database);
   const { user, traits, target, principal } = as;
   return { user, roles, traits, target, principal, locks, nowMs: deps.clock.now() };
 }

@@ -2,8 +2,10 @@
  * Logging in with password and code. Whatever is wrong, the answer and the work are the same (LOG-01); only the audit
  * event tells the cause.
  */
+import { toGatehouseError } from '@gatehouse/kit/errors';
+import type { AuditActor } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
-import { findLock, loginOptions } from '@gatehouse/policy';
+import { loginOptions, type Role } from '@gatehouse/policy';
 
 import { recordDrafts } from '../audit/record-drafts.js';
 import {
@@ -26,7 +28,7 @@ import {
   userKey,
 } from './lockout.js';
 import { maxPasswordBytes } from './passwords.js';
-import { ipOf, loadLocks, loadRoles } from './person.js';
+import { ipOf, loadRoles, refuseLocked, refuseUnreadable } from './person.js';
 import { readSecondFactorRule } from './preference.js';
 import { openTotpSecret } from './second-factor.js';
 import { findTotpStep } from './totp.js';
@@ -49,7 +51,7 @@ export interface LoginResult {
 
 type FailureReason = 'unknown_user' | 'bad_password' | 'bad_code' | 'code_replayed' | 'blocked';
 
-/** @throws LOGIN_FAILED, LOGIN_SLOWED, LOGIN_BUSY, PERSON_LOCKED, KEY_REFUSED */
+/** @throws LOGIN_FAILED, LOGIN_SLOWED, LOGIN_BUSY, PERSON_LOCKED, ROLE_UNREADABLE, KEY_REFUSED */
 export async function logIn(deps: Deps, request: LoginRequest): Promise<LoginResult> {
   await refuseSlowedAddress(deps, request.clientAddress);
   const folded = foldName(request.user.slice(0, 256));
@@ -160,15 +162,8 @@ async function openLogin(
   const { clientAddress } = request;
   const spec = userSpecOf(document);
   const actor = { kind: 'user', name: document.name, roles: spec.roles, address: clientAddress };
-  const locks = await loadLocks(deps, deps.store.database);
-  const lock = findLock(locks, { user: document.name, roles: spec.roles }, deps.clock.now());
-  if (lock !== undefined) {
-    await recordDrafts(deps, [
-      { type: 'login.failed', actor, outcome: 'denied', reason: 'locked' },
-    ]);
-    throw authError('PERSON_LOCKED', { reason: 'locked', details: { message: lock.message } });
-  }
-  const login = await planLogin(deps, right);
+  const roles = await rolesAtLogin(deps, document, actor);
+  const login = planLogin(deps, roles, right);
   const certificates = await issuePersonCertificates(deps, {
     login,
     sshPublicKey: request.sshPublicKey,
@@ -196,14 +191,34 @@ async function openLogin(
   return { login, certificates };
 }
 
-/** Never longer than asked for, than any role allows, than the configuration says (CRT-03). */
-async function planLogin(
+/** The roles of a person whom nothing keeps out; a refusal is an event. @throws PERSON_LOCKED, ROLE_UNREADABLE */
+async function rolesAtLogin(
   deps: Deps,
+  document: StoredDocument,
+  actor: AuditActor,
+): Promise<readonly Role[]> {
+  const { roles: names } = userSpecOf(document);
+  try {
+    const locks = await refuseLocked(deps, { user: document.name, roles: names });
+    const roles = await loadRoles(deps, deps.store.database, names);
+    refuseUnreadable(locks, roles);
+    return roles;
+  } catch (thrown) {
+    const { kind, reason = 'locked' } = toGatehouseError(thrown);
+    if (kind !== 'internal')
+      await recordDrafts(deps, [{ type: 'login.failed', actor, outcome: 'denied', reason }]);
+    throw thrown;
+  }
+}
+
+/** Never longer than asked for, than any role allows, than the configuration says (CRT-03). */
+function planLogin(
+  deps: Deps,
+  roles: readonly Role[],
   right: Checked & { request: LoginRequest },
-): Promise<StoredLogin> {
+): StoredLogin {
   const { request, document, step } = right;
   const spec = userSpecOf(document);
-  const roles = await loadRoles(deps, deps.store.database, spec.roles);
   const options = loginOptions(roles);
   const nowMs = deps.clock.now();
   const ttlMs = Math.min(request.ttlMs ?? Infinity, options.maxSessionTtlMs, deps.config.ttl.login);

@@ -1,12 +1,13 @@
 /** Who calls: a person's certificate read against what the cluster says now. */
 import { effectiveRoles, type Identity } from '@gatehouse/identity';
-import { toGatehouseError } from '@gatehouse/kit/errors';
+import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import type { AuditActor } from '@gatehouse/kit/event-log';
 import { idTime } from '@gatehouse/kit/ids';
 import {
   findLock,
+  findUnreadableLock,
   mayAdminister,
-  parseLock,
+  readLock,
   type AdministrationKind,
   type AdministrationVerb,
   type Lock,
@@ -59,7 +60,7 @@ function checkSource({ sourceIp }: Identity, clientAddress: string): void {
   });
 }
 
-/** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, PERSON_LOCKED */
+/** The same for an identity that was proven otherwise. @throws LOGIN_ENDED, PERSON_LOCKED, ROLE_UNREADABLE */
 export async function resolvePerson(
   deps: Deps,
   identity: Identity,
@@ -77,12 +78,13 @@ export async function resolvePerson(
     throw authError('LOGIN_ENDED', { reason: 'reset' });
   const roleNames = effectiveRoles(identity, userSpecOf(document).roles);
   const roles = await loadRoles(deps, db, roleNames);
-  await refuseLocked(deps, {
+  const locks = await refuseLocked(deps, {
     user: identity.user,
     roles: roleNames,
     loginId: identity.loginId,
     requests: identity.requests ?? [],
   });
+  refuseUnreadable(locks, roles);
   const actor: AuditActor = {
     kind: 'user',
     name: identity.user,
@@ -93,7 +95,10 @@ export async function resolvePerson(
   return { name: identity.user, identity, login, roleNames, roles, traits: identity.traits, actor };
 }
 
-/** Compiled roles in the order of their names; those that are missing or can't be read grant nothing. */
+/**
+ * Compiled roles in the order of their names; those that are missing grant nothing.
+ * @throws ROLE_UNREADABLE: what a role that is not understood denies and bounds is not known
+ */
 export async function loadRoles(
   deps: Pick<Deps, 'roles'>,
   db: Db,
@@ -102,23 +107,41 @@ export async function loadRoles(
   const documents = await findDocuments(db, 'role', names.map(foldName));
   const byName = new Map(documents.map((document) => [document.name, document]));
   const found = names.map((name) => byName.get(name)).filter((document) => document !== undefined);
-  return found.map((document) => deps.roles.compile(document)).filter((role) => role !== undefined);
+  return found.map((document) => {
+    const role = deps.roles.compile(document);
+    if (role !== undefined) return role;
+    throw authError('ROLE_UNREADABLE', {
+      reason: 'role_unreadable',
+      details: { role: document.name },
+    });
+  });
 }
 
 /** All locks, in force or not. */
-export async function loadLocks(deps: Pick<Deps, 'logger'>, db: Db): Promise<Lock[]> {
+export async function loadLocks(db: Db): Promise<Lock[]> {
   const documents = await listDocuments(db, { kinds: ['lock'] });
-  return documents.map((document) => parseLock(renderDocument(document)));
+  return documents.map((document) => readLock(renderDocument(document), document.name));
 }
 
-/** @throws PERSON_LOCKED with the lock's message */
+/** Gives all locks. @throws PERSON_LOCKED with the lock's message */
 export async function refuseLocked(
   deps: Deps,
   subject: Parameters<typeof findLock>[1],
-): Promise<void> {
-  const lock = findLock(await loadLocks(deps, deps.store.database), subject, deps.clock.now());
-  if (lock !== undefined)
-    throw authError('PERSON_LOCKED', { reason: 'locked', details: { message: lock.message } });
+): Promise<readonly Lock[]> {
+  const locks = await loadLocks(deps.store.database);
+  const lock = findLock(locks, subject, deps.clock.now());
+  if (lock !== undefined) throw personLocked(lock);
+  return locks;
+}
+
+/** A lock that is not understood may name anybody, but somebody has to mend it. @throws PERSON_LOCKED */
+export function refuseUnreadable(locks: readonly Lock[], roles: readonly Role[]): void {
+  const lock = findUnreadableLock(locks);
+  if (lock !== undefined && !mayAdminister(roles, 'lock', 'delete')) throw personLocked(lock);
+}
+
+function personLocked({ message }: Lock): GatehouseError {
+  return authError('PERSON_LOCKED', { reason: 'locked', details: { message } });
 }
 
 /** @throws NOT_ALLOWED */
