@@ -1,6 +1,4 @@
-/**
- * What stock ssh never says or never shows: a client that speaks message by message. SSH-04, 05, 12, 13, 20, 22.
- */
+/** What stock ssh never says or never shows: a client that speaks message by message. SSH-03, 04, 05, 12, 13, 20, 22. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -147,6 +145,21 @@ describe('the end of a command', () => {
     start(client, (await client.openSession()).id, 'exit 0');
     expect(await readToClose(client)).toMatchObject({ code: 0 });
     expect((await alice.ssh([target, 'exit 0'])).code).toBe(0);
+  });
+
+  it.each([0, 42, 127, 255])('is exit code %i to this client as to ssh (SSH-03)', async (code) => {
+    const from = now();
+    {
+      using client = await logIn();
+      start(client, (await client.openSession()).id, `exit ${code}`);
+      const { order, code: received } = await readToClose(client);
+      expect(order.map(([what]) => what)).toEqual(['exit-status', 'eof', 'close']);
+      expect(received).toBe(code);
+    }
+    const events = await eventsSince(from);
+    const ended = events.filter(({ type }) => type === 'ssh.command_ended');
+    expect(ended.map(({ data }) => data['exit_code'])).toEqual([code]);
+    expect((await alice.ssh([target, `exit ${code}`])).code).toBe(code);
   });
 
   const sizes = [
