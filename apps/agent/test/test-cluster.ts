@@ -358,6 +358,7 @@ function createMembership(
     signer: () => part,
     trust: () => trust,
     setTrust: () => undefined,
+    isExpired: () => false,
     onChange: () => undefined,
     identify: createIdentifier({
       clusterName: cluster,

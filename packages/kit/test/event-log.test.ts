@@ -69,3 +69,22 @@ it('the embedded database forgets what every group has read, when its time is ov
   await vi.waitFor(async () => expect(await count(topics.recordings)).toBe(0), { timeout: 5_000 });
   expect(await count(topics.audit)).toBe(250);
 });
+
+it('the embedded database says that it fails for as long as it can not be asked', async () => {
+  await using test = await createTestDatabase();
+  await using log = await createEmbeddedEventLog({
+    database: test.database,
+    clock: systemClock,
+    logger: pino({ level: 'silent' }),
+    pollMs: 20,
+  });
+  await using reader = await log.subscribe({
+    topic: topics.audit,
+    group: 'store',
+    onBatch: async () => undefined,
+  });
+  await sql`alter table event_log_record rename to away`.execute(test.database);
+  await expect.poll(() => reader.isFailing()).toBe(true);
+  await sql`alter table away rename to event_log_record`.execute(test.database);
+  await expect.poll(() => reader.isFailing()).toBe(false);
+});

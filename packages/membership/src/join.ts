@@ -40,6 +40,8 @@ export interface Membership extends AsyncDisposable {
   /** Called after every renewal and change of trust. */
   onChange(listener: () => void): void;
   identify(certificate: Buffer | undefined): Caller;
+  /** The own certificate has ended; nobody takes it any more. */
+  isExpired(): boolean;
   /** A connection to another service; its certificate must say that it is of `kind`. */
   connect(options: { readonly address: string; readonly kind: ServiceKind }): RpcConnection;
 }
@@ -98,6 +100,10 @@ class ClusterMembership implements Membership {
 
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
+  }
+
+  isExpired(): boolean {
+    return this.#credentials.validUntilMs <= this.#options.clock.now();
   }
 
   connect({ address, kind }: { address: string; kind: ServiceKind }): RpcConnection {

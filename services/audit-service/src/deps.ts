@@ -4,7 +4,7 @@ import type { EventLog } from '@gatehouse/kit/event-log';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Coordination } from '@gatehouse/kit/postgres';
 import type { RpcContext } from '@gatehouse/kit/rpc';
-import type { Caller, PolicyView } from '@gatehouse/membership';
+import type { Caller, PolicyView, ReadinessParts } from '@gatehouse/membership';
 
 import type { PageTokens } from './events/page-token.js';
 import type { TailHub } from './events/tail-hub.js';
@@ -13,7 +13,7 @@ import type { ObjectStore } from './recordings/object-store.js';
 import type { Db, Tables } from './store/tables.js';
 
 /** What rights are read from. */
-export type Policy = Pick<PolicyView, 'isReady' | 'isStale' | 'rolesOf' | 'refusalOf' | 'locks'>;
+export type Policy = Pick<PolicyView, 'rolesOf' | 'refusalOf' | 'locks'> & ReadinessParts['policy'];
 
 export interface Deps {
   readonly clusterName: string;

@@ -1,11 +1,12 @@
 /** What audit-service counts. */
-import { createMetrics, type Counter } from '@gatehouse/kit/telemetry';
+import { createMetrics, type Counter, type MetricRegistry } from '@gatehouse/kit/telemetry';
 
 export interface AuditMetrics {
   readonly stored: Counter;
   readonly repeated: Counter;
   readonly deadLetters: Counter;
   readonly chunks: Counter;
+  readonly gauge: MetricRegistry['gauge'];
   render(): string;
 }
 
@@ -19,6 +20,7 @@ export function createAuditMetrics(): AuditMetrics {
       'records that could not be decoded or stored',
     ),
     chunks: metrics.counter('gatehouse.audit.chunks.stored', 'chunks of recordings stored'),
+    gauge: (name, help, read) => metrics.gauge(name, help, read),
     render: () => metrics.render(),
   };
 }

@@ -4,13 +4,19 @@
  */
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile, type Secret } from '@gatehouse/kit/config';
-import { topics, type EventLog } from '@gatehouse/kit/event-log';
+import { topics, type EventLog, type Subscription } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { withDeadline } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
 import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
-import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+import {
+  joinCluster,
+  readReadiness,
+  watchPolicy,
+  type Membership,
+  type PolicyView,
+} from '@gatehouse/membership';
 
 import type { AuditConfig } from './config.js';
 import { DeadLetters } from './dead-letters.js';
@@ -23,13 +29,17 @@ import { createDirectoryStore } from './recordings/object-store.js';
 import { storeChunkBatch } from './recordings/store-chunks.js';
 import { bindAuditService } from './rpc/index.js';
 import { openDatabase } from './store/open-database.js';
+import { watchDatabase, type DatabaseWatch } from './store/watch-database.js';
 
 export { auditConfigSchema, type AuditConfig } from './config.js';
 export { auditErrors } from './errors.js';
 export { auditEvents } from './events.js';
 
 /** Who this replica is and whom it trusts. */
-export type AuditMembership = Pick<Membership, 'replicaId' | 'tls' | 'identify' | 'onChange'>;
+export type AuditMembership = Pick<
+  Membership,
+  'replicaId' | 'tls' | 'identify' | 'isExpired' | 'onChange'
+>;
 
 /** What a caller may put in place of the real thing. */
 export interface AuditOverrides {
@@ -76,7 +86,11 @@ export async function createAuditService(
     objects: createDirectoryStore(config.recordings.dir),
     metrics: createAuditMetrics(),
   };
-  await startConsumers(store, stack);
+  const watch = stack.use(watchDatabase(database, logger));
+  store.metrics.gauge('gatehouse.database.up', 'the database answers', () =>
+    watch.isHealthy() ? 1 : 0,
+  );
+  const consumers = await startConsumers(store, stack);
   const { membership, policy } =
     overrides.cluster ?? (await enterCluster(config, { clock, logger, stack }));
   const pageTokens = createPageTokens(readSecretFile(config.auth.join_secret_file).reveal());
@@ -88,7 +102,7 @@ export async function createAuditService(
     pageTokens,
   };
   const server = await openListener(config, { deps, membership, stack });
-  const metricsUrl = await openMetrics(config, { deps, stack });
+  const metricsUrl = await openMetrics(config, { deps, membership, watch, consumers, stack });
   const publicAddress = formatAddress(server);
   logger.info({ replica: deps.replicaId, publicAddress, metricsUrl }, 'audit-service is listening');
   const resources = stack.move();
@@ -105,26 +119,30 @@ type StoreDeps = Omit<Deps, 'clusterName' | 'replicaId' | 'policy' | 'pageTokens
 /** All replicas are one group. */
 const group = 'audit-store';
 
-async function startConsumers(deps: StoreDeps, stack: AsyncDisposableStack): Promise<void> {
+async function startConsumers(
+  deps: StoreDeps,
+  stack: AsyncDisposableStack,
+): Promise<Subscription[]> {
   const { eventLog, logger, metrics } = deps;
   const createDeadLetters = () =>
     new DeadLetters({ eventLog, logger, counter: metrics.deadLetters });
   const forEvents = { ...deps, deadLetters: createDeadLetters() };
   const forChunks = { ...deps, deadLetters: createDeadLetters() };
-  stack.use(
+  const events = stack.use(
     await eventLog.subscribe({
       topic: topics.audit,
       group,
       onBatch: async (records) => storeEventBatch(forEvents, records),
     }),
   );
-  stack.use(
+  const chunks = stack.use(
     await eventLog.subscribe({
       topic: topics.recordings,
       group,
       onBatch: async (records) => storeChunkBatch(forChunks, records),
     }),
   );
+  return [events, chunks];
 }
 
 async function enterCluster(
@@ -179,21 +197,33 @@ async function openListener(
 
 async function openMetrics(
   config: AuditConfig,
-  { deps, stack }: { deps: Deps; stack: AsyncDisposableStack },
+  parts: Observed & { deps: Deps; stack: AsyncDisposableStack },
 ): Promise<string> {
+  const { deps, stack } = parts;
   const port = await openPrivatePort({
     ...splitAddress(config.metrics_listen),
     logger: deps.logger,
-    readiness: () => readReadiness(deps),
+    readiness: () => readiness(deps.policy, parts),
     metrics: async () => deps.metrics.render(),
   });
   stack.use(port);
   return port.url;
 }
 
-function readReadiness({ policy }: Deps): Readiness {
-  const reasons = policy.isReady() ? [] : ['no_policy'];
-  return { status: reasons.length === 0 ? 'ready' : 'not_ready', reasons, degraded: [] };
+/** What `/readyz` looks at. */
+interface Observed {
+  readonly membership: AuditMembership;
+  readonly watch: DatabaseWatch;
+  readonly consumers: readonly Subscription[];
+}
+
+/** All replicas share the database and the log: without them none is better than another. */
+function readiness(policy: Policy, { membership, watch, consumers }: Observed): Readiness {
+  const degraded = [
+    ...(watch.isHealthy() ? [] : ['database']),
+    ...(consumers.some((consumer) => consumer.isFailing()) ? ['kafka'] : []),
+  ];
+  return readReadiness({ membership, policy, degraded });
 }
 
 function formatAddress({ address }: RpcServer): string {

@@ -28,7 +28,13 @@ import {
   startTestPostgres,
 } from '@gatehouse/kit/testing';
 import { createIdentifier } from '@gatehouse/membership';
-import { builtinRoles, parseLock, parseRole, type Lock } from '@gatehouse/policy';
+import {
+  builtinRoles,
+  findUnreadableLock,
+  parseLock,
+  parseRole,
+  type Lock,
+} from '@gatehouse/policy';
 import {
   AuditServiceDefinition,
   type AuditServiceClient,
@@ -45,6 +51,8 @@ export const cluster = 'test';
 /** What a test changes of the cluster's policy. */
 export interface TestPolicy {
   isReady: boolean;
+  /** This service's certificate. */
+  isExpired: boolean;
   readonly locks: Lock[];
   readonly endedLogins: Set<string>;
 }
@@ -111,7 +119,12 @@ interface Shared {
 export async function startAudit(place: TestDatabasePlace): Promise<TestAudit> {
   const folder = await mkdtemp(join(tmpdir(), 'gatehouse-audit-'));
   writeFileSync(join(folder, 'join'), randomBytes(32).toString('hex'));
-  const policy: TestPolicy = { isReady: true, locks: [], endedLogins: new Set() };
+  const policy: TestPolicy = {
+    isReady: true,
+    isExpired: false,
+    locks: [],
+    endedLogins: new Set(),
+  };
   const shared: Shared = {
     place,
     broker: new MemoryBroker(),
@@ -160,7 +173,13 @@ async function startReplica(shared: Shared): Promise<TestAudit> {
     certificate: derToPem(own.certificate, 'CERTIFICATE'),
     clientCa,
   });
-  const membership = { replicaId: createId('srv'), tls, identify, onChange: () => undefined };
+  const membership = {
+    replicaId: createId('srv'),
+    tls,
+    identify,
+    isExpired: () => shared.policy.isExpired,
+    onChange: () => undefined,
+  };
   const service = stack.use(
     await createAuditService(config, {
       logger,
@@ -226,6 +245,8 @@ function describePolicy(policy: TestPolicy): Policy {
   return {
     isReady: () => policy.isReady,
     isStale: () => false,
+    clockSkewMs: () => 0,
+    hasUnreadableLock: () => findUnreadableLock(policy.locks) !== undefined,
     rolesOf: (identity) => roles.filter((role) => identity.roles.includes(role.name)),
     refusalOf: (identity) => (policy.endedLogins.has(identity.loginId) ? 'logged_out' : undefined),
     locks: () => policy.locks,

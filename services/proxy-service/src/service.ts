@@ -5,12 +5,18 @@ import type { Identity } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
 import type { EventLog } from '@gatehouse/kit/event-log';
-import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { openPrivatePort } from '@gatehouse/kit/http';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics, type MetricRegistry } from '@gatehouse/kit/telemetry';
-import { joinCluster, watchPolicy, type Membership, type PolicyView } from '@gatehouse/membership';
+import {
+  joinCluster,
+  readReadiness,
+  watchPolicy,
+  type Membership,
+  type PolicyView,
+} from '@gatehouse/membership';
 import type { ProxyProtocol } from '@gatehouse/protocol-api';
 import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
@@ -230,7 +236,10 @@ async function openHealth(
   return openPrivatePort({
     ...splitAddress(parts.config.metrics_listen),
     logger: parts.logger,
-    readiness: () => readiness(parts, state),
+    readiness: () => {
+      const { membership, policy, spool } = parts;
+      return readReadiness({ ...state, membership, policy, spool: spool.state() });
+    },
     metrics: async () => metrics.render(),
   });
 }
@@ -268,27 +277,6 @@ async function listen(parts: Parts, protocols: readonly ProxyProtocol[], routes:
     routes,
     logger,
   });
-}
-
-/** D29: 503 only where another replica would do better. */
-function readiness(parts: Parts, state: { isDraining: boolean }): Readiness {
-  const { policy, spool } = parts;
-  const { full, degraded } = spool.state();
-  const reasons = [
-    ...(state.isDraining ? ['draining'] : []),
-    ...(policy.isReady() ? [] : ['no_policy']),
-    ...(full ? ['spool_full'] : []),
-    ...(Math.abs(policy.clockSkewMs()) > 120_000 ? ['clock'] : []),
-  ];
-  return {
-    status: reasons.length === 0 ? 'ready' : 'not_ready',
-    reasons,
-    degraded: [
-      ...(policy.isStale() ? ['auth'] : []),
-      ...(degraded ? ['kafka'] : []),
-      ...(policy.hasUnreadableLock() ? ['locks'] : []),
-    ],
-  };
 }
 
 function createProxyMetrics({ spool, policy }: Parts, liveSessions: () => number): MetricRegistry {

@@ -5,7 +5,7 @@
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
 import type { EventLog } from '@gatehouse/kit/event-log';
-import { openPrivatePort, type PrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { openPrivatePort, type PrivatePort } from '@gatehouse/kit/http';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
@@ -14,6 +14,7 @@ import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics } from '@gatehouse/kit/telemetry';
 import {
   joinCluster,
+  readReadiness,
   watchPolicy,
   type Caller,
   type Membership,
@@ -312,7 +313,7 @@ function keepNews(
 }
 
 async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<PrivatePort> {
-  const { config, logger, policy, spool } = parts;
+  const { config, logger, membership, policy, spool } = parts;
   const metrics = createMetrics();
   metrics.gauge('gatehouse.tunnel.active', 'tunnels that stand', () => live.size);
   metrics.gauge('gatehouse.tunnel.agents', 'agents that are here', () => live.agentIds().length);
@@ -329,25 +330,7 @@ async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<
   return openPrivatePort({
     ...splitAddress(config.metrics_listen),
     logger,
-    readiness: () => readiness(parts, state),
+    readiness: () => readReadiness({ ...state, membership, policy, spool: spool?.state() }),
     metrics: async () => metrics.render(),
   });
-}
-
-function readiness({ policy, spool }: Parts, state: { isDraining: boolean }): Readiness {
-  const spoolState = spool?.state();
-  const reasons = [
-    ...(state.isDraining ? ['draining'] : []),
-    ...(policy.isReady() ? [] : ['no_policy']),
-    ...(Math.abs(policy.clockSkewMs()) > 120_000 ? ['clock'] : []),
-  ];
-  return {
-    status: reasons.length === 0 ? 'ready' : 'not_ready',
-    reasons,
-    degraded: [
-      ...(policy.isStale() ? ['auth'] : []),
-      ...(spoolState?.degraded === true ? ['kafka'] : []),
-      ...(policy.hasUnreadableLock() ? ['locks'] : []),
-    ],
-  };
 }

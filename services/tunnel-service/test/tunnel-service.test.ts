@@ -14,7 +14,7 @@ import {
   issueTestUser,
   type TestAuthorities,
 } from '@gatehouse/identity/testing';
-import { systemClock } from '@gatehouse/kit/clock';
+import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { parseConfig } from '@gatehouse/kit/config';
 import { createLogger } from '@gatehouse/kit/log';
 import { encodeProxyHeader } from '@gatehouse/kit/net';
@@ -49,7 +49,10 @@ interface Setup {
 }
 
 /** A tunnel-service that joined a working fake of auth-service with its join secret. */
-async function start(overrides: Record<string, unknown> = {}): Promise<Setup> {
+async function start(
+  overrides: Record<string, unknown> = {},
+  clock: Clock = systemClock,
+): Promise<Setup> {
   const authorities = await createTestAuthorities(cluster);
   const own = await issueTestService(authorities, 'auth');
   const trust: TrustBundle = {
@@ -156,6 +159,7 @@ async function start(overrides: Record<string, unknown> = {}): Promise<Setup> {
     ...overrides,
   });
   const service = await createTunnelService(config, {
+    clock,
     logger,
     eventLog: createMemoryEventLog(broker),
   });
@@ -388,4 +392,42 @@ it('closes a connection whose caller has said its end and stays', async () => {
   await once(socket, 'end');
   // grpc-js itself would notice by a ping without an answer, after 30 s.
   expect(performance.now() - startedAt).toBeLessThan(15_000);
+});
+
+const readyOf = async ({ service }: Setup) => {
+  const answer = await fetch(`${service.metricsUrl}/readyz`);
+  return { status: answer.status, body: (await answer.json()) as object };
+};
+
+it('is not ready while its spool is full', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'spool-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  // A refusal is some 400 bytes.
+  const setup = await start({ spool: { dir, events: '8KiB' } });
+  expect(await readyOf(setup)).toMatchObject({ status: 200 });
+  setup.broker.isAway = true;
+  const notAgent = await issueTestService(setup.authorities, 'proxy');
+  await expect
+    .poll(
+      async () => {
+        const socket = await dialIn(setup, notAgent);
+        socket.resume();
+        await once(socket, 'close');
+        return readyOf(setup);
+      },
+      { timeout: 30_000, interval: 0 },
+    )
+    .toMatchObject({ status: 503, body: { reasons: ['spool_full'], degraded: ['kafka'] } });
+});
+
+it('is not ready once its certificate has ended', async () => {
+  let offsetMs = 0;
+  const clock = { now: () => Date.now() + offsetMs, monotonic: () => performance.now() };
+  const setup = await start({}, clock);
+  expect(await readyOf(setup)).toMatchObject({ status: 200 });
+  offsetMs = 25 * 3_600_000;
+  expect(await readyOf(setup)).toMatchObject({
+    status: 503,
+    body: { reasons: ['certificate_expired'] },
+  });
 });

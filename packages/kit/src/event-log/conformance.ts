@@ -232,6 +232,29 @@ export function describeEventLog(
       expect(Math.max(...sizes)).toBeLessThan(4 * 1024 * 1024);
     });
 
+    it('does not call itself failing for a reader that refuses a batch', async () => {
+      await using log = await place.open();
+      const topic = await place.newTopic();
+      let tries = 0;
+      await using subscription = await log.subscribe({
+        topic,
+        group: 'g',
+        onBatch: async () => {
+          tries += 1;
+          if (tries < 3) throw new Error('not now');
+        },
+      });
+      await log.publish(topic, [record('a')]);
+      const states = new Set<boolean>();
+      await expect
+        .poll(() => {
+          states.add(subscription.isFailing());
+          return tries;
+        }, wait)
+        .toBe(3);
+      expect([...states]).toEqual([false]);
+    });
+
     it('refuses to publish once it is closed', async () => {
       const log = await place.open();
       await log[Symbol.asyncDispose]();

@@ -17,6 +17,7 @@ import {
   type LogRecord,
   type StoredRecord,
   type SubscribeOptions,
+  type Subscription,
 } from './types.js';
 
 export interface EmbeddedEventLogOptions {
@@ -71,7 +72,7 @@ export async function createEmbeddedEventLog(options: EmbeddedEventLogOptions): 
 class EmbeddedEventLog implements EventLog {
   readonly #options: EmbeddedEventLogOptions;
   readonly #wakeUp = new EventEmitter();
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #subscriptions = new Set<Member>();
   /** The last member of each group: the next one waits for it to leave. */
   readonly #members = new Map<string, Promise<void>>();
   readonly #pruning: NodeJS.Timeout;
@@ -102,12 +103,12 @@ class EmbeddedEventLog implements EventLog {
     this.#wakeUp.emit(topic);
   }
 
-  async subscribe(options: SubscribeOptions): Promise<AsyncDisposable> {
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
     await Promise.resolve();
     if (this.#closed) throw eventLogError('EVENT_LOG_CLOSED');
     const group = `${options.topic}\n${options.group}`;
     const before = this.#members.get(group) ?? Promise.resolve();
-    const subscription = new Subscription({
+    const subscription = new Member({
       ...this.#options,
       ...options,
       wakeUp: this.#wakeUp,
@@ -116,6 +117,7 @@ class EmbeddedEventLog implements EventLog {
     this.#members.set(group, subscription.left);
     this.#subscriptions.add(subscription);
     return {
+      isFailing: () => subscription.isFailing,
       [Symbol.asyncDispose]: async () => {
         this.#subscriptions.delete(subscription);
         await subscription.close();
@@ -165,9 +167,11 @@ type SubscriptionOptions = EmbeddedEventLogOptions &
   SubscribeOptions & { readonly wakeUp: EventEmitter; readonly before: Promise<void> };
 
 /** One member of a group: reads when the members before it have left. */
-class Subscription {
+class Member {
   /** Resolves when this member reads no more. */
   readonly left: Promise<void>;
+  /** The last question to the database had no answer. */
+  isFailing = false;
   readonly #options: SubscriptionOptions;
   readonly #stopped: Promise<void>;
   readonly #closing = new AbortController();
@@ -208,7 +212,7 @@ class Subscription {
     let positioned = false;
     while (!signal.aborted) {
       try {
-        if (!positioned) this.#position = await readOffset(this.#options);
+        if (!positioned) this.#position = await this.#ask(readOffset(this.#options));
         positioned = true;
         if (!(await this.#readOnce(signal))) await this.#rest();
         attempt = 0;
@@ -226,13 +230,24 @@ class Subscription {
   /** True where there was something to read. */
   async #readOnce(signal: AbortSignal): Promise<boolean> {
     this.#woken = false;
-    const records = await readRecords(this.#options, this.#position);
+    const records = await this.#ask(readRecords(this.#options, this.#position));
     const last = records.at(-1);
     if (last === undefined) return false;
     await this.#options.onBatch(records, signal);
-    await writeOffset(this.#options, last.position);
+    await this.#ask(writeOffset(this.#options, last.position));
     this.#position = last.position;
     return true;
+  }
+
+  async #ask<T>(question: Promise<T>): Promise<T> {
+    try {
+      const answer = await question;
+      this.isFailing = false;
+      return answer;
+    } catch (thrown) {
+      this.isFailing = true;
+      throw thrown;
+    }
   }
 
   async #rest(): Promise<void> {

@@ -44,4 +44,5 @@ export {
   type LogRecord,
   type StoredRecord,
   type SubscribeOptions,
+  type Subscription,
 } from './types.js';

@@ -39,12 +39,18 @@ export interface SubscribeOptions {
   onBatch(records: readonly StoredRecord[], signal: AbortSignal): Promise<void>;
 }
 
+/** A member of a group that reads; disposing it waits for the batch under way. */
+export interface Subscription extends AsyncDisposable {
+  /** The log itself could not be asked at the last try; what `onBatch` refuses does not count. */
+  isFailing(): boolean;
+}
+
 export interface EventLog extends AsyncDisposable {
   /**
    * Appends records, all or none; resolves when they are durable. Records of one call keep their order.
    * @throws EVENT_LOG_TOO_LARGE (send less, or smaller), EVENT_LOG_UNAVAILABLE and anything else: try again later
    */
   publish(topic: string, records: readonly LogRecord[]): Promise<void>;
-  /** Starts reading; disposing the result waits for the batch under way. */
-  subscribe(options: SubscribeOptions): Promise<AsyncDisposable>;
+  /** Starts reading. */
+  subscribe(options: SubscribeOptions): Promise<Subscription>;
 }

@@ -6,7 +6,7 @@ import type { Logger } from '../log/log.js';
 /** What `/readyz` says. `status` is `not_ready` only where another replica would do better. */
 export interface Readiness {
   readonly status: 'ready' | 'not_ready';
-  /** Why not ready: starting, draining, no_policy, spool_full, certificate_expired, no_database. */
+  /** Why not ready: starting, draining, no_policy, spool_full, clock, certificate_expired, no_database. */
   readonly reasons?: readonly string[];
   /** Shared dependencies that are down. */
   readonly degraded: readonly string[];

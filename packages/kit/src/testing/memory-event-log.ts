@@ -67,6 +67,7 @@ export function createMemoryEventLog(broker: MemoryBroker = new MemoryBroker()):
       broker.members.set(group, reading);
       running.add(reading);
       return {
+        isFailing: () => broker.isAway,
         [Symbol.asyncDispose]: async () => {
           own.abort();
           running.delete(reading);
