@@ -109,7 +109,6 @@ function createTestProtocol() {
         if (session.signal.aborted) resolve(undefined);
         session.signal.addEventListener('abort', resolve, { once: true });
       });
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the contract says so
       ends.push(session.signal.reason as SessionEnd);
       return 'protocol';
     },
