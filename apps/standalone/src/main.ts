@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { toGatehouseError } from '@gatehouse/kit/errors';
-import { waitForStopSignal, withDeadline } from '@gatehouse/kit/lifecycle';
+import { tuneGarbageCollection, waitForStopSignal, withDeadline } from '@gatehouse/kit/lifecycle';
 
 import { renderBanner } from './banner.js';
 import { startCluster, type Cluster } from './cluster.js';
@@ -33,6 +33,7 @@ async function start(config: StandaloneConfig): Promise<Cluster> {
 }
 
 async function main(): Promise<number> {
+  tuneGarbageCollection();
   let config: StandaloneConfig | undefined;
   try {
     config = readStandaloneConfig(process.argv.slice(2), {

@@ -22,6 +22,7 @@ import { createTestAuthorities, issueTestHost, issueTestUser } from '@gatehouse/
 import { systemClock } from '@gatehouse/kit/clock';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import { createId } from '@gatehouse/kit/ids';
+import { tuneGarbageCollection } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
 import {
   served,
@@ -32,6 +33,7 @@ import {
 import { createProxy } from '@gatehouse/protocol-ssh/proxy';
 import { createRecordingWriter } from '@gatehouse/recording';
 
+tuneGarbageCollection();
 const [dir = '', isRecordingText] = process.argv.slice(2);
 const isRecording = isRecordingText === 'true';
 const logger = createLogger({ name: 'relay', level: 'silent' });

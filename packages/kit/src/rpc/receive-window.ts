@@ -13,6 +13,7 @@ interface ServerInternals {
 
 /** Per call and per connection, for connections from now on. Call it after the server's injector was made. */
 export function widenReceiveWindow(server: Server, bytes: number): void {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a private field, pinned with the library's version
   const { http2Servers } = server as unknown as ServerInternals;
   for (const http2Server of http2Servers.keys()) {
     http2Server.on('session', (session) => {
