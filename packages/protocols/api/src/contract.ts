@@ -124,6 +124,7 @@ export interface SessionEvent {
 /** Records one channel of a session (D26). All calls are cheap and never throw; the host reports what fails. */
 export interface Recorder {
   readonly recordingId: Id<'rec'>;
+  /** The bytes are copied at once; the caller may reuse them. */
   output(bytes: Uint8Array): void;
   input(bytes: Uint8Array): void;
   resize(columns: number, rows: number): void;

@@ -94,7 +94,7 @@ function recordOutput(
   recorder: NonNullable<RelayChannel['recorder']>,
   data: Buffer,
 ): void {
-  recorder.output(Buffer.from(data));
+  recorder.output(data);
   if (!recorder.overloaded || relay.nodeValve.isClosed('recorder')) return;
   relay.nodeValve.close('recorder');
   relay.track(
