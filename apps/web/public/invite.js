@@ -97,8 +97,20 @@ function showDone(done) {
     find('qr', HTMLImageElement).src = `data:image/svg+xml;utf8,${encodeURIComponent(done.qr)}`;
     say('secret', new URL(done.totpUri).searchParams.get('secret') ?? '');
   }
-  say('commands', `gate login --proxy ${location.host} --user ${done.user}\ngate ls`);
+  showCommands(done.user).catch(reportError);
   show('done');
+}
+
+/**
+ * What to type next; with the pin, because no public authority has signed for a cluster at home.
+ * @param {string} user
+ */
+async function showCommands(user) {
+  const login = `gate login --proxy ${location.host} --user ${user}`;
+  say('commands', `${login}\ngate ls`);
+  /** @type {{ caPins: string[] }} */
+  const { caPins } = await call('/.well-known/gatehouse.json');
+  say('commands', `${login} \\\n  --ca-pin ${caPins[0]}\ngate ls`);
 }
 
 async function submit() {

@@ -11,6 +11,7 @@ const eventSchema = z.looseObject({
   sessionId: z.string().nullish(),
   actor: z.looseObject({ name: z.string().nullish(), kind: z.string().nullish() }).nullish(),
   target: z.looseObject({ name: z.string().nullish(), kind: z.string().nullish() }).nullish(),
+  data: z.record(z.string(), z.unknown()).nullish(),
 });
 
 /** The fields of an event that lines for people are made of. */
@@ -28,23 +29,42 @@ export function parseEvent(json: string): ReceivedEvent {
   return { raw, event: eventSchema.parse(raw) };
 }
 
-/** `12:00:01  session.denied  alice → web-2  denied: no_role` */
+/** What of an event's data is worth a place in a line, in this order, and the word before it. */
+const tellingFields: readonly (readonly [field: string, word: string])[] = [
+  ['principal', 'as'],
+  ['kind', ''],
+  ['command', ''],
+  ['statement', ''],
+  ['path', ''],
+  ['exit_code', 'exit'],
+  ['signal', 'signal'],
+  ['name', ''],
+];
+const maxFieldChars = 60;
+
+/** `2026-11-26 12:00:01  session.denied  alice → web-2  denied: no_role, as root` */
 export function formatEventLine(event: AuditEvent): string {
   const time = event.time.replace('T', ' ').slice(0, 19);
   const who = event.actor?.name ?? event.actor?.kind ?? '-';
   const where = event.target?.name ?? '';
-  const end = describeEnd(event);
   const words = [
     time,
-    event.type.padEnd(24),
-    `${who}${where === '' ? '' : ` → ${where}`}`.padEnd(24),
-    end,
+    event.type.padEnd(22),
+    `${who}${where === '' ? '' : ` → ${where}`}`.padEnd(20),
+    describe(event),
   ];
   return printable(words.join('  ').trimEnd());
 }
 
-/** Only what is not as it should be. */
-function describeEnd({ outcome, reason }: AuditEvent): string {
-  const words = [outcome === 'success' ? '' : outcome, reason ?? ''];
-  return words.filter((text) => text !== undefined && text !== '').join(': ');
+/** How it ended where that is not as it should be, and what it was about. */
+function describe({ outcome, reason, data }: AuditEvent): string {
+  const end = [outcome === 'success' ? '' : outcome, reason].filter(Boolean).join(': ');
+  const told = tellingFields.flatMap(([field, word]) => {
+    const value = data?.[field];
+    if (typeof value !== 'string' && typeof value !== 'number') return [];
+    const text = String(value);
+    const cut = text.length > maxFieldChars ? `${text.slice(0, maxFieldChars - 1)}…` : text;
+    return [word === '' ? cut : `${word} ${cut}`];
+  });
+  return [end, told.join(' ')].filter(Boolean).join(', ');
 }
