@@ -260,7 +260,7 @@ function readReadiness(
     ...(parts.certificate.isExpired() ? ['certificate_expired'] : []),
   ];
   const degraded = [
-    ...(parts.relay?.isBehind() === true ? ['event_log'] : []),
+    ...(parts.relay?.isBehind() === true ? ['kafka'] : []),
     ...(parts.jobs.hasUnreadableLock() ? ['locks'] : []),
   ];
   return reasons.length === 0

@@ -148,7 +148,7 @@ describe('the private port', () => {
     await createAdministrator(cluster);
     await expect
       .poll(ready, { timeout: 5_000 })
-      .toMatchObject({ status: 'ready', degraded: ['event_log'] });
+      .toMatchObject({ status: 'ready', degraded: ['kafka'] });
     cluster.broker.isAway = false;
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ degraded: [] });
     expect(await cluster.events('resource.created')).toHaveLength(1);
