@@ -34,13 +34,21 @@ export async function* handle(
   const viewer = requireViewer(deps, context);
   const recording = await requireRecording(deps, viewer, request.id);
   await auditPlayed(deps, viewer, recording);
-  for (let from = 0; !context.signal.aborted;) {
-    const chunks = await findChunks(deps.database, recording.id, { from, limit: batch });
+  for (let next = 0; !context.signal.aborted;) {
+    const chunks = await findChunks(deps.database, recording.id, { from: next, limit: batch });
     for (const chunk of chunks)
-      yield { index: chunk.index, content: await readChunk(deps, recording, chunk) };
-    const last = chunks.at(-1);
-    if (chunks.length < batch || last === undefined) return;
-    from = last.index + 1;
+      yield {
+        index: chunk.index,
+        content: await readChunk(deps, recording, chunk),
+        partial: false,
+      };
+    next = (chunks.at(-1)?.index ?? next - 1) + 1;
+    if (chunks.length === batch) continue;
+    // What arrived while the last ones were read is read, too.
+    const now = await findRecording(deps.database, recording.id);
+    if (now?.isComplete !== true) yield { index: next, content: Buffer.alloc(0), partial: true };
+    else if (chunks.length > 0 && next < now.chunks) continue;
+    return;
   }
 }
 
