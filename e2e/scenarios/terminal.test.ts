@@ -121,7 +121,8 @@ describe('a person at a terminal', () => {
     await terminal.type('echo interrupted-with-$?');
     await terminal.waitFor('interrupted-with-130');
     await terminal.type('clear; echo last-screen; seq 5');
-    await terminal.waitFor(/^last-screen\s*\n1\s*\n2\s*\n3\s*\n4\s*\n5\s*\nready>/m);
+    const lastScreen = /^last-screen\s*\n1\s*\n2\s*\n3\s*\n4\s*\n5\s*\nready>/m;
+    await terminal.waitFor(lastScreen);
     const screen = trimScreen(await terminal.screen());
     await terminal.key('C-d');
     await terminal.waitFor('ended-with-0');
@@ -157,7 +158,7 @@ describe('a person at a terminal', () => {
       { columns: 100, rows: 30 },
       { GATE_HOME: alice.gateHome, GATE_PROXY: world.home.ready.proxyAddr },
     );
-    const replayed = await player.waitFor('last-screen');
+    const replayed = await player.waitFor(lastScreen);
     const withoutEnd = trimScreen(replayed).replace(/\n?ready> (exit|logout)?$/, '');
     expect(withoutEnd).toContain(screen.replace(/\n?ready> ?$/, ''));
   });

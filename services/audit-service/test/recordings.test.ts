@@ -127,6 +127,12 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
       .toBeGreaterThan(0n);
   }
 
+  /** The event of its end is stored. */
+  async function hasEnded({ sessionId }: Recorded): Promise<boolean> {
+    const [summary] = (await list(carol, { sessionId })).recordings;
+    return (summary?.durationMs ?? 0n) >= 1600n;
+  }
+
   async function play(client: AuditClient, id: string) {
     const messages = [];
     for await (const message of client.readRecording({ id })) messages.push(message);
@@ -185,9 +191,10 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     const soFar = await play(carol, recorded.recordingId);
     expect(soFar).toMatchObject({ isPartial: true, text: expect.stringContaining('so far') });
     await audit.publish([recorded.completed]);
+    await expect.poll(async () => hasEnded(recorded), wait).toBe(true);
+    const playing = play(carol, recorded.recordingId);
     await publish(recorded.records);
-    await complete(recorded);
-    const whole = await play(carol, recorded.recordingId);
+    const whole = await playing;
     expect(whole.isPartial).toBe(false);
     expect(whole.text.length).toBeGreaterThan(soFar.text.length);
   });

@@ -1,6 +1,7 @@
 /** One recording's chunks in order. That it was read is audited before the first chunk leaves. */
 import { createHash } from 'node:crypto';
 
+import { sleep } from '@gatehouse/kit/clock';
 import { encodeAuditRecord, topics } from '@gatehouse/kit/event-log';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { CallerRule } from '@gatehouse/kit/rpc';
@@ -26,6 +27,10 @@ export const callers: readonly CallerRule[] = ['user'];
 
 const batch = 64;
 
+/** How long the chunks of a recording that has ended are waited for: they come by a way of their own (D22). */
+const maxWaitMs = 5_000;
+const waitMs = 100;
+
 export async function* handle(
   deps: Deps,
   request: ReadRecordingRequest,
@@ -34,7 +39,9 @@ export async function* handle(
   const viewer = requireViewer(deps, context);
   const recording = await requireRecording(deps, viewer, request.id);
   await auditPlayed(deps, viewer, recording);
-  for (let next = 0; !context.signal.aborted;) {
+  let next = 0;
+  let giveUpAt = deps.clock.monotonic() + maxWaitMs;
+  while (!context.signal.aborted) {
     const chunks = await findChunks(deps.database, recording.id, { from: next, limit: batch });
     for (const chunk of chunks)
       yield {
@@ -42,14 +49,30 @@ export async function* handle(
         content: await readChunk(deps, recording, chunk),
         partial: false,
       };
-    next = (chunks.at(-1)?.index ?? next - 1) + 1;
+    if (chunks.length > 0) {
+      next = (chunks.at(-1)?.index ?? next) + 1;
+      giveUpAt = deps.clock.monotonic() + maxWaitMs;
+    }
     if (chunks.length === batch) continue;
-    // What arrived while the last ones were read is read, too.
-    const now = await findRecording(deps.database, recording.id);
-    if (now?.isComplete !== true) yield { index: next, content: Buffer.alloc(0), partial: true };
-    else if (chunks.length > 0 && next < now.chunks) continue;
-    return;
+    const rest = await whatIsLeft(deps, recording.id, next);
+    if (rest === 'nothing') return;
+    if (rest === 'unknown' || deps.clock.monotonic() > giveUpAt) {
+      yield { index: next, content: Buffer.alloc(0), partial: true };
+      return;
+    }
+    await sleep(waitMs, context.signal);
   }
+}
+
+/** Whether chunks from `next` on will come: `unknown` while a recording goes on, and where its end was lost. */
+async function whatIsLeft(
+  deps: Deps,
+  id: string,
+  next: number,
+): Promise<'nothing' | 'chunks' | 'unknown'> {
+  const now = await findRecording(deps.database, id);
+  if (now?.hasEnded !== true) return 'unknown';
+  return now.isComplete && next >= now.chunks ? 'nothing' : 'chunks';
 }
 
 /** Missing and not visible look the same. @throws RECORDING_HIDDEN */

@@ -27,6 +27,8 @@ export interface Recording {
   readonly durationMs: number;
   readonly bytes: number;
   readonly chunks: number;
+  /** Its end has arrived, whether or not every chunk has. */
+  readonly hasEnded: boolean;
   /** Its end has arrived, and so has every chunk. */
   readonly isComplete: boolean;
   readonly head: string | undefined;
@@ -219,6 +221,7 @@ function decodeRecording(row: Selectable<RecordingTable>): Recording {
     durationMs: row.duration_ms,
     bytes: row.bytes,
     chunks: row.chunks,
+    hasEnded: row.expected_chunks !== null,
     isComplete: row.expected_chunks !== null && row.chunks >= row.expected_chunks,
     head: row.head ?? undefined,
   };
