@@ -85,7 +85,11 @@ export class EventSpool implements Spool, JournalWriter {
     return {
       events: this.#laneState(events),
       recordings: this.#laneState(recordings),
-      full: this.#areEventsFull || this.#areRecordingsFull,
+      full:
+        this.#areEventsFull ||
+        this.#areRecordingsFull ||
+        events.isSyncFailing ||
+        recordings.isSyncFailing,
       degraded: this.#shippers.some((shipper) => shipper.failing),
       lost: this.#losses.total,
     };
@@ -108,8 +112,11 @@ export class EventSpool implements Spool, JournalWriter {
     await withDeadline(this.flushed(), options.flushMs ?? 3000, late).catch(() => undefined);
     const stopped = Promise.all(this.#shippers.map(async (shipper) => shipper.close()));
     await withDeadline(stopped, 2000, late).catch(() => undefined);
-    await Promise.all([events.close(), recordings.close()]);
-    lock[Symbol.dispose]();
+    try {
+      await Promise.all([events.close(), recordings.close()]);
+    } finally {
+      lock[Symbol.dispose]();
+    }
   }
 
   writeEvent(

@@ -31,6 +31,8 @@ const syncAsync = promisify(fsync);
 
 /** Longest time between a write and its sync. */
 const syncMs = 50;
+/** How long after a sync that the disk refused the next one is tried. */
+const syncAgainMs = 1000;
 const saveAcknowledgedMs = 1000;
 /** Kept on the disk for the ends of sessions and notes of loss. */
 const diskReserveBytes = 1024 * 1024;
@@ -66,6 +68,7 @@ export class Lane {
   #dirty = false;
   #syncTimer: NodeJS.Timeout | undefined;
   #syncing: Promise<void> = Promise.resolve();
+  #isSyncFailing = false;
   #saveTimer: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #reserve: DiskReserve;
@@ -98,6 +101,11 @@ export class Lane {
 
   get pendingBytes(): number {
     return this.written - this.#acknowledged;
+  }
+
+  /** The disk refused the last sync: what was written since the one before may not survive the machine. */
+  get isSyncFailing(): boolean {
+    return this.#isSyncFailing;
   }
 
   /** Reads what is there; afterwards {@link start} makes the lane writable. */
@@ -214,19 +222,23 @@ export class Lane {
     }, saveAcknowledgedMs).unref();
   }
 
-  /** Waits until everything appended so far is on the disk. */
+  /** Waits until everything appended so far is on the disk. @throws when the disk refuses; the next one tries again */
   async sync(): Promise<void> {
     clearTimeout(this.#syncTimer);
     this.#syncTimer = undefined;
-    this.#syncing = this.#syncing.then(async () => this.#syncNow());
-    await this.#syncing;
+    const turn = this.#syncing.then(async () => this.#syncNow());
+    this.#syncing = turn.catch(() => undefined);
+    await turn;
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#saveTimer);
-    await this.sync();
+    await this.sync().catch((thrown: unknown) => {
+      this.#options.logger.error({ err: thrown }, 'spool could not be synced');
+    });
+    clearTimeout(this.#syncTimer);
     this.#savePosition();
     for (const segment of this.#segments) closeSync(segment.fd);
   }
@@ -296,6 +308,18 @@ export class Lane {
   async #syncNow(): Promise<void> {
     if (!this.#dirty) return;
     this.#dirty = false;
+    try {
+      await this.#syncSegments();
+      this.#isSyncFailing = false;
+    } catch (thrown) {
+      this.#dirty = true;
+      this.#isSyncFailing = true;
+      this.#syncTimer ??= setTimeout(() => this.#syncSoon(), syncAgainMs).unref();
+      throw thrown;
+    }
+  }
+
+  async #syncSegments(): Promise<void> {
     const unsynced = this.#segments.filter((one) => !one.synced);
     for (const segment of unsynced) {
       const isLast = segment === this.#segments.at(-1);

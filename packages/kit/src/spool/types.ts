@@ -104,7 +104,7 @@ export interface LaneState {
 export interface SpoolState {
   readonly events: LaneState;
   readonly recordings: LaneState;
-  /** A lane is full, or the disk refuses writes: not ready (D29). */
+  /** A lane is full, or the disk refuses writes or syncs: not ready (D29). */
   readonly full: boolean;
   /** The event log did not take the last send: `degraded` in /readyz. */
   readonly degraded: boolean;
