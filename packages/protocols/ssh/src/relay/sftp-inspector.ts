@@ -44,7 +44,7 @@ const nameHeadBytes = shortHeadBytes + 4 + maxPathBytes;
 const resolvingWindowBytes = 32 * 1024;
 /** Answers of ours that wait for a packet boundary or for window. */
 const maxQueuedBytes = 64 * 1024;
-/** Our own request ids start here; clients count from 0. */
+/** Our own request ids start here, past those of clients, who count from 0; one that is in use is passed over. */
 const firstOwnId = 0xfff0_0000;
 
 interface OpenFile {
@@ -159,6 +159,7 @@ class SftpInspector implements StreamInspector {
     if (request.type === sftpType.init) {
       return { forward: [packet], isChanged: clampVersion(packet), takenBytes: 0 };
     }
+    this.checkRequest(request);
     const refusal = this.refusalOf(request);
     if (refusal !== undefined) {
       this.answer(encodeSftpStatus(request.id, refusal.status, refusal.text));
@@ -166,6 +167,14 @@ class SftpInspector implements StreamInspector {
     }
     const before = this.note(request);
     return { forward: [...before, packet], isChanged: before.length > 0, takenBytes: 0 };
+  }
+
+  /** What no honest client sends, as it would hide from the log which file an answer or bytes belong to. */
+  private checkRequest({ id, type, handle }: SftpRequest): void {
+    if (this.pending.has(id)) throw violation('an SFTP request id is used twice');
+    const movesBytes = type === sftpType.read || type === sftpType.write;
+    if (movesBytes && (handle === undefined || !this.handles.has(handle)))
+      throw violation('SFTP bytes of a file that is not open');
   }
 
   private refusalOf(request: SftpRequest): { status: number; text: string } | undefined {
@@ -221,13 +230,19 @@ class SftpInspector implements StreamInspector {
 
   private askForPath(file: OpenFile): Buffer[] {
     if (this.channel.userWindow < resolvingWindowBytes) return [];
-    const question = encodeSftpRealpath(this.nextOwnId, file.path);
-    if (this.pending.has(this.nextOwnId) || !this.channel.nodeReserve.take(question.length)) {
-      return [];
-    }
-    this.pending.set(this.nextOwnId, { kind: 'resolve', resolved: file.resolved });
-    this.nextOwnId = this.nextOwnId === 0xffff_ffff ? firstOwnId : this.nextOwnId + 1;
+    const id = this.takeOwnId();
+    const question = encodeSftpRealpath(id, file.path);
+    if (!this.channel.nodeReserve.take(question.length)) return [];
+    this.pending.set(id, { kind: 'resolve', resolved: file.resolved });
     return [question];
+  }
+
+  /** A free one: there are far more than may be pending. */
+  private takeOwnId(): number {
+    let id = this.nextOwnId;
+    while (this.pending.has(id)) id = nextOwnIdAfter(id);
+    this.nextOwnId = nextOwnIdAfter(id);
+    return id;
   }
 
   /** True when the reply is to a question of ours and does not pass. */
@@ -320,6 +335,10 @@ class SftpInspector implements StreamInspector {
       this.relay.sendData('user', this.channel, packet);
     }
   }
+}
+
+function nextOwnIdAfter(id: number): number {
+  return id === 0xffff_ffff ? firstOwnId : id + 1;
 }
 
 function createFile(path: Buffer, options: { flags: number; isDirectory: boolean }): OpenFile {

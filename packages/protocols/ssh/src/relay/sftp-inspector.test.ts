@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+
+import { encodeFields } from '../wire/codec.js';
+import { sftpType } from '../wire/sftp.js';
+import { RelayChannel } from './channel.js';
+import type { Relay } from './relay.js';
+import { createSftpInspector } from './sftp-inspector.js';
+
+type Field = number | string | Buffer;
+
+const firstOwnId = 0xfff0_0000;
+
+function packet(type: number, ...fields: Parameters<typeof encodeFields>): Buffer {
+  const body = encodeFields(...fields);
+  return Buffer.concat([encodeFields(body.length + 1), Buffer.of(type), body]);
+}
+
+/** An inspector between a client and a server that the test plays. */
+function inspect(userWindow = 0) {
+  const events: { type: string; data: Record<string, unknown> }[] = [];
+  const channel = new RelayChannel({
+    type: 'session',
+    userId: 0,
+    address: undefined,
+    openedMs: 0,
+    sendToUser: () => undefined,
+  });
+  channel.userWindow = userWindow;
+  channel.nodeReserve.take = () => true;
+  const relay = {
+    session: {
+      options: { fileTransfer: 'both' },
+      emit: (event: (typeof events)[number]) => events.push(event),
+    },
+    sendData: () => undefined,
+    sendCredit: () => undefined,
+  };
+  const inspector = createSftpInspector(relay as unknown as Relay, channel);
+  return {
+    events,
+    user: (type: number, id: number, ...fields: Field[]) =>
+      inspector.fromUser(packet(type, id, ...fields)),
+    node: (type: number, id: number, ...fields: Field[]) =>
+      inspector.fromNode(packet(type, id, ...fields)),
+  };
+}
+
+describe('an SFTP session', () => {
+  const offset = [0, 0];
+
+  it('reports a file that was read', () => {
+    const { user, node, events } = inspect();
+    user(sftpType.open, 7, '/etc/shadow', 1, 0);
+    node(sftpType.handle, 7, 'h1');
+    user(sftpType.read, 8, 'h1', ...offset, 1000);
+    node(sftpType.data, 8, Buffer.alloc(1000));
+    user(sftpType.close, 7, 'h1');
+    node(sftpType.status, 7, 0, '', '');
+    expect(events).toMatchObject([{ type: 'ssh.file_transferred', data: { bytes: 1000 } }]);
+  });
+
+  it('ends where a request id is used twice: the answer to the first would be taken for the second', () => {
+    const { user } = inspect();
+    user(sftpType.open, 7, '/etc/shadow', 1, 0);
+    expect(() => user(sftpType.stat, 7, '/tmp')).toThrow('an SFTP request id is used twice');
+  });
+
+  it('ends where a client takes the id of a question of ours', () => {
+    const { user } = inspect(1024 * 1024);
+    user(sftpType.open, 7, 'notes', 1, 0);
+    expect(() => user(sftpType.stat, firstOwnId, '/tmp')).toThrow(
+      'an SFTP request id is used twice',
+    );
+  });
+
+  it('asks for the resolved path also where a client counts in the range of our ids', () => {
+    const { user, node, events } = inspect(1024 * 1024);
+    user(sftpType.stat, firstOwnId, '/tmp');
+    user(sftpType.open, 7, 'notes', 1, 0);
+    node(sftpType.name, firstOwnId + 1, 1, '/home/alice/notes', '');
+    node(sftpType.handle, 7, 'h1');
+    user(sftpType.close, 8, 'h1');
+    node(sftpType.status, 8, 0, '', '');
+    expect(events).toMatchObject([{ data: { resolvedPath: '/home/alice/notes' } }]);
+  });
+
+  it.each([
+    ['READ', sftpType.read],
+    ['WRITE', sftpType.write],
+  ])('ends with a %s of a handle that no answer gave', (_name, type) => {
+    const { user } = inspect();
+    user(sftpType.open, 7, '/etc/shadow', 1, 0);
+    expect(() => user(type, 8, 'h1', ...offset, 0)).toThrow(
+      'SFTP bytes of a file that is not open',
+    );
+  });
+});
