@@ -241,6 +241,20 @@ describe('decideAccess', () => {
       });
     });
 
+    it.each<[string, Lock['target']]>([
+      ['user', { user: 'Alice' }],
+      ['role', { role: 'DEV' }],
+      ['target', { target: 'WEB-1' }],
+      ['agent', { agent: 'Ａ1' }],
+    ])('refuses by %s in another spelling of the name', (_name, target) => {
+      const request = { locks: [lock(target)], lockSubject: { agent: 'a1', replica: 'srv_1' } };
+      expect(ask(request)).toMatchObject({ reason: 'locked' });
+    });
+
+    it('tells a login from the same one in other letters', () => {
+      expect(ask({ locks: [lock({ login: 'Deploy' })] }).allowed).toBe(true);
+    });
+
     it('leaves others alone', () => {
       const locks = [
         lock({ user: 'bob' }),

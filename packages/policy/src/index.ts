@@ -20,6 +20,7 @@ export type {
 } from './decision.js';
 export { policyErrors } from './errors.js';
 export { explainAccess } from './explain.js';
+export { foldName } from './fold-name.js';
 export { findLock, findUnreadableLock, parseLock, readLock } from './lock.js';
 export type { Lock, LockSubject, LockTarget } from './lock.js';
 export { defaultRoleOptions } from './role-options.js';

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { metadataSchema, parseDocument } from './document.js';
+import { foldName } from './fold-name.js';
 
 /** What a lock names; exactly one field is set, but see {@link readLock}. */
 export interface LockTarget {
@@ -156,22 +157,28 @@ export function findLock(
 
 function matchesSubject(target: LockTarget, subject: LockSubject): boolean {
   return (
-    isNamed(target.user, subject.user) ||
-    isListed(target.role, subject.roles) ||
-    isNamed(target.login, subject.login) ||
-    isNamed(target.target, subject.target) ||
-    isNamed(target.agent, subject.agent) ||
-    isNamed(target.replica, subject.replica) ||
-    isNamed(target.loginSession, subject.loginId) ||
-    isListed(target.request, subject.requests) ||
-    isNamed(target.mfaDevice, subject.mfaDevice)
+    isNamed(target.user, [subject.user]) ||
+    isNamed(target.role, subject.roles) ||
+    isNamed(target.target, [subject.target]) ||
+    isNamed(target.agent, [subject.agent]) ||
+    isExactly(target.login, [subject.login]) ||
+    isExactly(target.replica, [subject.replica]) ||
+    isExactly(target.loginSession, [subject.loginId]) ||
+    isExactly(target.request, subject.requests) ||
+    isExactly(target.mfaDevice, [subject.mfaDevice])
   );
 }
 
-function isNamed(name: string | undefined, value: string | undefined): boolean {
-  return name !== undefined && name === value;
+type Values = readonly (string | undefined)[];
+
+/** Names that Gatehouse gives: the same one in another spelling is meant too. */
+function isNamed(name: string | undefined, values: Values = []): boolean {
+  if (name === undefined) return false;
+  const folded = foldName(name);
+  return values.some((value) => value !== undefined && foldName(value) === folded);
 }
 
-function isListed(name: string | undefined, values: readonly string[] | undefined): boolean {
-  return name !== undefined && values !== undefined && values.includes(name);
+/** Logins are the target's, which tells `Root` from `root`; ids have one spelling. */
+function isExactly(name: string | undefined, values: Values = []): boolean {
+  return name !== undefined && values.includes(name);
 }

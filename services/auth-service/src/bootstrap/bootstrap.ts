@@ -4,11 +4,10 @@
  */
 import { createTlsAuthority, generateKeyPair, sshPublicKey } from '@gatehouse/identity';
 import { createId } from '@gatehouse/kit/ids';
-import { builtinRoles } from '@gatehouse/policy';
+import { builtinRoles, foldName } from '@gatehouse/policy';
 
 import { authorityPlace } from '../authorities/authorities.js';
 import { canonicalJson } from '../documents/canonical-json.js';
-import { foldName } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { noteActiveKey } from '../sealing/check-keys.js';
 import type { Keyring } from '../sealing/keyring.js';

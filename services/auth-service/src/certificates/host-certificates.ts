@@ -1,8 +1,8 @@
 /** SSH host certificates: only for names of the inventory and for the port itself, 24 h (D21). */
 import { issueSshCertificate } from '@gatehouse/identity';
+import { foldName } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
-import { foldName } from '../documents/names.js';
 import { findDocuments } from '../store/documents.js';
 import { checkSshKey, createSerial } from './keys.js';
 import { backdateMs, floorToSecond } from './person-certificates.js';

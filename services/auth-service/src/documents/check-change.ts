@@ -1,5 +1,5 @@
 /** What each kind asks of a new or changed document, and what the service adds to it. */
-import { parseLock } from '@gatehouse/policy';
+import { foldName, parseLock } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
@@ -12,7 +12,7 @@ import type { Person } from '../users/person.js';
 import { canonicalJson } from './canonical-json.js';
 import { isTargetKind } from './kinds.js';
 import { resolveLockTarget } from './lock-target.js';
-import { foldName, matchesGlobs } from './names.js';
+import { matchesGlobs } from './names.js';
 import type { ParsedDocument } from './parse.js';
 import { userSpecOf } from './render.js';
 

@@ -1,10 +1,11 @@
 /** What a lock names, as the cluster writes it: people, roles and targets in their own spelling, agents by id. */
+import { foldName } from '@gatehouse/policy';
+
 import { findAgentByName } from '../store/agents.js';
 import { findDocument } from '../store/documents.js';
 import type { Db } from '../store/store.js';
 import type { JsonObject } from '../store/tables.js';
 import { targetKinds } from './kinds.js';
-import { foldName } from './names.js';
 
 /** Names that are not known stay as they are: a lock may come before its subject. */
 export async function resolveLockTarget(db: Db, target: JsonObject): Promise<JsonObject> {

@@ -1,7 +1,8 @@
+import { foldName } from '@gatehouse/policy';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { findNameProblem, foldName, matchesGlobs } from './names.js';
+import { findNameProblem, matchesGlobs } from './names.js';
 
 describe('names', () => {
   it.each(['web-1', 'a.b', 'ünïcode', 'x'.repeat(63), '数据库', 'A_1'])('takes %s', (name) => {

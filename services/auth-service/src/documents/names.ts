@@ -1,13 +1,9 @@
-/** Names of documents, people and targets (SSH-17): what is one, and which two are the same. */
+/** Names of documents, people and targets (SSH-17): what is one. */
+import { foldName } from '@gatehouse/policy';
 
 /** Letters, digits and marks of any script, then also `. _ -` (people: `+ @` too). At most 63 characters. */
 const namePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]{0,62}$/u;
 const userPattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._@+-]{0,62}$/u;
-
-/** The form in which names are compared: two names with the same form are the same name. */
-export function foldName(name: string): string {
-  return name.normalize('NFKC').toLowerCase().normalize('NFKC');
-}
 
 /** Why a name can't be used, or undefined. */
 export function findNameProblem(

@@ -1,4 +1,5 @@
 /** A document as it comes from outside, checked in form; what it means for the cluster is checked when it is applied. */
+import { foldName } from '@gatehouse/policy';
 import { z } from 'zod';
 
 import { authError } from '../errors.js';
@@ -13,7 +14,7 @@ import {
   requireKind,
   type KnownKind,
 } from './kinds.js';
-import { findNameProblem, foldName } from './names.js';
+import { findNameProblem } from './names.js';
 
 export interface ParsedDocument {
   readonly kind: KnownKind;

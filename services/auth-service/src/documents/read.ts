@@ -1,4 +1,5 @@
 /** Reading documents, by the roles' rules. */
+import { foldName } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
@@ -9,7 +10,6 @@ import type { JsonObject } from '../store/tables.js';
 import { requireRule, type Person } from '../users/person.js';
 import { readSecondFactorRule, preferenceName } from '../users/preference.js';
 import { requireKind, type KnownKind } from './kinds.js';
-import { foldName } from './names.js';
 import { decodePageToken, encodePageToken } from './page-token.js';
 import { renderDocument } from './render.js';
 

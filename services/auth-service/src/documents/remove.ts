@@ -1,4 +1,6 @@
 /** Removing documents and everything that hangs on them (RBC-11). */
+import { foldName } from '@gatehouse/policy';
+
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import type { EventDraft } from '../events.js';
@@ -21,7 +23,6 @@ import { requireRule, type Person } from '../users/person.js';
 import { loginEndBody } from '../watch/watch.js';
 import { refuseLastAdministrator } from './check-change.js';
 import { isTargetKind, requireKind } from './kinds.js';
-import { foldName } from './names.js';
 import { renderDocument, userSpecOf } from './render.js';
 
 export interface Removal {

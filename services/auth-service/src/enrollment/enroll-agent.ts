@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 
 import { createId, type Id } from '@gatehouse/kit/ids';
+import { foldName } from '@gatehouse/policy';
 
 import { recordDrafts } from '../audit/record-drafts.js';
 import { checkTlsKey } from '../certificates/keys.js';
@@ -10,7 +11,7 @@ import {
   type IssuedCertificate,
 } from '../certificates/part-certificates.js';
 import type { Deps } from '../deps.js';
-import { findNameProblem, foldName } from '../documents/names.js';
+import { findNameProblem } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { unknownActor } from '../events.js';
 import { holdNamesMs } from '../inventory/register.js';

@@ -1,8 +1,9 @@
+import { foldName } from '@gatehouse/policy';
+
 import { recordDrafts } from '../audit/record-drafts.js';
 /** A host certificate for a built-in node: an agent gets one for names that it serves, and for no others (TUN-09). */
 import { issueHostCertificate, nodePrincipals } from '../certificates/host-certificates.js';
 import type { Deps } from '../deps.js';
-import { foldName } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { findDocument } from '../store/documents.js';
 import { doesAgentServe } from '../store/target-names.js';

@@ -2,11 +2,13 @@
  * What an agent says of itself over its tunnel (D32). Names belong to its group for as long as it is around, and a day
  * longer; the token's labels are forced on every target; which host to trust is taken at the first registration only.
  */
+import { foldName } from '@gatehouse/policy';
+
 import type { Deps } from '../deps.js';
 import { canonicalJson } from '../documents/canonical-json.js';
 import { trustFields } from '../documents/check-change.js';
 import { isTargetKind, labelsSchema, parseTargetSpec } from '../documents/kinds.js';
-import { findNameProblem, foldName, matchesGlobs } from '../documents/names.js';
+import { findNameProblem, matchesGlobs } from '../documents/names.js';
 import { labelsOf, renderDocument } from '../documents/render.js';
 import { checkGeneration } from '../enrollment/generation.js';
 import { authError } from '../errors.js';

@@ -3,6 +3,7 @@ import {
   canSee,
   decideAccess,
   explainAccess,
+  foldName,
   mayAdminister,
   principalsFor,
   type PolicyTarget,
@@ -13,7 +14,6 @@ import {
 import type { Deps } from '../deps.js';
 import { canonicalJson } from '../documents/canonical-json.js';
 import { isTargetKind, targetKinds, type TargetDocumentKind } from '../documents/kinds.js';
-import { foldName } from '../documents/names.js';
 import { decodePageToken, encodePageToken } from '../documents/page-token.js';
 import { labelsOf, userSpecOf } from '../documents/render.js';
 import { authError } from '../errors.js';

@@ -1,8 +1,10 @@
 /** Adding people and taking their factors away. */
+import { foldName } from '@gatehouse/policy';
+
 import type { Deps } from '../deps.js';
 import { requireRoles } from '../documents/check-change.js';
 import { invalidDocument, userSpecSchema } from '../documents/kinds.js';
-import { findNameProblem, foldName } from '../documents/names.js';
+import { findNameProblem } from '../documents/names.js';
 import { endLoginsOf } from '../documents/remove.js';
 import { renderDocument } from '../documents/render.js';
 import { authError } from '../errors.js';

@@ -3,10 +3,11 @@
  * authenticator; accepting it uses up no time step, so the first login can follow at once.
  */
 import { createId } from '@gatehouse/kit/ids';
+import { foldName } from '@gatehouse/policy';
 
 import { recordDrafts } from '../audit/record-drafts.js';
 import type { Deps } from '../deps.js';
-import { findNameProblem, foldName } from '../documents/names.js';
+import { findNameProblem } from '../documents/names.js';
 import { renderDocument, userSpecOf } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { systemActor, unknownActor } from '../events.js';

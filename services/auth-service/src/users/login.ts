@@ -5,7 +5,7 @@
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import type { AuditActor } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
-import { loginOptions, type Role } from '@gatehouse/policy';
+import { foldName, loginOptions, type Role } from '@gatehouse/policy';
 
 import { recordDrafts } from '../audit/record-drafts.js';
 import {
@@ -13,7 +13,6 @@ import {
   type PersonCertificates,
 } from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
-import { foldName } from '../documents/names.js';
 import { userSpecOf } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { unknownActor, type EventDraft } from '../events.js';

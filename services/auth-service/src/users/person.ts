@@ -6,6 +6,7 @@ import { idTime } from '@gatehouse/kit/ids';
 import {
   findLock,
   findUnreadableLock,
+  foldName,
   mayAdminister,
   readLock,
   type AdministrationKind,
@@ -17,7 +18,6 @@ import {
 
 import { recordRefusal } from '../audit/refusals.js';
 import type { Context, Deps } from '../deps.js';
-import { foldName } from '../documents/names.js';
 import { renderDocument, userSpecOf, validAfterOf } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { findDocument, findDocuments, listDocuments } from '../store/documents.js';
