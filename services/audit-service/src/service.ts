@@ -19,7 +19,6 @@ import {
 } from '@gatehouse/membership';
 
 import type { AuditConfig } from './config.js';
-import { DeadLetters } from './dead-letters.js';
 import type { Deps, Policy } from './deps.js';
 import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
@@ -123,23 +122,19 @@ async function startConsumers(
   deps: StoreDeps,
   stack: AsyncDisposableStack,
 ): Promise<Subscription[]> {
-  const { eventLog, logger, metrics } = deps;
-  const createDeadLetters = () =>
-    new DeadLetters({ eventLog, logger, counter: metrics.deadLetters });
-  const forEvents = { ...deps, deadLetters: createDeadLetters() };
-  const forChunks = { ...deps, deadLetters: createDeadLetters() };
+  const { eventLog } = deps;
   const events = stack.use(
     await eventLog.subscribe({
       topic: topics.audit,
       group,
-      onBatch: async (records) => storeEventBatch(forEvents, records),
+      onBatch: async (records) => storeEventBatch(deps, records),
     }),
   );
   const chunks = stack.use(
     await eventLog.subscribe({
       topic: topics.recordings,
       group,
-      onBatch: async (records) => storeChunkBatch(forChunks, records),
+      onBatch: async (records) => storeChunkBatch(deps, records),
     }),
   );
   return [events, chunks];

@@ -15,6 +15,7 @@ import {
   type AuditClient,
   type TestAudit,
   type TestDatabasePlace,
+  withoutTable,
 } from './support.js';
 
 const wait = { timeout: 10_000, interval: 20 };
@@ -89,6 +90,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
     ]);
     await stored('valid-between');
     expect(await stored('clash')).toEqual([first]);
+    await expect.poll(() => audit.broker.records(topics.deadLetters).length, wait).toBe(before + 5);
     const letters = audit.broker.records(topics.deadLetters).slice(before);
     expect(letters.map((letter) => letter.headers['dead_reason']?.split(':')[0])).toEqual([
       'json',
@@ -99,6 +101,27 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
     ]);
     expect(letters[0]?.value.toString()).toBe('{"id":');
     expect(letters[0]?.headers).toMatchObject({ dead_topic: topics.audit });
+  });
+
+  it('writes one dead letter of a record, however often its batch is read', async () => {
+    const log = createMemoryEventLog(audit.broker);
+    const before = audit.broker.records(topics.deadLetters).length;
+    const valid = makeEvent({ data: { marker: 'stored-at-last' } });
+    await withoutTable(place, 'audit_event', async () => {
+      await log.publish(
+        topics.audit,
+        ['{"id":', JSON.stringify(valid)].map((value) => ({
+          key: 'k',
+          headers: {},
+          value: Buffer.from(value),
+        })),
+      );
+      await sleep(500);
+    });
+    await stored('stored-at-last');
+    await audit.publish([makeEvent({ data: { marker: 'behind-letters' } })]);
+    await stored('behind-letters');
+    expect(audit.broker.records(topics.deadLetters).length - before).toBe(1);
   });
 
   it('stores text with any characters, and long names, where another producer put them', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   encodeChunkRecord,
@@ -24,6 +25,7 @@ import {
   type AuditClient,
   type TestAudit,
   type TestDatabasePlace,
+  withoutTable,
 } from './support.js';
 
 const wait = { timeout: 10_000, interval: 20 };
@@ -218,16 +220,19 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     ]);
     await audit.publish([forged.completed]);
     await complete(forged);
-    const reasons = audit.broker
-      .records(topics.deadLetters)
-      .slice(before)
-      .map((letter) => letter.headers['dead_reason']);
-    expect(reasons).toEqual([
-      'conflict: other content is stored',
-      'conflict: other content is stored',
-      'conflict: the recording is of another session',
-      'conflict: other content is stored',
-    ]);
+    const reasons = () =>
+      audit.broker
+        .records(topics.deadLetters)
+        .slice(before)
+        .map((letter) => letter.headers['dead_reason']);
+    await expect
+      .poll(reasons, wait)
+      .toEqual([
+        'conflict: other content is stored',
+        'conflict: other content is stored',
+        'conflict: the recording is of another session',
+        'conflict: other content is stored',
+      ]);
     expect(await playText(carol, recorded.recordingId)).toContain('the truth');
     expect(readdirSync(audit.recordingsDir)).not.toContain('..');
   });
@@ -241,6 +246,20 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     ]);
     await expect.poll(() => audit.broker.records(topics.deadLetters).length, wait).toBe(before + 2);
     expect(() => chunkKey('../x', recorded.recordingId, 0)).toThrow(RangeError);
+  });
+
+  it('write one dead letter of a chunk, however often its batch is read', async () => {
+    const recorded = await record('alice', 'stored at last');
+    const before = audit.broker.records(topics.deadLetters).length;
+    const log = createMemoryEventLog(audit.broker);
+    const planted = { ...recorded.records[0]!, recordingId: '../../../tmp/planted' };
+    await withoutTable(place, 'audit_recording_chunk', async () => {
+      await log.publish(topics.recordings, [planted, ...recorded.records].map(encodeChunkRecord));
+      await sleep(500);
+    });
+    await audit.publish([recorded.completed]);
+    await complete(recorded);
+    await expect.poll(() => audit.broker.records(topics.deadLetters).length - before, wait).toBe(1);
   });
 
   it('are seen by auditors and by whoever was recorded, by nobody else', async () => {

@@ -296,6 +296,20 @@ async function startProxyHop(
   };
 }
 
+/** Takes a table away while `work` runs: the store refuses, and the batches are read again and again. */
+export async function withoutTable(
+  { database }: TestDatabasePlace,
+  table: keyof Tables,
+  work: () => Promise<void>,
+): Promise<void> {
+  await database.schema.alterTable(table).renameTo(`${table}_away`).execute();
+  try {
+    await work();
+  } finally {
+    await database.schema.alterTable(`${table}_away`).renameTo(table).execute();
+  }
+}
+
 let eventMs = Date.parse('2026-11-26T00:00:00Z');
 
 /** An event, each a millisecond after the one before. */

@@ -12,7 +12,7 @@ import {
 import type { Coordination } from '@gatehouse/kit/postgres';
 import type { Kysely } from 'kysely';
 
-import type { DeadLetters } from '../dead-letters.js';
+import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { writeManifest } from '../recordings/manifest.js';
 import { noteRecordingEnds } from '../recordings/note-end.js';
@@ -25,26 +25,26 @@ const storeLock = 'audit store';
 export const storeChannel = 'audit_stored';
 
 type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'logger' | 'metrics'>;
-type BatchDeps = StoreDeps &
-  Pick<Deps, 'database' | 'objects'> & { readonly deadLetters: DeadLetters };
+type BatchDeps = StoreDeps & Pick<Deps, 'database' | 'eventLog' | 'objects'>;
 
 /** A batch of the audit topic. */
 export async function storeEventBatch(
   deps: BatchDeps,
   records: readonly StoredRecord[],
 ): Promise<void> {
-  const events = decodeBatch(records, deps.deadLetters);
+  const letters: DeadLetter[] = [];
+  const events = decodeBatch(records, letters);
   const refused = await storeEvents(deps, [...events.keys()]);
   for (const [event, reason] of refused) {
     const record = events.get(event);
-    if (record !== undefined) deps.deadLetters.add(record, reason);
+    if (record !== undefined) letters.push({ record, reason });
   }
-  await deps.deadLetters.flush();
   for (const { event } of events.keys()) {
     const { recordingId } = event.data;
     if (event.type === 'recording.completed' && typeof recordingId === 'string')
       await writeManifest(deps, recordingId);
   }
+  await publishDeadLetters(deps, letters);
 }
 
 /**
@@ -70,18 +70,18 @@ export async function storeEvents(
 
 function decodeBatch(
   records: readonly StoredRecord[],
-  deadLetters: DeadLetters,
+  letters: DeadLetter[],
 ): Map<StorableEvent, StoredRecord> {
   const events = new Map<StorableEvent, StoredRecord>();
   for (const record of records) {
     try {
       const version = record.headers['ce_specversion'];
       if (version !== undefined && version !== '1.0')
-        deadLetters.add(record, `version: CloudEvents ${version.slice(0, 64)}`);
+        letters.push({ record, reason: `version: CloudEvents ${version.slice(0, 64)}` });
       else events.set(boundEvent(decodeAuditRecord(record)), record);
     } catch (thrown) {
       const error = toGatehouseError(thrown);
-      deadLetters.add(record, `${error.reason ?? 'unknown'}: ${error.message}`);
+      letters.push({ record, reason: `${error.reason ?? 'unknown'}: ${error.message}` });
     }
   }
   return events;

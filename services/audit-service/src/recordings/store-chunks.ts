@@ -5,7 +5,7 @@ import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
  */
 import { decodeChunkRecord, type ChunkRecord, type StoredRecord } from '@gatehouse/kit/event-log';
 
-import type { DeadLetters } from '../dead-letters.js';
+import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { auditError } from '../errors.js';
 import { ensureRecording, findChunkHash, insertChunk } from '../store/recordings.js';
@@ -16,10 +16,11 @@ type ChunkDeps = Pick<Deps, 'database' | 'objects' | 'metrics' | 'logger'>;
 
 /** A batch of the recordings topic. */
 export async function storeChunkBatch(
-  deps: ChunkDeps & { readonly deadLetters: DeadLetters },
+  deps: ChunkDeps & Pick<Deps, 'eventLog'>,
   records: readonly StoredRecord[],
 ): Promise<void> {
   const touched = new Set<string>();
+  const letters: DeadLetter[] = [];
   for (const record of records) {
     try {
       const chunk = decodeChunkRecord(record);
@@ -28,11 +29,11 @@ export async function storeChunkBatch(
     } catch (thrown) {
       if (!isFaultOfChunk(thrown)) throw thrown;
       const error = toGatehouseError(thrown);
-      deps.deadLetters.add(record, `${error.reason ?? 'chunk'}: ${error.message}`);
+      letters.push({ record, reason: `${error.reason ?? 'chunk'}: ${error.message}` });
     }
   }
-  await deps.deadLetters.flush();
   for (const recordingId of touched) await writeManifest(deps, recordingId);
+  await publishDeadLetters(deps, letters);
 }
 
 /** @throws CHUNK_CONFLICT where another chunk, or another session's recording, is in its place */
