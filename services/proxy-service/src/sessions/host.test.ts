@@ -1,6 +1,6 @@
 import { createRpcConnection } from '@gatehouse/kit/rpc';
 import { readLock } from '@gatehouse/policy';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 
 import { createTestHost, createTestPolicy, type TestHostOptions } from './testing.js';
 
@@ -89,4 +89,41 @@ it('opens no session while nobody can tell whom a lock names, and leaves open on
   host.connect();
   await expect.poll(() => host.sessions.length).toBe(2);
   expect(host.ends).toEqual([]);
+});
+
+it('says in the audit that a strict command whose intent was not acknowledged in time did not run', async () => {
+  let hasRun = false;
+  const standing = Promise.withResolvers<void>();
+  const policy = createTestPolicy({ audit: 'strict' });
+  const host = await start({
+    policy,
+    serve: async (session) => {
+      session.established();
+      await standing.promise;
+      const intent = { type: 'ssh.command_started', outcome: 'success', data: {} } as const;
+      await session.perform(intent, async () => {
+        hasRun = true;
+        return { value: undefined, event: { ...intent, type: 'ssh.command_ended' } };
+      });
+      return 'client_left';
+    },
+  });
+  host.connect();
+  await expect.poll(() => host.events().length).toBe(1);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  host.broker.isAway = true;
+  standing.resolve();
+  await vi.advanceTimersByTimeAsync(10_000);
+  host.broker.isAway = false;
+  vi.useRealTimers();
+  await expect
+    .poll(() => host.events())
+    .toMatchObject([
+      { type: 'session.started' },
+      { type: 'ssh.command_started' },
+      { type: 'ssh.command_ended', outcome: 'failure', reason: 'audit_unavailable' },
+      { type: 'session.ended' },
+    ]);
+  expect(hasRun).toBe(false);
 });

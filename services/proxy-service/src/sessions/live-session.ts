@@ -158,9 +158,7 @@ export class LiveSession implements Session {
       this.#append({ ...event, closes: name });
       return value;
     } catch (thrown) {
-      const { reason = 'internal' } = toGatehouseError(thrown);
-      const type = resultTypeOf(intent.type);
-      this.#append({ type, outcome: 'failure', reason, data: intent.data, closes: name });
+      this.#appendFailure(opening, toGatehouseError(thrown));
       throw thrown;
     }
   }
@@ -302,8 +300,21 @@ export class LiveSession implements Session {
     try {
       await this.#init.journal.appendAcknowledged(event, strictAckMs);
     } catch (thrown) {
-      throw hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause: thrown });
+      const error = hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause: thrown });
+      // The intent is written and will arrive, though its effect never follows.
+      if (toGatehouseError(thrown).code === 'SPOOL_NOT_ACKNOWLEDGED')
+        this.#appendFailure(event, error);
+      throw error;
     }
+  }
+
+  /** The result of an intent that came to nothing. */
+  #appendFailure(
+    intent: SessionEvent & { opens: string },
+    { reason = 'internal' }: GatehouseError,
+  ): void {
+    const type = resultTypeOf(intent.type);
+    this.#append({ type, outcome: 'failure', reason, data: intent.data, closes: intent.opens });
   }
 
   #recordingFailed(recordingId: string, thrown: unknown): void {

@@ -86,8 +86,10 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
   };
 }
 
-/** Sessions that stay until the host ends them. */
-function createTestProtocol() {
+type Serve = ProxyProtocol['serve'];
+
+/** Sessions that stay until the host ends them, or are served by `serve`. */
+function createTestProtocol(serve: Serve | undefined) {
   const refused: GatehouseError[] = [];
   const sessions: Session[] = [];
   const ends: SessionEnd[] = [];
@@ -102,7 +104,8 @@ function createTestProtocol() {
       principal: 'root',
       state: undefined,
     }),
-    async serve(session): Promise<EndReason> {
+    async serve(session, opening): Promise<EndReason> {
+      if (serve !== undefined) return serve(session, opening);
       session.established();
       sessions.push(session);
       await new Promise((resolve) => {
@@ -122,6 +125,7 @@ export interface TestHostOptions {
   readonly limits?: Partial<SpoolLimits>;
   readonly policy?: ReturnType<typeof createTestPolicy>;
   readonly auth: LiveSessionsDeps['auth'];
+  readonly serve?: Serve;
 }
 
 /** All of it; `await using` cleans up. */
@@ -146,7 +150,7 @@ export async function createTestHost(options: TestHostOptions) {
   );
   const shared = { policy: policy.view, clock, logger: testLogger, replicaId };
   const live = stack.use(trackSessions({ ...shared, auth }));
-  const { protocol, ...heard } = createTestProtocol();
+  const { protocol, ...heard } = createTestProtocol(options.serve);
   const dialer: Dialer = { dial: async () => new PassThrough() };
   const host = createHost({
     ...shared,
