@@ -238,21 +238,7 @@ export class LiveSession implements Session {
         : { reason: endReasonOf(error), message: error.publicMessage };
       return;
     }
-    this.logger.info({ err: error, reason: error.reason }, 'session.connect_failed');
-    this.#append({
-      type: error.code === 'SESSION_LIMIT' ? 'limit.reached' : 'session.connect_failed',
-      outcome: 'failure',
-      reason: error.reason ?? 'internal',
-      data: {
-        message: error.publicMessage,
-        errorId: error.id,
-        protocol: this.protocol.name,
-        principal: this.principal,
-        ...(this.#stream?.tunnelReplica === undefined
-          ? {}
-          : { tunnel: this.#stream.tunnelReplica }),
-      },
-    });
+    this.#appendNotStarted(error);
   }
 
   #pendingEnd: SessionEnd | undefined;
@@ -278,6 +264,27 @@ export class LiveSession implements Session {
       this.logger.error({ err: thrown }, 'the last event could not be written');
     }
     this.#stream?.destroy();
+  }
+
+  /** What is written instead of a start and an end: the session never stood. */
+  #appendNotStarted(error: GatehouseError): void {
+    // The limit itself is auth-service's to say: `limit.reached`.
+    const isDenied = error.code === 'SESSION_LIMIT';
+    const type = isDenied ? 'session.denied' : 'session.connect_failed';
+    const tunnel = this.#stream?.tunnelReplica;
+    this.logger.info({ err: error, reason: error.reason }, type);
+    this.#append({
+      type,
+      outcome: isDenied ? 'denied' : 'failure',
+      reason: error.reason ?? 'internal',
+      data: {
+        message: error.publicMessage,
+        errorId: error.id,
+        protocol: this.protocol.name,
+        principal: this.principal,
+        ...(tunnel === undefined ? {} : { tunnel }),
+      },
+    });
   }
 
   #destroy(): void {

@@ -9,13 +9,14 @@ import {
 } from '@gatehouse/proto/auth/v1/cluster_service';
 import { expect, it, onTestFinished } from 'vitest';
 
+import { events } from '../events.js';
 import { createTestHost, createTestPolicy, testLogger } from './testing.js';
 
 async function* silence(): AsyncGenerator<never> {}
 
 const refuse = async (): Promise<never> => Promise.reject(new Error('not here'));
 
-/** An auth-service that writes down what is reported and answers a report with a limit when it is told to. */
+/** An auth-service that writes down what is reported and answers a report with a limit when it is told to: with yes, unless the limit is 1. */
 async function startAuth() {
   const authorities = await createTestAuthorities('test');
   const own = await issueTestService(authorities, 'auth');
@@ -32,7 +33,8 @@ async function startAuth() {
       async handle(report) {
         reports.push(report);
         if (report.maxSessions > 0) await counted.promise;
-        return { refused: [], leaseUntil: undefined };
+        const refused = report.maxSessions === 1 ? report.started.map(({ id }) => id) : [];
+        return { refused, leaseUntil: undefined };
       },
     },
   });
@@ -86,6 +88,21 @@ it('never takes away by a complete report a session that is just being counted',
   expect(complete?.takenAt?.getTime()).toBeLessThanOrEqual(counting?.startedAt?.getTime() ?? 0);
   auth.count();
   await expect.poll(() => host.sessions.length).toBe(1);
+});
+
+it('denies a session beyond the limit; that the limit was reached is auth-service’s to say', async () => {
+  const auth = await startAuth();
+  const policy = createTestPolicy({ max_sessions: 1 });
+  const host = await createTestHost({ policy, auth: auth.connection });
+  onTestFinished(async () => host[Symbol.asyncDispose]());
+  auth.count();
+  host.connect();
+  await expect.poll(() => host.refused.map(({ code }) => code)).toEqual(['SESSION_LIMIT']);
+  await expect
+    .poll(() => host.events())
+    .toMatchObject([{ type: 'session.denied', outcome: 'denied', reason: 'max_sessions' }]);
+  const data = host.events()[0]?.data;
+  expect(events['session.denied'].data.parse(data)).toEqual(data);
 });
 
 it('ends a session that an administrator ended', async () => {
