@@ -33,13 +33,7 @@ import { openAgentSocket, type AgentSocket } from './agent-socket.js';
 import { connectTcp } from './connect-tcp.js';
 import { joinSocket } from './join-socket.js';
 import { commandWords, findOsUser, loginShellWords, type OsUser } from './os-user.js';
-import {
-  runOnTerminal,
-  runWithPipes,
-  type ProgramStart,
-  type RunningProgram,
-  type Terminal,
-} from './process.js';
+import { runProgram, type ProgramStart, type RunningProgram, type Terminal } from './process.js';
 import { RemoteForwards } from './remote-forwards.js';
 import { verifyTargetCertificate } from './target-certificate.js';
 
@@ -203,8 +197,7 @@ class BuiltinNode implements EndpointHandlers {
       stream,
       logger: services.logger,
     };
-    session.program =
-      session.terminal === undefined ? runWithPipes(start) : runOnTerminal(start, session.terminal);
+    session.program = runProgram(start, session.terminal);
     return undefined;
   }
 

@@ -103,10 +103,13 @@ export function loginShellWords(user: OsUser): string[] {
   return loginShells.has(basename(user.shell)) ? [user.shell, '-l'] : [user.shell];
 }
 
-/** The words that run one command line in the user's shell. Bytes that are no UTF-8 are restored by the shell. */
+/**
+ * The words that run one command line in the user's shell. Bytes that are no UTF-8 are restored by the shell; a NUL,
+ * which it would leave out, stays, and nothing starts.
+ */
 export function commandWords(user: OsUser, command: Buffer): string[] {
   const text = command.toString('utf8');
-  if (Buffer.from(text).equals(command)) return [user.shell, '-c', text];
+  if (command.includes(0) || Buffer.from(text).equals(command)) return [user.shell, '-c', text];
   const octal = [...command].map((byte) => `\\0${byte.toString(8).padStart(3, '0')}`).join('');
   return [user.shell, '-c', `eval "$(printf '%b' '${octal}')"`];
 }

@@ -4,10 +4,11 @@ import { constants } from 'node:os';
 
 import type { Logger } from '@gatehouse/kit/log';
 /** Programs of a channel: with pipes, or on a terminal. Both end the channel with exit code or signal. */
-import { spawn as spawnPty } from '@lydell/node-pty';
+import { spawn as spawnPty, type IPty } from '@lydell/node-pty';
 
 import type { ChannelStream } from '../connection/channel-stream.js';
 import type { OsUser } from './os-user.js';
+import { isTerminalOpen, TerminalInput } from './terminal-input.js';
 
 /** What runs in a channel. */
 export interface RunningProgram {
@@ -30,17 +31,32 @@ export interface Terminal {
   readonly term: string;
 }
 
+/** Runs a program, on a terminal if there is one. What cannot be started ends its channel, and nothing else. */
+export function runProgram(start: ProgramStart, terminal: Terminal | undefined): RunningProgram {
+  try {
+    // A terminal's program would get what is in front of the NUL.
+    if (start.words.some((word) => word.includes('\0'))) throw new Error('NUL in a command');
+    return terminal === undefined ? runWithPipes(start) : runOnTerminal(start, terminal);
+  } catch (thrown) {
+    start.logger.warn({ err: thrown }, 'program did not start');
+    start.stream.resume();
+    start.stream.stderr.write('the command could not be started\n');
+    endChannel(start.stream, { code: 127 });
+    return { resize: () => undefined, signal: () => undefined };
+  }
+}
+
 /** Runs a program whose output is stdout and stderr apart. */
-export function runWithPipes(start: ProgramStart): RunningProgram {
+function runWithPipes(start: ProgramStart): RunningProgram {
   const [file = '', ...args] = [...start.user.become, ...start.words];
   // Its own session and process group, so that a hang-up reaches all it has started.
   const child = spawn(file, args, { cwd: start.user.home, env: start.env, detached: true });
   const { stream } = start;
-  connectPipes(child, stream);
   child.once('error', (error) => {
     start.logger.warn({ err: error }, 'program did not start');
     endChannel(stream, { code: 127 });
   });
+  connectPipes(child, stream);
   child.once('close', (code, signal) => {
     endChannel(stream, signal === null ? { code: code ?? 255 } : { signal });
   });
@@ -65,7 +81,7 @@ function connectPipes(child: ChildProcessWithoutNullStreams, stream: ChannelStre
 }
 
 /** Runs a program on a terminal of its own. */
-export function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningProgram {
+function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningProgram {
   const [file = '', ...args] = [...start.user.become, ...start.words];
   const { stream } = start;
   const pty = spawnPty(file, args, {
@@ -83,26 +99,36 @@ export function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningP
     pty.pause();
     stream.once('drain', () => pty.resume());
   });
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its types know text only; it writes bytes as they are
-  const input = pty as unknown as { write(data: Buffer): void };
-  stream.on('data', (data: Buffer) => {
-    input.write(data);
-  });
-  stream.once('end', () => pty.write('\x04'));
+  const input = connectInput(pty, stream);
   let hasExited = false;
   pty.onExit(({ exitCode, signal }) => {
     hasExited = true;
+    input.destroy();
     endChannel(stream, signal ? { signal: signalName(signal) } : { code: exitCode });
   });
   stream.once('hangup', () => {
+    input.destroy();
     if (!hasExited) killGroup(pty.pid, 'SIGHUP');
   });
   return {
     resize: (columns, rows) => {
-      if (!hasExited) pty.resize(terminalSize(columns, 80), terminalSize(rows, 24));
+      if (isTerminalOpen(pty)) pty.resize(terminalSize(columns, 80), terminalSize(rows, 24));
     },
     signal: (name) => killGroup(pty.pid, `SIG${name}`),
   };
+}
+
+function connectInput(pty: IPty, stream: ChannelStream): TerminalInput {
+  const input = new TerminalInput(pty);
+  stream.pipe(input);
+  // EIO, where the terminal is gone.
+  input.on('error', () => undefined);
+  // Nobody reads any more: what still comes is thrown away, so that the client is not stuck.
+  input.once('close', () => {
+    stream.unpipe(input);
+    stream.resume();
+  });
+  return input;
 }
 
 function terminalSize(value: number, fallback: number): number {
