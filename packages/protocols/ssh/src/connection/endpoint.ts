@@ -105,9 +105,10 @@ export class ConnectionEndpoint {
 
   /**
    * Opens a channel towards the peer.
-   * @throws when the peer refuses it or the connection ends
+   * @throws when the peer refuses it or the connection ends or has ended
    */
   async open(type: string, fields: Buffer): Promise<ChannelStream> {
+    if (this.transport.endedWith !== undefined) throw new Error('the connection has ended');
     if (this.channels.size + this.opening >= maxChannels) throw new Error('too many channels');
     const localId = this.nextId;
     this.nextId += 1;

@@ -22,6 +22,7 @@ export interface RemoteForwardsOptions {
 /** The listening ports of one connection. Loopback only, as sshd does by default. */
 export class RemoteForwards implements Disposable {
   private readonly servers = new Map<number, Server>();
+  private isDisposed = false;
 
   constructor(private readonly options: RemoteForwardsOptions) {}
 
@@ -34,12 +35,14 @@ export class RemoteForwards implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.isDisposed = true;
     for (const server of this.servers.values()) server.close();
     this.servers.clear();
   }
 
   private async listen(host: string, port: number): Promise<Buffer | undefined> {
-    if (this.servers.size >= maxPorts) return undefined;
+    // Requests that waited are still handled when the connection has ended.
+    if (this.isDisposed || this.servers.size >= maxPorts) return undefined;
     if (port !== 0 && port < firstOpenPort && !this.options.isRoot) return undefined;
     const server = createServer({ allowHalfOpen: true, noDelay: true });
     try {
@@ -49,6 +52,10 @@ export class RemoteForwards implements Disposable {
       });
     } catch (thrown) {
       this.options.logger.debug({ err: thrown }, 'port could not be opened');
+      return undefined;
+    }
+    if (this.isDisposed) {
+      server.close();
       return undefined;
     }
     const bound = portOf(server);
