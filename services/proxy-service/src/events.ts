@@ -23,7 +23,8 @@ export const events = {
     }),
   },
   'session.connect_failed': {
-    description: 'The decision was yes, but the target could not be reached or refused.',
+    description:
+      'The decision was yes, but the target could not be reached or refused, or the session was ended before.',
     data: errorData.extend({
       protocol: z.string(),
       principal: z.string(),

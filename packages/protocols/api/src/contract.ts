@@ -152,7 +152,7 @@ export interface Session<Spec = unknown> {
   dial(): Promise<Duplex>;
   /**
    * The target is reached and has let the person in: the host writes `session.started`. What `serve` throws before is
-   * `session.connect_failed` with the error's reason. Events and recordings call it by themselves.
+   * `session.connect_failed` with the error's reason, and so is an end by the host. Events and recordings call it by themselves.
    */
   established(facts?: ConnectionFacts): void;
   /** May this session do `action`? Answers from the role options of the decision that opened it. */

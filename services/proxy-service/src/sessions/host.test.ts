@@ -1,7 +1,8 @@
 import { createRpcConnection } from '@gatehouse/kit/rpc';
-import { readLock } from '@gatehouse/policy';
+import { parseLock, readLock } from '@gatehouse/policy';
 import { expect, it, onTestFinished, vi } from 'vitest';
 
+import { events } from '../events.js';
 import { createTestHost, createTestPolicy, type TestHostOptions } from './testing.js';
 
 /** Nobody listens there: sessions go on without auth-service (D9). */
@@ -126,4 +127,68 @@ it('says in the audit that a strict command whose intent was not acknowledged in
       { type: 'session.ended' },
     ]);
   expect(hasRun).toBe(false);
+});
+
+it.each(['comes to its end', 'throws'])(
+  'never says that a session started which was ended before its target was reached, where the facet %s',
+  async (how) => {
+    let isServing = false;
+    const host = await start({
+      serve: async ({ signal }) => {
+        isServing = true;
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        if (how === 'throws') throw new Error('the dial was aborted');
+        return 'protocol';
+      },
+    });
+    host.connect();
+    await expect.poll(() => isServing).toBe(true);
+    host.live.endAll({ reason: 'ended_by', message: 'ended by an administrator' });
+    await expect
+      .poll(() => host.events())
+      .toMatchObject([
+        {
+          type: 'session.connect_failed',
+          outcome: 'failure',
+          reason: 'ended_by',
+          data: { message: 'ended by an administrator', errorId: expect.stringMatching(/^err_/) },
+        },
+      ]);
+    const data = host.events()[0]?.data;
+    expect(events['session.connect_failed'].data.parse(data)).toEqual(data);
+    await host.spool.flushed();
+    expect(host.events()).toHaveLength(1);
+  },
+);
+
+function lockOn(host: Awaited<ReturnType<typeof start>>, agent: string): void {
+  const metadata = { name: `lock-${agent}` };
+  const spec = { target: { agent }, message: 'incident 7' };
+  host.policy.locks.push(parseLock({ kind: 'lock', version: 'v1', metadata, spec }));
+  host.policy.change({ kind: 'lock', name: metadata.name });
+}
+
+it('ends sessions through a locked agent, and opens new ones while the group has another', async () => {
+  const host = await start();
+  host.policy.agents.push({ id: 'agt_1', name: 'web-a', group: 'web' });
+  host.policy.agents.push({ id: 'agt_2', name: 'web-b', group: 'web' });
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  lockOn(host, 'agt_2');
+  expect(host.ends).toEqual([]);
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(2);
+  lockOn(host, 'WEB-A');
+  const end = { reason: 'lock', message: 'locked: incident 7' };
+  await expect.poll(() => host.ends).toEqual([end, end]);
+  host.connect();
+  await expect.poll(() => host.refused.map(({ code }) => code)).toEqual(['LOCKED']);
+});
+
+it('ends sessions of a locked group', async () => {
+  const host = await start();
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  lockOn(host, 'web');
+  await expect.poll(() => host.ends.map(({ reason }) => reason)).toEqual(['lock']);
 });

@@ -27,7 +27,8 @@ import {
 } from '@gatehouse/protocol-api';
 import { createRecordingWriter } from '@gatehouse/recording';
 
-import type { Dialer } from '../dial/dialer.js';
+import type { DialedStream, Dialer } from '../dial/dialer.js';
+import { proxyError } from '../errors.js';
 import { decideAction } from './actions.js';
 import type { Admitted } from './admission.js';
 
@@ -67,7 +68,7 @@ export class LiveSession implements Session {
   #admitted: Admitted;
   #activeAt: number;
   #timer: NodeJS.Timeout | undefined;
-  #stream: (Duplex & { readonly tunnelReplica?: string }) | undefined;
+  #stream: DialedStream | undefined;
   #isEstablished = false;
   #isClosed = false;
   #intents = 0;
@@ -96,6 +97,11 @@ export class LiveSession implements Session {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** The agent it was dialled through, once it has been. */
+  get agentId(): string | undefined {
+    return this.#stream?.agentId;
   }
 
   get options(): RoleOptions {
@@ -169,6 +175,7 @@ export class LiveSession implements Session {
   }
 
   record(channel: { columns: number; rows: number; command?: string }): Recorder {
+    this.established();
     const { clock, journal } = this.#init;
     const recordingId = createId('rec');
     const writer = createRecordingWriter({
@@ -224,21 +231,17 @@ export class LiveSession implements Session {
   /** The facet came to its end. */
   finish(reason: EndReason): void {
     const end: unknown = this.#abort.signal.reason;
+    if (isSessionEnd(end)) return this.#endedByHost(end);
     this.established();
-    this.#pendingEnd = isSessionEnd(end) ? end : { reason, message: '' };
+    this.#pendingEnd = { reason, message: '' };
   }
 
   /** The facet threw: before `established` the target was not reached, after it the session broke. */
   fail(error: GatehouseError): void {
     const end: unknown = this.#abort.signal.reason;
-    if (this.#isEstablished || isSessionEnd(end)) {
-      this.established();
-      this.#pendingEnd = isSessionEnd(end)
-        ? end
-        : { reason: endReasonOf(error), message: error.publicMessage };
-      return;
-    }
-    this.#appendNotStarted(error);
+    if (isSessionEnd(end)) return this.#endedByHost(end);
+    if (!this.#isEstablished) return this.#appendNotStarted(error);
+    this.#pendingEnd = { reason: endReasonOf(error), message: error.publicMessage };
   }
 
   #pendingEnd: SessionEnd | undefined;
@@ -264,6 +267,15 @@ export class LiveSession implements Session {
       this.logger.error({ err: thrown }, 'the last event could not be written');
     }
     this.#stream?.destroy();
+  }
+
+  #endedByHost(end: SessionEnd): void {
+    if (this.#isEstablished) {
+      this.#pendingEnd = end;
+      return;
+    }
+    const { reason, message } = end;
+    this.#appendNotStarted(proxyError('SESSION_ENDED', { reason, details: { message } }));
   }
 
   /** What is written instead of a start and an end: the session never stood. */
