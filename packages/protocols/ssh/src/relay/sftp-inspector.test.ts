@@ -1,16 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
-import { encodeFields } from '../wire/codec.js';
+import { encodeFields, type WireField } from '../wire/codec.js';
 import { sftpType } from '../wire/sftp.js';
 import { RelayChannel } from './channel.js';
 import type { Relay } from './relay.js';
 import { createSftpInspector } from './sftp-inspector.js';
 
-type Field = number | string | Buffer;
-
 const firstOwnId = 0xfff0_0000;
 
-function packet(type: number, ...fields: Parameters<typeof encodeFields>): Buffer {
+function packet(type: number, ...fields: readonly WireField[]): Buffer {
   const body = encodeFields(...fields);
   return Buffer.concat([encodeFields(body.length + 1), Buffer.of(type), body]);
 }
@@ -38,9 +36,9 @@ function inspect(userWindow = 0) {
   const inspector = createSftpInspector(relay as unknown as Relay, channel);
   return {
     events,
-    user: (type: number, id: number, ...fields: Field[]) =>
+    user: (type: number, id: number, ...fields: WireField[]) =>
       inspector.fromUser(packet(type, id, ...fields)),
-    node: (type: number, id: number, ...fields: Field[]) =>
+    node: (type: number, id: number, ...fields: WireField[]) =>
       inspector.fromNode(packet(type, id, ...fields)),
   };
 }
