@@ -22,7 +22,7 @@ import {
 } from '../wire/sftp.js';
 import type { RelayChannel, StreamInspector } from './channel.js';
 import type { Relay } from './relay.js';
-import { changeOf, deniedDirections, type FileChange } from './sftp-rules.js';
+import { changeOf, deniedDirections, openDirections, type FileChange } from './sftp-rules.js';
 import type { Direction } from './transfer-rules.js';
 
 /** Requests without an answer; OpenSSH keeps 64. */
@@ -81,6 +81,8 @@ class SftpInspector implements StreamInspector {
   private nextOwnId = firstOwnId;
   /** The body of the reply in hand is ours and does not pass. */
   private isSwallowing = false;
+  /** The body of the request in hand was refused and does not pass. */
+  private isDropping = false;
 
   constructor(
     private readonly relay: Relay,
@@ -93,15 +95,18 @@ class SftpInspector implements StreamInspector {
     let isChanged = false;
     let taken = 0;
     for (const piece of this.requests.feed(data)) {
-      if (piece.kind === 'body') out.push(piece.bytes);
-      else {
+      if (piece.kind === 'body') {
+        if (!this.isDropping) out.push(piece.bytes);
+        else taken += piece.bytes.length;
+      } else {
         const result = this.onRequest(piece.bytes, piece.complete);
+        this.isDropping = result.takenBytes > 0;
         out.push(...result.forward);
         isChanged ||= result.isChanged;
         taken += result.takenBytes;
       }
     }
-    if (wasClean && !isChanged && this.isClean(this.requests)) return true;
+    if (wasClean && !isChanged && taken === 0 && this.isClean(this.requests)) return true;
     if (out.length > 0) this.relay.sendData('node', this.channel, Buffer.concat(out));
     this.relay.sendCredit('user', this.channel, taken);
     this.flushQueued();
@@ -192,12 +197,13 @@ class SftpInspector implements StreamInspector {
   }
 
   private reportDenied(request: SftpRequest, direction: Direction): void {
+    const path = request.path ?? this.handles.get(request.handle ?? '')?.path;
     this.relay.emitDenied('ssh.file_denied', {
       channel: this.channel.userId,
       tool: 'sftp',
-      operation: changeOf(request)?.operation ?? 'open',
+      operation: deniedOperation(request),
       direction,
-      ...(request.path && { path: escapeBytes(request.path) }),
+      ...(path && { path: escapeBytes(path) }),
     });
   }
 
@@ -283,22 +289,23 @@ class SftpInspector implements StreamInspector {
 
   private reportFile(file: OpenFile, isComplete: boolean): void {
     if (file.isDirectory) return;
-    const isUpload =
-      (file.flags & (openFlag.write | openFlag.append)) !== 0 && file.bytesRead === 0;
-    this.relay.session.emit({
-      type: 'ssh.file_transferred',
-      outcome: isComplete ? 'success' : 'failure',
-      data: {
-        channel: this.channel.userId,
-        tool: 'sftp',
-        path: escapeBytes(file.path),
-        ...(file.resolved.path && { resolvedPath: escapeBytes(file.resolved.path) }),
-        operation: isUpload ? 'write' : 'read',
-        direction: isUpload ? 'upload' : 'download',
-        bytes: isUpload ? file.bytesWritten : file.bytesRead,
-        complete: isComplete,
-      },
-    });
+    for (const direction of movedDirections(file)) {
+      const isUpload = direction === 'upload';
+      this.relay.session.emit({
+        type: 'ssh.file_transferred',
+        outcome: isComplete ? 'success' : 'failure',
+        data: {
+          channel: this.channel.userId,
+          tool: 'sftp',
+          path: escapeBytes(file.path),
+          ...(file.resolved.path && { resolvedPath: escapeBytes(file.resolved.path) }),
+          operation: isUpload ? 'write' : 'read',
+          direction,
+          bytes: isUpload ? file.bytesWritten : file.bytesRead,
+          complete: isComplete,
+        },
+      });
+    }
   }
 
   private reportChange(change: FileChange, isDone: boolean): void {
@@ -343,6 +350,20 @@ function nextOwnIdAfter(id: number): number {
 
 function createFile(path: Buffer, options: { flags: number; isDirectory: boolean }): OpenFile {
   return { path: Buffer.from(path), resolved: {}, ...options, bytesRead: 0, bytesWritten: 0 };
+}
+
+/** What happened to a file: emptying it is writing; where no byte moved, what it was opened for. */
+function movedDirections({ flags, bytesRead, bytesWritten }: OpenFile): Direction[] {
+  const moved: Direction[] = [];
+  if (bytesWritten > 0 || (flags & openFlag.truncate) !== 0) moved.push('upload');
+  if (bytesRead > 0) moved.push('download');
+  return moved.length > 0 ? moved : openDirections(flags).slice(0, 1);
+}
+
+function deniedOperation(request: SftpRequest): string {
+  if (request.type === sftpType.read) return 'read';
+  if (request.type === sftpType.write) return 'write';
+  return changeOf(request)?.operation ?? 'open';
 }
 
 /** Makes INIT ask for version 3 at most: later ones word OPEN in another way. True when it asked for more. */

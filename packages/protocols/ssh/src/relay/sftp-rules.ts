@@ -54,8 +54,8 @@ export function changeOf(request: SftpRequest, handlePath?: Buffer): FileChange 
 }
 
 /**
- * Directions that a request needs and the role does not allow. READ and WRITE need none: their handle comes from an OPEN
- * that was decided.
+ * Directions that a request needs and the role does not allow. READ and WRITE are decided like OPEN: servers open a file
+ * in ways its flags do not say, and the role may have changed since.
  */
 export function deniedDirections(
   request: SftpRequest,
@@ -67,15 +67,19 @@ export function deniedDirections(
 
 function neededDirections(request: SftpRequest): Direction[] {
   if (request.type === sftpType.open) return openDirections(request.flags ?? 0);
+  if (request.type === sftpType.read) return ['download'];
+  if (request.type === sftpType.write) return ['upload'];
   if (changes.has(request.type)) return ['upload'];
   if (request.extension === undefined || harmlessExtensions.has(request.extension)) return [];
   return changingExtensions.has(request.extension) ? ['upload'] : ['upload', 'download'];
 }
 
-function openDirections(flags: number): Direction[] {
-  const writes = openFlag.write | openFlag.append | openFlag.create | openFlag.truncate;
-  const directions: Direction[] = [];
-  if ((flags & writes) !== 0) directions.push('upload');
-  if ((flags & openFlag.read) !== 0 || (flags & writes) === 0) directions.push('download');
-  return directions;
+/** Without the flag for writing, servers open for reading, whatever else is asked for. */
+export function openDirections(flags: number): Direction[] {
+  const changing = openFlag.write | openFlag.append | openFlag.create | openFlag.truncate;
+  const isReadable = (flags & openFlag.read) !== 0 || (flags & openFlag.write) === 0;
+  return [
+    ...((flags & changing) === 0 ? [] : (['upload'] as const)),
+    ...(isReadable ? (['download'] as const) : []),
+  ];
 }
