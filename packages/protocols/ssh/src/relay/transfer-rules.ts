@@ -17,6 +17,9 @@ export function transferDenial(
 ): string | undefined {
   if (transfer === undefined) return undefined;
   if (option === 'none') return 'file transfer is not allowed';
+  // No honest client sends both flags, and versions of scp differ in which one they obey.
+  if (transfer.tool === 'scp' && transfer.direction === undefined)
+    return 'scp with both -f and -t is not allowed';
   if (transfer.direction === undefined || allowsDirection(option, transfer.direction))
     return undefined;
   return `${transfer.direction} is not allowed`;

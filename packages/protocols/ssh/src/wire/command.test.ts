@@ -17,6 +17,8 @@ describe('a transfer command', () => {
       'rsync --server --sender -vlogDtpre.iLsfxCIvu . /src',
       { tool: 'rsync', direction: 'download', path: '/src' },
     ],
+    ['scp -f -t /etc/shadow', { tool: 'scp', direction: undefined, path: '/etc/shadow' }],
+    ['scp -tf /etc/shadow', { tool: 'scp', direction: undefined, path: '/etc/shadow' }],
     ['/usr/lib/openssh/sftp-server', { tool: 'sftp', direction: undefined, path: '' }],
     ['/usr/lib/openssh/sftp-server\0', { tool: 'sftp', direction: undefined, path: '' }],
     ['scp -t /tmp/x\0', { tool: 'scp', direction: 'upload', path: '/tmp/x' }],
@@ -24,12 +26,16 @@ describe('a transfer command', () => {
     expect(parse(text)).toEqual(expected);
   });
 
-  it.each(['scp a b', 'rsync -a x y', 'ls -t -f', 'echo scp -t x', ''])(
-    'is not seen in "%s"',
-    (text) => {
-      expect(parse(text)).toBeUndefined();
-    },
-  );
+  it.each([
+    'scp a b',
+    'scp -oIdentityFile=/tmp/f a b',
+    'rsync -a x y',
+    'ls -t -f',
+    'echo scp -t x',
+    '',
+  ])('is not seen in "%s"', (text) => {
+    expect(parse(text)).toBeUndefined();
+  });
 
   it('takes quoted words as the shell does', () => {
     expect(parse(`scp -t 'a'\\''b'"c\\"d"`)?.path).toBe(`a'bc"d`);

@@ -2,7 +2,7 @@
 
 export interface TransferCommand {
   readonly tool: 'scp' | 'rsync' | 'sftp';
-  /** From the person's view; undefined for sftp, which does both. */
+  /** From the person's view; undefined for sftp, which does both, and for scp whose flags contradict each other. */
   readonly direction: 'upload' | 'download' | undefined;
   /** What the command names, as text. */
   readonly path: string;
@@ -27,16 +27,23 @@ export function parseTransferCommand(command: Buffer): TransferCommand | undefin
   return undefined;
 }
 
+/** What is behind such a letter is its argument. */
+const withArgument = /[cDFiJloPSX].*$/s;
+
 function parseScp(words: readonly string[]): TransferCommand | undefined {
-  let direction: 'upload' | 'download' | undefined;
+  let isUpload = false;
+  let isDownload = false;
   let position = 0;
   for (; position < words.length; position += 1) {
     const word = words[position] ?? '';
     if (word === '--' || !word.startsWith('-')) break;
-    if (word.includes('t')) direction = 'upload';
-    if (word.includes('f')) direction = 'download';
+    const flags = word.replace(withArgument, '');
+    isUpload ||= flags.includes('t');
+    isDownload ||= flags.includes('f');
   }
-  if (direction === undefined) return undefined;
+  if (!isUpload && !isDownload) return undefined;
+  const one = isUpload ? 'upload' : 'download';
+  const direction = isUpload && isDownload ? undefined : one;
   const paths = words.slice(position).filter((word) => word !== '--');
   return { tool: 'scp', direction, path: paths.join(' ') };
 }
