@@ -289,6 +289,33 @@ describe.runIf(isRoot)('the built-in node', () => {
     expect(refused).toBe(true);
   });
 
+  it('hands no descriptor of its own to programs: not the other end of a terminal that is open', async () => {
+    const place = ['-tt', '-p', String(harness.port), 'root@here@127.0.0.1'];
+    const pty = spawnPty('ssh', [...sshOptions(harness.files), ...place, 'echo open; sleep 60'], {
+      cols: 80,
+      rows: 24,
+    });
+    let shown = '';
+    pty.onData((data) => (shown += data));
+    await expect.poll(() => shown, { timeout: 10_000 }).toContain('open');
+    for (const flags of [['-T'], ['-tt']]) {
+      const listed = await here(['ls -l /proc/self/fd'], { flags });
+      const numbers = listed.stdout.toString().match(/\d+(?= -> )/g);
+      // The third is the folder that `ls` reads.
+      expect(numbers).toEqual(['0', '1', '2', '3']);
+      expect(listed.stdout.toString()).not.toContain('ptmx');
+    }
+    pty.kill();
+  });
+
+  it('gives programs no variable that its launcher made', async () => {
+    const env = (await here(['env'])).stdout.toString().trim().split('\n');
+    expect(env.map((line) => line.split('=')[0]).toSorted()).toEqual(
+      expect.arrayContaining(['HOME', 'LOGNAME', 'PATH', 'SHELL', 'USER']),
+    );
+    expect(env.join('\n')).not.toContain('gatehouse');
+  });
+
   it('lends the agent of the person where the role allows it', async () => {
     const socketPath = join(harness.dir, 'agent.sock');
     const agent = spawn('ssh-agent', ['-D', '-a', socketPath]);
@@ -298,11 +325,15 @@ describe.runIf(isRoot)('the built-in node', () => {
       await sleep(50);
     }
     harness.options.current = { ...defaultOptions, forwardAgent: true };
-    const allowed = await here(['ssh-add -L; dirname $SSH_AUTH_SOCK'], { flags: ['-A'], env });
+    const allowed = await here(
+      ['ssh-add -L; cd ${SSH_AUTH_SOCK%/*}; stat -c %a:%u . socket; pwd'],
+      { flags: ['-A'], env },
+    );
     harness.options.current = defaultOptions;
     const refused = await here(['ssh-add -L; echo shell'], { flags: ['-A'], env });
     agent.kill();
     expect(allowed.stdout.toString()).toContain('ecdsa');
+    expect(allowed.stdout.toString()).toContain('711:0\n600:0\n');
     expect(refused.stdout.toString()).toBe('shell\n');
     const dir = allowed.stdout.toString().trim().split('\n').at(-1) ?? '';
     for (let i = 0; i < 80 && existsSync(dir); i += 1) await sleep(25);

@@ -1,5 +1,5 @@
 /** The person's ssh-agent at the node: a socket that only the login's user reaches, carried back channel by channel. */
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, lchownSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,22 +21,33 @@ export interface AgentSocket extends Disposable {
   readonly path: string;
 }
 
-/** Opens the socket in a folder of its own (0700), which goes with it. @throws where that is not possible */
+/**
+ * Opens the socket in a folder of its own. Where the node is root the folder stays root's: a user who could change it
+ * would choose what the steps below, and the removal, are done to. @throws where that is not possible
+ */
 export function openAgentSocket(options: AgentSocketOptions): AgentSocket {
   const { user } = options;
   const dir = mkdtempSync(join(tmpdir(), 'gatehouse-agent-'));
   const path = join(dir, 'socket');
   const server = createServer({ allowHalfOpen: true }, (socket) => carry(options, socket));
   server.on('error', (error) => options.logger.warn({ err: error }, 'agent socket failed'));
-  server.listen(path, () => {
-    if (user.become.length > 0) chownSync(path, user.uid, user.gid);
-  });
-  if (user.become.length > 0) chownSync(dir, user.uid, user.gid);
+  // Binds at once; only the event comes later.
+  server.listen(path);
+  if (user.become.length > 0) {
+    lchownSync(path, user.uid, user.gid);
+    chmodSync(path, 0o600);
+    chmodSync(dir, 0o711);
+  }
   return {
     path,
     [Symbol.dispose]() {
       server.close();
-      rmSync(dir, { recursive: true, force: true });
+      try {
+        rmSync(path, { force: true });
+        rmdirSync(dir);
+      } catch (thrown) {
+        options.logger.warn({ err: thrown }, 'agent socket was not removed');
+      }
     },
   };
 }

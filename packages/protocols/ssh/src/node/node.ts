@@ -208,7 +208,8 @@ class BuiltinNode implements EndpointHandlers {
     if (detail.kind === 'exec') return commandWords(user, detail.command);
     if (detail.kind !== 'subsystem' || detail.subsystem !== 'sftp' || sftpServer === undefined)
       return undefined;
-    return [sftpServer];
+    // By the shell, as sshd does: who may not have one gets no files either.
+    return commandWords(user, Buffer.from(sftpServer));
   }
 
   private environment(session: SessionChannel): Record<string, string> {

@@ -20,6 +20,19 @@ export interface OsUser {
   readonly become: readonly string[];
 }
 
+/**
+ * Words in front of a command that leave it three descriptors. The masters of all open terminals are descriptors of the
+ * node, node-pty lets children inherit them, and whoever holds one types into somebody else's terminal. `-p`: no file
+ * and no function that a variable names is read.
+ */
+export const closeDescriptors: readonly string[] = [
+  '/bin/bash',
+  '-p',
+  '-c',
+  'for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd < 3)) || exec {fd}>&-; done; exec -- "$@"',
+  'gatehouse',
+];
+
 /** Names as useradd takes them; anything else is looked up nowhere. */
 const namePattern = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 
@@ -39,6 +52,7 @@ export async function findOsUser(
       throw refused('its agent holds secrets under the same user (same_user: accepted permits it)');
     }
   }
+  if (!(await isReachable(closeDescriptors[0] ?? ''))) throw refused('its host has no /bin/bash');
   const entry = await lookUp(login);
   if (entry === undefined) throw refused(`there is no user ${login}`);
   const home = (await isReachable(entry.home)) ? entry.home : '/';

@@ -7,7 +7,7 @@ import type { Logger } from '@gatehouse/kit/log';
 import { spawn as spawnPty, type IPty } from '@lydell/node-pty';
 
 import type { ChannelStream } from '../connection/channel-stream.js';
-import type { OsUser } from './os-user.js';
+import { closeDescriptors, type OsUser } from './os-user.js';
 import { isTerminalOpen, TerminalInput } from './terminal-input.js';
 
 /** What runs in a channel. */
@@ -46,9 +46,14 @@ export function runProgram(start: ProgramStart, terminal: Terminal | undefined):
   }
 }
 
+function commandOf({ user, words }: ProgramStart): [string, ...string[]] {
+  const [file = '', ...args] = [...closeDescriptors, ...user.become, ...words];
+  return [file, ...args];
+}
+
 /** Runs a program whose output is stdout and stderr apart. */
 function runWithPipes(start: ProgramStart): RunningProgram {
-  const [file = '', ...args] = [...start.user.become, ...start.words];
+  const [file, ...args] = commandOf(start);
   // Its own session and process group, so that a hang-up reaches all it has started.
   const child = spawn(file, args, { cwd: start.user.home, env: start.env, detached: true });
   const { stream } = start;
@@ -60,13 +65,12 @@ function runWithPipes(start: ProgramStart): RunningProgram {
   child.once('close', (code, signal) => {
     endChannel(stream, signal === null ? { code: code ?? 255 } : { signal });
   });
-  stream.once('hangup', () => {
-    if (child.exitCode === null && child.signalCode === null) killGroup(child.pid, 'SIGHUP');
-  });
-  return {
-    resize: () => undefined,
-    signal: (name) => killGroup(child.pid, `SIG${name}`),
+  // Behind its end the number may be another process's.
+  const kill = (signal: string) => {
+    if (child.exitCode === null && child.signalCode === null) killGroup(child.pid, signal);
   };
+  stream.once('hangup', () => kill('SIGHUP'));
+  return { resize: () => undefined, signal: (name) => kill(`SIG${name}`) };
 }
 
 function connectPipes(child: ChildProcessWithoutNullStreams, stream: ChannelStream): void {
@@ -82,7 +86,7 @@ function connectPipes(child: ChildProcessWithoutNullStreams, stream: ChannelStre
 
 /** Runs a program on a terminal of its own. */
 function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningProgram {
-  const [file = '', ...args] = [...start.user.become, ...start.words];
+  const [file, ...args] = commandOf(start);
   const { stream } = start;
   const pty = spawnPty(file, args, {
     name: terminal.term,
@@ -106,15 +110,18 @@ function runOnTerminal(start: ProgramStart, terminal: Terminal): RunningProgram 
     input.destroy();
     endChannel(stream, signal ? { signal: signalName(signal) } : { code: exitCode });
   });
+  const kill = (signal: string) => {
+    if (!hasExited) killGroup(pty.pid, signal);
+  };
   stream.once('hangup', () => {
     input.destroy();
-    if (!hasExited) killGroup(pty.pid, 'SIGHUP');
+    kill('SIGHUP');
   });
   return {
     resize: (columns, rows) => {
       if (isTerminalOpen(pty)) pty.resize(terminalSize(columns, 80), terminalSize(rows, 24));
     },
-    signal: (name) => killGroup(pty.pid, `SIG${name}`),
+    signal: (name) => kill(`SIG${name}`),
   };
 }
 
