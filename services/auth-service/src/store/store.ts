@@ -1,6 +1,6 @@
 /**
- * The one way to write: `change` for whatever watchers must hear of, `record` for the rest. Audit events and outbox rows
- * are part of the same transaction as what they tell of (D24, D27).
+ * The one way to write: `change` for whatever watchers must hear of and for what no change may overtake, `record` for the
+ * rest. Audit events and outbox rows are part of the same transaction as what they tell of (D24, D27).
  */
 import type { Clock } from '@gatehouse/kit/clock';
 import type { Coordination } from '@gatehouse/kit/postgres';
@@ -46,7 +46,7 @@ export interface Store {
   readonly coordination: Coordination<Tables>;
   /** A transaction under the outbox lock: rows get their ids in the order of commits. Inside, use `scope.tx` only. */
   change<T>(work: (scope: ChangeScope) => Promise<T>): Promise<T>;
-  /** A transaction that changes nothing that is watched. */
+  /** A transaction that changes nothing that is watched, and may run beside changes. */
   record<T>(work: (scope: RecordScope) => Promise<T>): Promise<T>;
 }
 

@@ -13,12 +13,13 @@ import {
   type PersonCertificates,
 } from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
-import { userSpecOf } from '../documents/render.js';
+import { userSpecOf, validAfterOf } from '../documents/render.js';
 import { authError } from '../errors.js';
 import { unknownActor, type EventDraft } from '../events.js';
 import { findCredential, takeTotpStep, type StoredCredential } from '../store/credentials.js';
 import { findDocument, type StoredDocument } from '../store/documents.js';
 import { insertLogin, type StoredLogin } from '../store/logins.js';
+import type { Db } from '../store/store.js';
 import {
   countLoginFailure,
   forgetFailures,
@@ -69,7 +70,8 @@ async function checkAndLogIn(
   const outcome = await checkFactors(deps, { request, document, credential });
   if (blocked) return fail(deps, { request, key, document, reason: 'blocked' });
   if (typeof outcome === 'string') return fail(deps, { request, key, document, reason: outcome });
-  const result = await openLogin(deps, { request, ...outcome });
+  const result = await openLogin(deps, { request, credential, ...outcome });
+  if (result === undefined) return fail(deps, { request, key, document, reason: 'bad_password' });
   await forgetFailures(deps, key);
   return result;
 }
@@ -153,11 +155,12 @@ async function fail(
   throw authError('LOGIN_FAILED', { reason });
 }
 
+/** Undefined where what was checked no longer holds: checking takes time, and the person was reset or deleted in it. */
 async function openLogin(
   deps: Deps,
-  right: Checked & { request: LoginRequest },
-): Promise<LoginResult> {
-  const { request, document, step } = right;
+  right: Checked & { request: LoginRequest; credential: StoredCredential | undefined },
+): Promise<LoginResult | undefined> {
+  const { request, document, credential, step } = right;
   const { clientAddress } = request;
   const spec = userSpecOf(document);
   const actor = { kind: 'user', name: document.name, roles: spec.roles, address: clientAddress };
@@ -170,7 +173,9 @@ async function openLogin(
     roles: login.roles,
     validBeforeMs: login.expiresAtMs,
   });
-  await deps.store.record(async (scope) => {
+  // Under the lock of changes: a reset or deletion has either been seen here or ends this login.
+  const isOpen = await deps.store.change(async (scope) => {
+    if (!(await holdsStill(scope.tx, document, credential))) return false;
     await insertLogin(scope.tx, login);
     const expires = new Date(certificates.validBeforeMs).toISOString();
     const secondFactor = step === undefined ? 'none' : 'totp';
@@ -186,8 +191,26 @@ async function openLogin(
         scope.now,
       ),
     );
+    return true;
   });
-  return { login, certificates };
+  return isOpen ? { login, certificates } : undefined;
+}
+
+/** True where the person is the same, and so are the factors that were compared. */
+async function holdsStill(
+  db: Db,
+  document: StoredDocument,
+  credential: StoredCredential | undefined,
+): Promise<boolean> {
+  const person = await findDocument(db, 'user', document.folded);
+  const current = await findCredential(db, document.name);
+  const secretOf = (stored: StoredCredential | undefined) => stored?.totpSecret?.toString('base64');
+  return (
+    person?.name === document.name &&
+    validAfterOf(person) === validAfterOf(document) &&
+    current?.passwordHash === credential?.passwordHash &&
+    secretOf(current) === secretOf(credential)
+  );
 }
 
 /** The roles of a person whom nothing keeps out; a refusal is an event. @throws PERSON_LOCKED, ROLE_UNREADABLE */
