@@ -5,6 +5,7 @@ export { readReadiness, type ReadinessParts } from './readiness.js';
 export {
   watchPolicy,
   type PolicyChange,
+  type AgentRecord,
   type PolicyView,
   type PolicyViewOptions,
   type TargetRecord,

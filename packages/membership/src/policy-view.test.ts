@@ -88,6 +88,17 @@ it('tells of sessions that must end also where they come in a snapshot', async (
   ]);
 });
 
+it('knows the agents of a group', async () => {
+  const agent = { id: 'agt_1', name: 'web-a', group: 'web' };
+  const other = { id: 'agt_2', name: 'db', group: 'agt_2' };
+  const { view } = await viewOf(
+    [agent, other].map((document) => ({ kind: 'agent', name: document.id, document })),
+  );
+  expect(view.agents('web')).toEqual([agent]);
+  expect(view.agents('agt_2')).toEqual([other]);
+  expect(view.agent('agt_1')).toEqual(agent);
+});
+
 it('keeps locks that it does not understand: those named stay locked, and it says so where nobody knows who', async () => {
   const lock = (target: object) => ({
     kind: 'lock',

@@ -42,6 +42,13 @@ export interface TargetRecord {
   readonly agent: string;
 }
 
+export interface AgentRecord {
+  /** agt_… */
+  readonly id: string;
+  readonly name: string;
+  readonly group: string;
+}
+
 /** What changed; `snapshot` after a whole new view. */
 export interface PolicyChange {
   readonly kind: string;
@@ -71,6 +78,10 @@ export interface PolicyView extends AsyncDisposable {
   hasUnreadableLock(): boolean;
   target(kinds: readonly TargetKind[], name: string): TargetRecord | undefined;
   targets(): Iterable<TargetRecord>;
+  /** By id. */
+  agent(id: string): AgentRecord | undefined;
+  /** The agents of a group, connected or not. */
+  agents(group: string): readonly AgentRecord[];
   /** No word from auth-service for 15 s. */
   isStale(): boolean;
   /** Auth-service's clock minus this one, ms; 0 until known. */
@@ -97,6 +108,8 @@ const targetSchema = z.object({
   spec: z.unknown(),
 });
 
+const agentSchema = z.object({ id: z.string(), name: z.string(), group: z.string() });
+
 const loginEndSchema = z.object({ until: z.string().optional() });
 
 interface Documents {
@@ -105,6 +118,8 @@ interface Documents {
   readonly roles: Map<string, Role | undefined>;
   readonly locks: Map<string, Lock>;
   readonly targets: Map<string, TargetRecord>;
+  /** By id. */
+  readonly agents: Map<string, AgentRecord>;
   readonly endedLogins: Set<string>;
 }
 
@@ -114,6 +129,7 @@ function emptyDocuments(): Documents {
     roles: new Map(),
     locks: new Map(),
     targets: new Map(),
+    agents: new Map(),
     endedLogins: new Set(),
   };
 }
@@ -169,6 +185,12 @@ class WatchedPolicy implements PolicyView {
   }
   targets(): Iterable<TargetRecord> {
     return this.#documents.targets.values();
+  }
+  agent(id: string): AgentRecord | undefined {
+    return this.#documents.agents.get(id);
+  }
+  agents(group: string): readonly AgentRecord[] {
+    return [...this.#documents.agents.values()].filter((agent) => agent.group === group);
   }
   isStale(): boolean {
     return this.#options.clock.monotonic() - this.#heardAt > staleAfterMs;
@@ -283,6 +305,7 @@ function rolesOf(documents: Documents, identity: Identity): Role[] {
 function markNotUnderstood(documents: Documents, kind: string, name: string): void {
   if (kind === 'role') documents.roles.set(name, undefined);
   if (kind === 'user') documents.users.delete(name);
+  if (kind === 'agent') documents.agents.delete(name);
   if (isTargetKind(kind)) documents.targets.delete(targetKey(kind, name));
 }
 
@@ -314,33 +337,26 @@ function targetKey(kind: string, name: string): string {
 
 function applyChange(documents: Documents, change: PolicyChange): void {
   const { kind, name, document } = change;
-  if (kind === 'user')
-    replace(documents.users, name, document === undefined ? undefined : readUser(name, document));
-  else if (kind === 'role')
-    replace<Role | undefined>(
-      documents.roles,
-      name,
-      document === undefined ? undefined : parseRole(document),
-    );
-  else if (kind === 'lock')
-    replace(documents.locks, name, document === undefined ? undefined : readLock(document, name));
+  if (kind === 'user') replace(documents.users, change, readUser);
+  else if (kind === 'role') replace(documents.roles, change, parseRole);
+  else if (kind === 'lock') replace(documents.locks, change, readLock);
+  else if (kind === 'agent') replace(documents.agents, change, readAgent);
   else if (kind === 'login_end') applyLoginEnd(documents, name, document);
-  else if (isTargetKind(kind)) {
-    replace(
-      documents.targets,
-      targetKey(kind, name),
-      document === undefined ? undefined : readTarget(document),
-    );
-  }
+  else if (isTargetKind(kind))
+    replace(documents.targets, { name: targetKey(kind, name), document }, readTarget);
 }
 
 function isTargetKind(kind: string): boolean {
   return targetKinds.some((known) => known === kind);
 }
 
-function replace<T>(map: Map<string, T>, name: string, value: T | undefined): void {
-  if (value === undefined) map.delete(name);
-  else map.set(name, value);
+function replace<T>(
+  map: Map<string, T>,
+  { name, document }: { readonly name: string; readonly document?: unknown },
+  read: (document: unknown, name: string) => T,
+): void {
+  if (document === undefined) map.delete(name);
+  else map.set(name, read(document, name));
 }
 
 function applyLoginEnd(documents: Documents, loginId: string, document: unknown): void {
@@ -348,7 +364,7 @@ function applyLoginEnd(documents: Documents, loginId: string, document: unknown)
   else if (loginEndSchema.safeParse(document).success) documents.endedLogins.add(loginId);
 }
 
-function readUser(name: string, document: unknown): UserRecord {
+function readUser(document: unknown, name: string): UserRecord {
   const { spec, state } = userSchema.parse(document);
   const validAfter = state?.validAfter;
   return {
@@ -356,6 +372,10 @@ function readUser(name: string, document: unknown): UserRecord {
     ...spec,
     validAfterMs: validAfter === undefined || validAfter === null ? 0 : Date.parse(validAfter),
   };
+}
+
+function readAgent(document: unknown): AgentRecord {
+  return agentSchema.parse(document);
 }
 
 function readTarget(document: unknown): TargetRecord {

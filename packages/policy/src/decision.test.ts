@@ -229,7 +229,7 @@ describe('decideAccess', () => {
       ['device', { mfaDevice: 'phone' }],
     ])('refuses by %s and shows the message', (_name, target) => {
       const lockSubject = {
-        agent: 'a1',
+        agents: ['agt_1', 'a1'],
         replica: 'srv_1',
         loginId: 'lgn_1',
         requests: ['req_1'],
@@ -247,7 +247,7 @@ describe('decideAccess', () => {
       ['target', { target: 'WEB-1' }],
       ['agent', { agent: 'Ａ1' }],
     ])('refuses by %s in another spelling of the name', (_name, target) => {
-      const request = { locks: [lock(target)], lockSubject: { agent: 'a1', replica: 'srv_1' } };
+      const request = { locks: [lock(target)], lockSubject: { agents: ['a1'], replica: 'srv_1' } };
       expect(ask(request)).toMatchObject({ reason: 'locked' });
     });
 

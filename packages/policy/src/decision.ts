@@ -27,10 +27,10 @@ export interface AccessRequest {
   /** Name of the database; needed for kind `database`, where an unknown one matches no `db_names`. */
   readonly database?: string;
   readonly locks: readonly Lock[];
-  /** What else a lock may name: agent, replica, loginId, requests, mfaDevice. */
+  /** What else a lock may name: agents, replica, loginId, requests, mfaDevice. */
   readonly lockSubject?: Pick<
     LockSubject,
-    'agent' | 'replica' | 'loginId' | 'requests' | 'mfaDevice'
+    'agents' | 'replica' | 'loginId' | 'requests' | 'mfaDevice'
   >;
   readonly nowMs: number;
 }
@@ -114,16 +114,16 @@ function lockedBy(lock: Lock): Denial {
 }
 
 function personOf(request: AccessRequest): LockSubject {
-  const { agent: _agent, ...subject } = request.lockSubject ?? {};
+  const { agents: _agents, ...subject } = request.lockSubject ?? {};
   return { ...subject, user: request.user, roles: request.roles.map((role) => role.name) };
 }
 
 function objectOf(request: AccessRequest): LockSubject {
-  const agent = request.lockSubject?.agent;
+  const agents = request.lockSubject?.agents;
   return {
     login: request.principal,
     target: request.target.name,
-    ...(agent === undefined ? {} : { agent }),
+    ...(agents === undefined ? {} : { agents }),
   };
 }
 

@@ -37,7 +37,8 @@ export interface LockSubject {
   readonly roles?: readonly string[];
   readonly login?: string;
   readonly target?: string;
-  readonly agent?: string;
+  /** Every name of the agent: its id, its own, its group's. */
+  readonly agents?: readonly string[];
   readonly replica?: string;
   /** lgn_… */
   readonly loginId?: string;
@@ -160,7 +161,7 @@ function matchesSubject(target: LockTarget, subject: LockSubject): boolean {
     isNamed(target.user, [subject.user]) ||
     isNamed(target.role, subject.roles) ||
     isNamed(target.target, [subject.target]) ||
-    isNamed(target.agent, [subject.agent]) ||
+    isNamed(target.agent, subject.agents) ||
     isExactly(target.login, [subject.login]) ||
     isExactly(target.replica, [subject.replica]) ||
     isExactly(target.loginSession, [subject.loginId]) ||

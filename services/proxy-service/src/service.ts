@@ -63,6 +63,7 @@ const watchedKinds = [
   'database',
   'app',
   'desktop',
+  'agent',
   'trust',
   'session_end',
   'login_end',

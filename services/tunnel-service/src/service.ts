@@ -221,7 +221,8 @@ function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): Tun
     },
     async open({ agentId, grant, sessionId, traceparent }, signal) {
       const [newest] = live.find(agentId);
-      if (newest === undefined) throw dialError('offline');
+      if (newest === undefined || findAgentLock(policy.locks(), newest, clock) !== undefined)
+        throw dialError('offline');
       const trace = traceparent === '' ? {} : { traceparent };
       return newest.tunnel.open({ grant, sessionId, signal, ...trace });
     },
@@ -267,6 +268,9 @@ async function listenForAgents(
 /** So long at most until an agent serves a target that a new document gives it. */
 const refreshIntervalMs = 10_000;
 
+/** A locked agent's tunnels stay so long, for proxies to tell people of the lock; nothing new is opened in them. */
+const lastWordMs = 300;
+
 /** Locks, trust, documents and the ends of certificates reach open tunnels. */
 function keepNews(
   { policy, membership, clock, logger }: Parts,
@@ -280,7 +284,9 @@ function keepNews(
     const news = encodeLocks(policy.locks());
     const isLocked = isReplicaLocked(membership.replicaId);
     for (const one of live.all()) {
-      if (isLocked || findAgentLock(policy.locks(), one, clock) !== undefined) one.tunnel.close();
+      if (isLocked) one.tunnel.close();
+      else if (findAgentLock(policy.locks(), one, clock) !== undefined)
+        setTimeout(() => one.tunnel.close(), lastWordMs).unref();
       else for (const message of news) one.tunnel.control.send(message);
     }
   };

@@ -311,6 +311,25 @@ it('cuts what a proxy has open when a lock names its replica, and nobody else’
   expect(kept.destroyed).toBe(false);
 });
 
+it('opens nothing more through a locked agent, and cuts it within a second', async () => {
+  const setup = await start();
+  const { id } = await enterAs(setup, (dial) => dial.accept());
+  const request = { agentId: id, grant: 'g', sessionId: 'ses_1' };
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  const open = await hop.dial(request);
+  open.on('error', () => undefined).resume();
+  setup.setLock({ agent: id });
+  await expect
+    .poll(async () =>
+      hop.dial(request).then(
+        () => 'opened',
+        ({ reason }: { reason: string }) => `${reason}, open: ${!open.destroyed}`,
+      ),
+    )
+    .toBe('offline, open: true');
+  await expect.poll(() => open.destroyed, { timeout: 1_000 }).toBe(true);
+});
+
 it('refuses every tunnel that is not an agent’s, and says so in the audit', async () => {
   const setup = await start();
   const { authorities, service } = setup;

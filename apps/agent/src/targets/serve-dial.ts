@@ -64,17 +64,15 @@ function authorize(dial: IncomingDial, deps: DialDeps): { grant: Grant; target: 
   if (grant.session !== dial.sessionId) throw denied('the grant is of another session');
   const unreadable = findUnreadableLock(deps.locks());
   if (unreadable !== undefined) throw denied(`locked: ${unreadable.message}`);
-  for (const agent of deps.agentNames()) {
-    const subject = {
-      agent,
-      user: grant.user,
-      login: grant.principal,
-      target: grant.target,
-      replica: issuer.id,
-    };
-    const lock = findLock(deps.locks(), subject, nowMs);
-    if (lock !== undefined) throw denied(`locked: ${lock.message}`);
-  }
+  const subject = {
+    agents: deps.agentNames(),
+    user: grant.user,
+    login: grant.principal,
+    target: grant.target,
+    replica: issuer.id,
+  };
+  const lock = findLock(deps.locks(), subject, nowMs);
+  if (lock !== undefined) throw denied(`locked: ${lock.message}`);
   const target = deps.targets.find(grant.target, grant.protocol);
   if (target === undefined) throw denied('the target is not in the list of this agent');
   return { grant, target };

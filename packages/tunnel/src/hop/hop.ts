@@ -11,6 +11,8 @@ import { HopStream } from './hop-stream.js';
 export type TargetStream = HopStream & {
   /** The tunnel replica it goes through, srv_…. */
   readonly tunnelReplica: string;
+  /** The agent that it goes through, agt_…. */
+  readonly agentId: string;
 };
 
 export interface HopDial {
@@ -80,7 +82,7 @@ async function dialThrough(
   stream.once('close', onClose);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    return Object.assign(stream, { tunnelReplica: await opened.promise });
+    return Object.assign(stream, { tunnelReplica: await opened.promise, agentId });
   } finally {
     clearTimeout(timer);
     stream.off('close', onClose);

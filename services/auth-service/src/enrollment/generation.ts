@@ -38,9 +38,8 @@ export async function checkGeneration(
       details: { why: 'it is not known here' },
     });
   const locks = await loadLocks(deps.store.database);
-  const lock = [agent.id, agent.group, agent.name]
-    .map((name) => findLock(locks, { agent: name }, deps.clock.now()))
-    .find((found) => found !== undefined);
+  const agents = [agent.id, agent.group, agent.name];
+  const lock = findLock(locks, { agents }, deps.clock.now());
   if (lock !== undefined)
     throw authError('AGENT_REFUSED', {
       reason: 'locked',

@@ -20,9 +20,16 @@ export interface DialRequest {
   readonly signal: AbortSignal;
 }
 
+/** A connection to a target, and what it goes through. */
+export type DialedStream = Duplex & {
+  readonly tunnelReplica?: string;
+  /** agt_… */
+  readonly agentId?: string;
+};
+
 export interface Dialer {
   /** @throws TARGET_OFFLINE, TARGET_UNREACHABLE, DIAL_REFUSED_BY_AGENT */
-  dial(request: DialRequest): Promise<Duplex & { readonly tunnelReplica?: string }>;
+  dial(request: DialRequest): Promise<DialedStream>;
 }
 
 const grantSeconds = 30;

@@ -5,6 +5,7 @@ import type { GatehouseError } from '@gatehouse/kit/errors';
 import type { PolicyView, TargetRecord } from '@gatehouse/membership';
 import {
   decideAccess,
+  findLock,
   principalsFor,
   type AccessRequest,
   type Denial,
@@ -22,6 +23,8 @@ export interface AdmissionRequest {
   readonly principal: string;
   /** Kinds of targets that the way in can lead to. */
   readonly kinds: readonly TargetKind[];
+  /** Of an open session: the agent that it goes through. */
+  readonly agentId?: string | undefined;
 }
 
 export interface Admitted {
@@ -124,13 +127,29 @@ function toQuestion(
     principal,
     locks: policy.locks(),
     lockSubject: {
-      agent: found?.agent ?? '',
+      agents: lockableAgents(deps, found?.agent ?? '', request.agentId),
       replica: replicaId,
       loginId: identity.loginId,
       requests: identity.requests ?? [],
     },
     nowMs: clock.now(),
   };
+}
+
+/**
+ * Names of agents whose lock is one on the session: the group of the target, and the agent that the session goes through.
+ * A new one can go through any agent of the group, so that locks on them count only where all are locked.
+ */
+function lockableAgents(
+  { policy, clock }: AdmissionDeps,
+  group: string,
+  agentId: string | undefined,
+): string[] {
+  if (agentId !== undefined) return [group, agentId, policy.agent(agentId)?.name ?? agentId];
+  const all = policy.agents(group).map(({ id, name }) => [id, name]);
+  const locks = policy.locks();
+  const areLocked = all.every((agents) => findLock(locks, { agents }, clock.now()) !== undefined);
+  return [group, ...(areLocked ? all.flat() : [])];
 }
 
 function hidden(request: AdmissionRequest, reason: string): GatehouseError {

@@ -117,6 +117,7 @@ class TrackedSessions implements LiveSessions {
       target: session.target.name,
       principal: session.principal,
       kinds: [session.target.kind],
+      agentId: session.agentId,
     });
     if (decision.allowed) session.readmit(decision);
     else session.end(endOf(decision));
@@ -203,6 +204,9 @@ function isConcerned(session: LiveSession, { kind, name }: PolicyChange): boolea
     case 'app':
     case 'desktop':
       return kind === target.kind && name.toLowerCase() === target.name.toLowerCase();
+    // Agents count for new sessions alone.
+    case 'agent':
+      return false;
     case 'user':
       return name === identity.user;
     case 'login_end':

@@ -12,7 +12,7 @@ import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { openSpool, type SpoolLimits } from '@gatehouse/kit/spool';
 import { createMemoryEventLog, MemoryBroker } from '@gatehouse/kit/testing';
-import type { PolicyChange, PolicyView, TargetRecord } from '@gatehouse/membership';
+import type { AgentRecord, PolicyChange, PolicyView, TargetRecord } from '@gatehouse/membership';
 import { findUnreadableLock, parseRole, type Lock, type RoleDocument } from '@gatehouse/policy';
 import type {
   EndReason,
@@ -41,13 +41,14 @@ export const alice: Identity = {
 export function createTestPolicy(options: NonNullable<RoleDocument['spec']['options']> = {}) {
   const listeners: ((change: PolicyChange) => void)[] = [];
   const locks: Lock[] = [];
+  const agents: AgentRecord[] = [];
   const target: TargetRecord = {
     kind: 'node',
     name: 'web-1',
     labels: { env: 'staging' },
     protocol: 'test',
     spec: {},
-    agent: 'agt_1',
+    agent: 'web',
   };
   const roleWith = (settings: typeof options) =>
     parseRole({
@@ -67,6 +68,8 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
     hasUnreadableLock: () => findUnreadableLock(locks) !== undefined,
     target: (_kinds, name) => (name === target.name ? target : undefined),
     targets: () => [target],
+    agent: (id) => agents.find((agent) => agent.id === id),
+    agents: (group) => agents.filter((agent) => agent.group === group),
     isStale: () => false,
     clockSkewMs: () => 0,
     onChange: (listener) => void listeners.push(listener),
@@ -75,6 +78,7 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
   return {
     view,
     locks,
+    agents,
     /** Tells of a change as the Watch does. */
     change(change: PolicyChange) {
       for (const listener of listeners) listener(change);
@@ -106,6 +110,7 @@ function createTestProtocol(serve: Serve | undefined) {
     }),
     async serve(session, opening): Promise<EndReason> {
       if (serve !== undefined) return serve(session, opening);
+      await session.dial();
       session.established();
       sessions.push(session);
       await new Promise((resolve) => {
@@ -151,7 +156,9 @@ export async function createTestHost(options: TestHostOptions) {
   const shared = { policy: policy.view, clock, logger: testLogger, replicaId };
   const live = stack.use(trackSessions({ ...shared, auth }));
   const { protocol, ...heard } = createTestProtocol(options.serve);
-  const dialer: Dialer = { dial: async () => new PassThrough() };
+  const dialer: Dialer = {
+    dial: async () => Object.assign(new PassThrough(), { agentId: 'agt_1' }),
+  };
   const host = createHost({
     ...shared,
     spool,
@@ -165,6 +172,7 @@ export async function createTestHost(options: TestHostOptions) {
   });
   const resources = stack.move();
   return {
+    dir,
     host,
     live,
     spool,

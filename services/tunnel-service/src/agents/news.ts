@@ -9,11 +9,8 @@ export function findAgentLock(
   agent: { readonly agentId: string; readonly name: string; readonly group: string },
   clock: Pick<Clock, 'now'>,
 ): Lock | undefined {
-  for (const name of new Set([agent.agentId, agent.name, agent.group])) {
-    const lock = findLock(locks, { agent: name }, clock.now());
-    if (lock !== undefined) return lock;
-  }
-  return undefined;
+  const agents = [agent.agentId, agent.name, agent.group];
+  return findLock(locks, { agents }, clock.now());
 }
 
 /** Room for locks in one control message. */
