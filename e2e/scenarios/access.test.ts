@@ -4,7 +4,7 @@ import { once } from 'node:events';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { lastSession, waitForEvent } from '../stack/events.js';
+import { lastSession, misfits, searchEvents, waitForEvent } from '../stack/events.js';
 import { Person } from '../stack/person.js';
 import { eventually } from '../stack/run.js';
 import { createWorld, type World } from '../stack/world.js';
@@ -257,5 +257,11 @@ describe('access', () => {
       reason: 'no_such_user',
       text: 'certificate is not accepted',
     });
+  });
+
+  it('has stored only events that fit their schemas in docs/events', async () => {
+    const stored = await searchEvents(world.ada, {});
+    expect(stored.length).toBeGreaterThan(50);
+    expect(misfits(stored)).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { searchEvents, sessionEvents } from '../stack/events.js';
+import { misfits, searchEvents, sessionEvents } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
 import { eventually } from '../stack/run.js';
 import { createWorld, type World } from '../stack/world.js';
@@ -102,6 +102,7 @@ describe('kill -9 of the one process under load', () => {
         events.map((_event, index) => index + 1),
       );
       expect(events.at(-1)?.type).toBe('session.ended');
+      expect(misfits(events)).toEqual([]);
     }
     const recordings = await alice.json<{ id: string }[]>(['recordings', 'ls']);
     expect(recordings.length).toBeGreaterThanOrEqual(rounds);

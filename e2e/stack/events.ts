@@ -1,4 +1,8 @@
 /** Audit events as tests read them: through `gate audit search`, by whoever may. */
+import { readFileSync } from 'node:fs';
+
+import { z } from 'zod';
+
 import type { Person } from './person.js';
 import { eventually } from './run.js';
 
@@ -77,4 +81,15 @@ export async function lastSession(
 ): Promise<Event[]> {
   const ended = await waitForEvent(reader, { ...query, type: 'session.ended' });
   return sessionEvents(reader, ended.sessionId ?? '');
+}
+
+/** Which of these events break the schema that docs/events has of their type, and how. */
+export function misfits(events: readonly Event[]): string[] {
+  return events.flatMap(({ type, data }) => {
+    const file = new URL(`../../docs/events/${type}.schema.json`, import.meta.url);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a schema that tools/check-docs.ts wrote
+    const schema = JSON.parse(readFileSync(file, 'utf8')) as Parameters<typeof z.fromJSONSchema>[0];
+    const { error } = z.fromJSONSchema(schema).safeParse(data);
+    return error === undefined ? [] : [`${type} ${JSON.stringify(data)}: ${error.message}`];
+  });
 }

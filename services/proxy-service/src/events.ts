@@ -7,6 +7,11 @@ const errorData = z.object({
   errorId: z.string().describe('err_…, also in the log'),
 });
 
+const synthesised = z
+  .boolean()
+  .optional()
+  .describe('written by somebody else, as the proxy was lost');
+
 export const events = {
   'connection.refused': {
     description: 'Somebody was turned away before anything was decided about a target.',
@@ -54,10 +59,11 @@ export const events = {
       bytesIn: z.number().optional().describe('from the client'),
       bytesOut: z.number().optional().describe('to the client'),
       message: z.string().optional(),
-      synthesised: z
-        .boolean()
+      synthesised,
+      lastSeenAt: z
+        .string()
         .optional()
-        .describe('written by somebody else, as the proxy was lost'),
+        .describe('where synthesised: when the session last wrote something'),
     }),
   },
   'recording.completed': {
@@ -68,6 +74,7 @@ export const events = {
       bytes: z.number(),
       durationMs: z.number(),
       head: z.string().describe('SHA-256 of the last chunk, which chains to all before'),
+      synthesised,
     }),
   },
   'recording.failed': {

@@ -12,28 +12,36 @@ const forward = z.object({
   path: z.string().optional(),
 });
 
+const synthesised = z
+  .boolean()
+  .optional()
+  .describe('written by somebody else, as the proxy was lost');
+const command = z.object({
+  channel,
+  kind: z.enum(['exec', 'shell', 'subsystem']),
+  command: z.string().nullable(),
+  subsystem: z.string().optional(),
+  pty: z.boolean(),
+  recordingId: z.string().optional(),
+});
+
 export const events: EventTable = {
   'ssh.command_started': {
     description:
       'A command, shell or subsystem was asked for; written before it reaches the target.',
-    data: z.object({
-      channel,
-      kind: z.enum(['exec', 'shell', 'subsystem']),
-      command: z.string().nullable(),
-      subsystem: z.string().optional(),
-      pty: z.boolean(),
-      recordingId: z.string().optional(),
-    }),
+    data: command,
   },
   'ssh.command_ended': {
-    description: 'The channel of a command, shell or subsystem closed.',
-    data: z.object({
+    description:
+      'The channel of a command, shell or subsystem closed; where its end is not known, what was asked for instead.',
+    data: command.partial().extend({
       channel,
       exit_code: z.number().int().optional(),
       signal: z.string().optional(),
-      durationMs: z.number(),
-      bytesIn: z.number(),
-      bytesOut: z.number(),
+      durationMs: z.number().optional(),
+      bytesIn: z.number().optional(),
+      bytesOut: z.number().optional(),
+      synthesised,
     }),
   },
   'ssh.request_denied': {
@@ -77,7 +85,7 @@ export const events: EventTable = {
   'ssh.forward_opened': {
     description:
       'A forwarded connection was let through, or a port or socket on the target was opened.',
-    data: forward,
+    data: forward.extend({ synthesised }),
   },
   'ssh.forward_closed': {
     description: 'A forwarded connection ended, with the bytes it carried.',

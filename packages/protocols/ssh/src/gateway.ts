@@ -52,7 +52,7 @@ function openChannel(
 ): ((stream: ChannelStream) => void) | OpenRefusal {
   if (open.type === 'session') return () => undefined;
   if (open.type !== 'direct-tcpip' || open.address === undefined || !('host' in open.address)) {
-    note(options, open.type);
+    note(options, { name: open.type, what: 'channel' });
     return { code: openFailure.administrativelyProhibited, text: 'this is a gateway: use -J' };
   }
   const target = targetName(open.address.host, options.clusterName);
@@ -79,7 +79,7 @@ function answerRequest(
     reply(request.detail.kind === 'pty');
     return;
   }
-  note(options, request.name);
+  note(options, { name: request.name, what: 'request' });
   reply(true);
   endWithAdvice(stream);
 }
@@ -92,17 +92,18 @@ function endWithAdvice(stream: ChannelStream): void {
   });
 }
 
-function note(options: Gateway, name: string): void {
+function note(options: Gateway, refused: { name: string; what: string }): void {
   options.deniedEvents += 1;
   if (options.deniedEvents > maxDeniedEvents) return;
   const { logger, offer, identity } = options;
+  const { name, what } = refused;
   logger.info({ userId: identity.user, name }, 'refused at the gateway');
   offer.report(
     {
       type: 'ssh.request_denied',
       outcome: 'denied',
       reason: 'gateway',
-      data: { name: escapeBytes(Buffer.from(name)) },
+      data: { name: escapeBytes(Buffer.from(name)), what },
     },
     identity,
   );

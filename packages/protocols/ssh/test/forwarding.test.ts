@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { events } from '../src/events.js';
 import {
   addSshd,
   defaultOptions,
@@ -343,6 +344,9 @@ describe('the port as a jump host', () => {
         'this is a gateway: use -J',
       );
     }
+    const denied = harness.events.filter(({ reason }) => reason === 'gateway');
+    expect(denied).toHaveLength(4);
+    for (const { type, data } of denied) expect(events[type]?.data.parse(data)).toEqual(data);
     const forward = await ssh(harness, 'alice', [], {
       flags: ['-R', '0:127.0.0.1:1', '-N', '-o', 'ExitOnForwardFailure=yes'],
     });
