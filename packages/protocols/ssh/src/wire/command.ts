@@ -27,24 +27,25 @@ export function parseTransferCommand(command: Buffer): TransferCommand | undefin
   return undefined;
 }
 
-/** What is behind such a letter is its argument. */
-const withArgument = /[cDFiJloPSX].*$/s;
+/** Letters of scp whose argument is behind them, or the next word. */
+const attachedArgument = /[cDFiJloPSX].*$/s;
+const takesNextWord = /^-.*[cDFiJloPSX]$/s;
 
+/** Flags count wherever they stand: some builds of scp also read those behind the paths. */
 function parseScp(words: readonly string[]): TransferCommand | undefined {
-  let isUpload = false;
-  let isDownload = false;
-  let position = 0;
-  for (; position < words.length; position += 1) {
-    const word = words[position] ?? '';
-    if (word === '--' || !word.startsWith('-')) break;
-    const flags = word.replace(withArgument, '');
-    isUpload ||= flags.includes('t');
-    isDownload ||= flags.includes('f');
-  }
-  if (!isUpload && !isDownload) return undefined;
-  const one = isUpload ? 'upload' : 'download';
-  const direction = isUpload && isDownload ? undefined : one;
-  const paths = words.slice(position).filter((word) => word !== '--');
+  const end = words.findIndex(
+    (word, index) => word === '--' && !takesNextWord.test(words[index - 1] ?? ''),
+  );
+  const before = end === -1 ? words : words.slice(0, end);
+  const isFlags = (word: string) => word.startsWith('-');
+  const flags = before.filter(isFlags).map((word) => word.replace(attachedArgument, ''));
+  const directions = new Set<'upload' | 'download'>();
+  if (flags.some((word) => word.includes('t'))) directions.add('upload');
+  if (flags.some((word) => word.includes('f'))) directions.add('download');
+  if (directions.size === 0) return undefined;
+  const [direction] = directions.size === 1 ? directions : [];
+  const paths = before.filter((word) => !isFlags(word));
+  if (end !== -1) paths.push(...words.slice(end + 1));
   return { tool: 'scp', direction, path: paths.join(' ') };
 }
 
