@@ -4,6 +4,7 @@
  * runs nothing.
  */
 import type { Identity } from '@gatehouse/identity';
+import type { Clock } from '@gatehouse/kit/clock';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Offer } from '@gatehouse/protocol-api';
 
@@ -13,6 +14,7 @@ import {
   type EndpointHandlers,
   type OpenRefusal,
 } from './connection/endpoint.js';
+import { createDenialLog, type DenialLog } from './denial-log.js';
 import { openFailure } from './errors.js';
 import type { SshTransport } from './transport/transport.js';
 import { startsProgram, type ChannelOpen, type ChannelRequest } from './wire/connection.js';
@@ -22,27 +24,27 @@ export interface GatewayOptions {
   readonly transport: SshTransport;
   readonly offer: Offer;
   readonly identity: Identity;
+  readonly clock: Clock;
   readonly clusterName: string;
   readonly logger: Logger;
 }
 
-/** Audit events for things refused on one connection; more are only refused. */
-const maxDeniedEvents = 200;
-
 /** What is known of one connection. */
 interface Gateway extends GatewayOptions {
-  deniedEvents: number;
+  readonly denials: DenialLog;
 }
 
 /** Serves a jump host's connection until it ends. */
 export async function serveGateway(given: GatewayOptions): Promise<void> {
-  const options: Gateway = { ...given, deniedEvents: 0 };
+  const { clock, offer, identity } = given;
+  using denials = createDenialLog(clock, (event) => offer.report(event, identity));
+  const options: Gateway = { ...given, denials };
   const handlers: EndpointHandlers = {
     onOpen: (open) => Promise.resolve(openChannel(options, open)),
     onRequest: (stream, request, reply) => answerRequest(options, { stream, request }, reply),
     onGlobal: () => Promise.resolve(undefined),
   };
-  options.offer.serving(options.identity);
+  offer.serving(identity);
   await new ConnectionEndpoint(options.transport, handlers).run();
 }
 
@@ -93,18 +95,13 @@ function endWithAdvice(stream: ChannelStream): void {
 }
 
 function note(options: Gateway, refused: { name: string; what: string }): void {
-  options.deniedEvents += 1;
-  if (options.deniedEvents > maxDeniedEvents) return;
-  const { logger, offer, identity } = options;
+  const { denials, logger, identity } = options;
   const { name, what } = refused;
-  logger.info({ userId: identity.user, name }, 'refused at the gateway');
-  offer.report(
-    {
-      type: 'ssh.request_denied',
-      outcome: 'denied',
-      reason: 'gateway',
-      data: { name: escapeBytes(Buffer.from(name)), what },
-    },
-    identity,
-  );
+  const isWritten = denials.write({
+    type: 'ssh.request_denied',
+    outcome: 'denied',
+    reason: 'gateway',
+    data: { name: escapeBytes(Buffer.from(name)), what },
+  });
+  if (isWritten) logger.info({ userId: identity.user, name }, 'refused at the gateway');
 }

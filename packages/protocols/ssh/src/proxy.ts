@@ -105,8 +105,8 @@ async function openConnection(
   const destination = readDestination(services, offer, login.userName);
   if (destination === undefined) {
     acceptUser(transport);
-    const { clusterName, logger } = services;
-    await serveGateway({ transport, offer, identity, clusterName, logger });
+    const { clock, clusterName, logger } = services;
+    await serveGateway({ transport, offer, identity, clock, clusterName, logger });
     return served;
   }
   return { identity, ...destination, state: { transport, proof: login.proof } };
@@ -162,7 +162,7 @@ async function serveSession(
     throw error;
   }
   const node = upstream.transport;
-  const relay = new Relay({ session, user, node, nowMs: () => services.clock.monotonic() });
+  const relay = new Relay({ session, user, node, clock: services.clock });
   for (const text of upstream.banners)
     user.send(encodeMessage(messageType.userauthBanner, text, ''));
   session.established({ isLegacy: upstream.isLegacy });

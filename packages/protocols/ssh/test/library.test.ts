@@ -206,15 +206,34 @@ describe('what is unknown', () => {
     await harness.waitForEvent('ssh.file_denied');
   });
 
-  it('is noted so often on a jump host, and refused for ever', async () => {
+  it('is counted in a flood on a jump host, and refused for ever', async () => {
     const transport = await login('alice');
     for (let i = 0; i < 300; i += 1) {
       transport.send(encodeMessage(90, `x-\u001b${i}`, i, 1000, 1000));
       expect((await nextOf(transport, 91, 92))[0]).toBe(92);
     }
+    transport.disconnect(11, 'done');
+    const [counted] = await harness.waitForEvent('audit.events_counted');
     const denied = harness.events.filter(({ type }) => type === 'ssh.request_denied');
-    expect(denied).toHaveLength(200);
     expect(denied[0]?.data['name']).toBe('x-\\x1b0');
+    expect(counted).toMatchObject({ reason: 'gateway', data: { type: 'ssh.request_denied' } });
+    expect(denied.length + Number(counted?.data['count'])).toBe(300);
+  });
+
+  it('is counted in a flood on a session, and hides no denial of another kind', async () => {
+    harness.options.current = { ...defaultOptions, fileTransfer: 'none' };
+    const transport = await login();
+    const channel = await openSession(transport);
+    for (let i = 0; i < 300; i += 1)
+      transport.send(encodeMessage(98, channel, 'env', false, 'LD_PRELOAD', 'x'));
+    transport.send(exec(channel, 'scp -f /etc/shadow'));
+    await harness.waitForEvent('ssh.file_denied');
+    transport.disconnect(11, 'done');
+    const [counted] = await harness.waitForEvent('audit.events_counted');
+    const denied = harness.events.filter(({ type }) => type === 'ssh.request_denied');
+    expect(denied.length + Number(counted?.data['count'])).toBe(300);
+    await harness.waitForEvent('session.ended');
+    expect(harness.events.at(-1)?.type).toBe('session.ended');
   });
 
   it('keeps refusals and answers of the target in the order of the requests', async () => {

@@ -7,9 +7,11 @@
  *
  * Whichever side's socket is full pauses the other; nothing is stored beyond what is being decided.
  */
+import type { Clock } from '@gatehouse/kit/clock';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Session } from '@gatehouse/protocol-api';
 
+import { createDenialLog, type DenialLog } from '../denial-log.js';
 import { disconnectReason, openFailure } from '../errors.js';
 import type { SshTransport } from '../transport/transport.js';
 import { encodeMessage } from '../wire/codec.js';
@@ -25,14 +27,12 @@ import { Valve } from './valve.js';
 const maxChannels = 1000;
 /** Bytes that may wait for decisions before the user's socket is paused. */
 const maxHeldBytes = 1024 * 1024;
-/** Audit events for things denied; more of one session are only counted. */
-const maxDeniedEvents = 200;
 
 export interface RelayOptions {
   readonly session: Session;
   readonly user: SshTransport;
   readonly node: SshTransport;
-  readonly nowMs: () => number;
+  readonly clock: Clock;
 }
 
 /** One relayed connection. All work happens in the handlers of the two transports. */
@@ -56,14 +56,15 @@ export class Relay {
   isOver = false;
   private readonly tasks = new Set<Promise<unknown>>();
   private heldBytes = 0;
-  private deniedEvents = 0;
+  private readonly denials: DenialLog;
 
   constructor(options: RelayOptions) {
     this.session = options.session;
     this.user = options.user;
     this.node = options.node;
     this.logger = options.session.logger;
-    this.nowMs = options.nowMs;
+    this.nowMs = () => options.clock.monotonic();
+    this.denials = createDenialLog(options.clock, (event) => this.session.emit(event));
     this.userValve = new Valve(options.user);
     this.nodeValve = new Valve(options.node);
     this.userRequests = new ReplyQueue((reply) => this.user.send(reply));
@@ -82,6 +83,7 @@ export class Relay {
     const channels = new Set([...this.byUser.values(), ...this.byNode.values()]);
     for (const channel of channels) this.remove(channel);
     await Promise.allSettled(this.tasks);
+    this.denials[Symbol.dispose]();
   }
 
   /** Work that `finish` waits for. */
@@ -162,9 +164,7 @@ export class Relay {
   }
 
   emitDenied(type: string, data: Record<string, unknown>): void {
-    this.deniedEvents += 1;
-    if (this.deniedEvents > maxDeniedEvents) return;
-    this.session.emit({ type, outcome: 'denied', data });
+    this.denials.write({ type, outcome: 'denied', data });
   }
 
   /** Registers a channel that `open` asks for; undefined (and refused) when there are too many. */
