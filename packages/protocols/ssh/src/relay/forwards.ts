@@ -189,12 +189,13 @@ export function handleNodeGlobal(relay: Relay, message: Buffer): void {
   }
 }
 
-/** The node opens a channel: only what the user asked it to send. */
+/** The node opens a channel: only what the user asked it to send, and the role still allows. */
 export function handleNodeOpen(relay: Relay, open: ChannelOpen, message: Buffer): void {
-  if (!isExpected(relay, open)) {
+  const refusal = nodeOpenRefusal(relay, open);
+  if (refusal !== undefined) {
     relay.refuseOpen(relay.node, open, {
       code: openFailure.administrativelyProhibited,
-      text: 'not asked for',
+      text: refusal,
     });
     return;
   }
@@ -206,6 +207,18 @@ export function handleNodeOpen(relay: Relay, open: ChannelOpen, message: Buffer)
   const data = { kind: 'remote', ...describeAddress(open.address) };
   const closed = channel.closed.then(() => relay.session.emit(forwardClosed(relay, channel, data)));
   relay.track(closed, 'forward failed');
+}
+
+function nodeOpenRefusal(relay: Relay, open: ChannelOpen): string | undefined {
+  if (!isExpected(relay, open)) return 'not asked for';
+  if (open.address === undefined) {
+    if (relay.session.options.forwardAgent) return undefined;
+    relay.emitDenied('ssh.request_denied', { name: 'auth-agent', what: 'channel' });
+  } else {
+    if (allowsForward(relay, 'remote')) return undefined;
+    relay.emitDenied('ssh.forward_denied', { kind: 'remote', ...describeAddress(open.address) });
+  }
+  return 'not allowed any more';
 }
 
 function isExpected(relay: Relay, open: ChannelOpen): boolean {
