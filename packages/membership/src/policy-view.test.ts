@@ -88,6 +88,20 @@ it('tells of sessions that must end also where they come in a snapshot', async (
   ]);
 });
 
+it('knows when the account of a person was made; of one that does not say it, nothing', async () => {
+  const spec = { roles: [] };
+  const state = { validAfter: '2026-01-02T00:00:00Z', createdAt: '2026-01-01T00:00:00Z' };
+  const { view } = await viewOf([
+    { kind: 'user', name: 'ada', document: { spec, state } },
+    { kind: 'user', name: 'bob', document: { spec } },
+  ]);
+  expect(view.user('ada')).toMatchObject({
+    validAfterMs: Date.UTC(2026, 0, 2),
+    createdAtMs: Date.UTC(2026, 0, 1),
+  });
+  expect(view.user('bob')).toMatchObject({ validAfterMs: 0, createdAtMs: 0 });
+});
+
 it('knows the agents of a group', async () => {
   const agent = { id: 'agt_1', name: 'web-a', group: 'web' };
   const other = { id: 'agt_2', name: 'db', group: 'agt_2' };

@@ -30,6 +30,8 @@ export interface UserRecord {
   readonly traits: Readonly<Record<string, readonly string[]>>;
   /** Logins begun before are refused, ms since the epoch. */
   readonly validAfterMs: number;
+  /** What was done before under the name was done by somebody else, ms since the epoch. */
+  readonly createdAtMs: number;
 }
 
 export interface TargetRecord {
@@ -97,7 +99,7 @@ const userSchema = z.object({
     roles: z.array(z.string()),
     traits: z.record(z.string(), z.array(z.string())).default({}),
   }),
-  state: z.object({ validAfter: z.string().nullish() }).nullish(),
+  state: z.object({ validAfter: z.string().nullish(), createdAt: z.string().nullish() }).nullish(),
 });
 
 const targetSchema = z.object({
@@ -366,11 +368,13 @@ function applyLoginEnd(documents: Documents, loginId: string, document: unknown)
 
 function readUser(document: unknown, name: string): UserRecord {
   const { spec, state } = userSchema.parse(document);
-  const validAfter = state?.validAfter;
+  const readTime = (time: string | null | undefined) =>
+    time === undefined || time === null ? 0 : Date.parse(time);
   return {
     name,
     ...spec,
-    validAfterMs: validAfter === undefined || validAfter === null ? 0 : Date.parse(validAfter),
+    validAfterMs: readTime(state?.validAfter),
+    createdAtMs: readTime(state?.createdAt),
   };
 }
 

@@ -13,7 +13,8 @@ import type { ObjectStore } from './recordings/object-store.js';
 import type { Db, Tables } from './store/tables.js';
 
 /** What rights are read from. */
-export type Policy = Pick<PolicyView, 'rolesOf' | 'refusalOf' | 'locks'> & ReadinessParts['policy'];
+export type Policy = Pick<PolicyView, 'user' | 'rolesOf' | 'refusalOf' | 'locks'> &
+  ReadinessParts['policy'];
 
 export interface Deps {
   readonly clusterName: string;

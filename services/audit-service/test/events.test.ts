@@ -243,6 +243,21 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
     ]);
   });
 
+  it('shows a person nothing of whoever had the name before', async () => {
+    const actor = { kind: 'user', name: 'twin' };
+    const [before, since] = [makeEvent({ actor }), makeEvent({ actor })].map((event) => ({
+      ...event,
+      data: { marker: 'namesake' },
+    }));
+    if (before === undefined || since === undefined) throw new Error('no events');
+    await audit.publish([before, since]);
+    await stored('namesake', 2);
+    audit.policy.createdAt.set('twin', Date.parse(since.time));
+    const twin = await audit.person('twin', ['access']);
+    const found = (await search(twin, { text: 'namesake' })).events;
+    expect(found.map(({ id }) => id)).toEqual([since.id]);
+  });
+
   it('shows an ordinary person only what they did, whatever they ask for', async () => {
     await audit.publish([
       makeEvent({ actor: { kind: 'user', name: 'alice' }, data: { marker: 'whose' } }),

@@ -298,6 +298,27 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     }
   });
 
+  it('are not seen by somebody else who was given the name later', async () => {
+    const recorded = await record('twin', 'of the first');
+    await publish(recorded.records);
+    await audit.publish([recorded.completed]);
+    await complete(recorded);
+    const twin = await audit.person('twin', ['access']);
+    expect((await list(twin)).recordings).toHaveLength(1);
+    expect(await playText(twin, recorded.recordingId)).toContain('of the first');
+    audit.policy.createdAt.set('twin', Date.now());
+    expect((await list(twin)).recordings).toEqual([]);
+    await expect(playText(twin, recorded.recordingId)).rejects.toMatchObject({
+      code: 'RECORDING_HIDDEN',
+    });
+    const later = await record('twin', 'of the second');
+    await publish(later.records);
+    await audit.publish([later.completed]);
+    await complete(later);
+    expect((await list(twin)).recordings.map(({ id }) => id)).toEqual([later.recordingId]);
+    expect(await playText(twin, later.recordingId)).toContain('of the second');
+  });
+
   it('say in the audit who read them', async () => {
     const recorded = await record('alice', 'watched');
     await publish(recorded.records);

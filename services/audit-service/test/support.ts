@@ -55,6 +55,8 @@ export interface TestPolicy {
   isExpired: boolean;
   readonly locks: Lock[];
   readonly endedLogins: Set<string>;
+  /** When a person's account was made, ms; else long ago. */
+  readonly createdAt: Map<string, number>;
 }
 
 export interface TestDatabasePlace extends AsyncDisposable {
@@ -124,6 +126,7 @@ export async function startAudit(place: TestDatabasePlace): Promise<TestAudit> {
     isExpired: false,
     locks: [],
     endedLogins: new Set(),
+    createdAt: new Map(),
   };
   const shared: Shared = {
     place,
@@ -247,6 +250,13 @@ function describePolicy(policy: TestPolicy): Policy {
     isStale: () => false,
     clockSkewMs: () => 0,
     hasUnreadableLock: () => findUnreadableLock(policy.locks) !== undefined,
+    user: (name) => ({
+      name,
+      roles: [],
+      traits: {},
+      validAfterMs: 0,
+      createdAtMs: policy.createdAt.get(name) ?? 0,
+    }),
     rolesOf: (identity) => roles.filter((role) => identity.roles.includes(role.name)),
     refusalOf: (identity) => (policy.endedLogins.has(identity.loginId) ? 'logged_out' : undefined),
     locks: () => policy.locks,

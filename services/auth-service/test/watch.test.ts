@@ -116,6 +116,37 @@ describe.each(engines)('watching on %s', (engine) => {
     expect(heard.events.some((event) => event.$case === 'heartbeat')).toBe(true);
   });
 
+  it('tells when the present account of a name was made, whatever became of it since', async () => {
+    const cluster = await open(engine);
+    const ada = await logIn(cluster, await createAdministrator(cluster));
+    const proxy = await cluster.enroll('proxy');
+    const heard = watch(proxy, ['user']);
+    await heard.ready();
+    const told = () =>
+      heard
+        .changes()
+        .filter(({ name, documentJson }) => name === 'bob' && documentJson !== '')
+        .map(({ documentJson }) => JSON.parse(documentJson) as { state: { createdAt: string } })
+        .map(({ state }) => Date.parse(state.createdAt));
+    const beginning = cluster.clock.now();
+    await addPerson(cluster, ada, { name: 'bob', roles: [] });
+    cluster.clock.advance(60_000);
+    await ada.admin.resetUser({ user: 'bob' });
+    await ada.admin.deleteDocument({ kind: 'user', name: 'bob' });
+    await applyYamlLike(ada, { kind: 'user', version: 'v1', metadata: { name: 'bob' }, spec: {} });
+    await expect.poll(() => told().length, { timeout: 5_000 }).toBe(3);
+    const [made = 0, reset, again = 0] = told();
+    expect(made).toBeGreaterThanOrEqual(beginning);
+    expect(reset).toBe(made);
+    expect(again - made).toBeGreaterThanOrEqual(60_000);
+    const late = watch(proxy, ['user']);
+    await late.ready();
+    const { documentJson = '' } = late.changes().find(({ name }) => name === 'bob') ?? {};
+    expect(JSON.parse(documentJson)).toMatchObject({
+      state: { createdAt: new Date(again).toISOString() },
+    });
+  });
+
   it('resumes after the last id without a snapshot, and gives one where changes are missing', async () => {
     const cluster = await open(engine);
     const ada = await logIn(cluster, await createAdministrator(cluster));

@@ -5,13 +5,14 @@ import { findLock, findUnreadableLock, mayAdminister, type Role } from '@gatehou
 
 import type { Context, Deps } from '../deps.js';
 import { auditError } from '../errors.js';
+import type { Owner } from '../events/filter.js';
 
 /** A person who may ask: login alive, not locked. */
 export interface Viewer {
   readonly name: string;
   readonly actor: AuditActor;
   /** Undefined: sees everything of this kind; else only what this person did. */
-  ownerFor(kind: 'event' | 'recording'): string | undefined;
+  ownerFor(kind: 'event' | 'recording'): Owner | undefined;
 }
 
 /** @throws AUDIT_LOGIN_ENDED, AUDIT_LOCKED, AUDIT_NOT_READY, SOURCE_ADDRESS */
@@ -31,6 +32,7 @@ export function requireViewer(
   const roleNames = roles.map((role) => role.name);
   refuseLocked(deps, identity, roleNames);
   refuseUnreadable(deps, roles);
+  const since = new Date(policy.user(identity.user)?.createdAtMs ?? deps.clock.now());
   return {
     name: identity.user,
     actor: {
@@ -40,7 +42,8 @@ export function requireViewer(
       loginId: identity.loginId,
       address: clientAddress,
     },
-    ownerFor: (kind) => (mayAdminister(roles, kind, 'read') ? undefined : identity.user),
+    ownerFor: (kind) =>
+      mayAdminister(roles, kind, 'read') ? undefined : { name: identity.user, since },
   };
 }
 

@@ -3,6 +3,13 @@ import type { EventFilter as WireFilter } from '@gatehouse/proto/audit/v1/audit_
 
 import { auditError } from '../errors.js';
 
+/** Who did something: a person, not whoever had the name before. */
+export interface Owner {
+  readonly name: string;
+  /** When the person's account was made. */
+  readonly since: Date;
+}
+
 export interface EventFilter {
   /** Exact, or a glob with `*`. */
   readonly typePattern?: string | undefined;
@@ -17,7 +24,7 @@ export interface EventFilter {
   /** Anywhere in the event's texts, whatever the case. */
   readonly text?: string | undefined;
   /** Only what this person did. */
-  readonly owner?: string | undefined;
+  readonly owner?: Owner | undefined;
 }
 
 const maxChars = 1024;
@@ -27,7 +34,7 @@ const maxChars = 1024;
  * @param owner the sender, where they see only what they did
  * @throws AUDIT_FILTER for texts that are too long and times that are none
  */
-export function readFilter(filter: WireFilter | undefined, owner: string | undefined): EventFilter {
+export function readFilter(filter: WireFilter | undefined, owner: Owner | undefined): EventFilter {
   const text = (name: string, value: string | undefined): string | undefined => {
     if (value === undefined || value === '') return undefined;
     if (value.length > maxChars)

@@ -81,7 +81,10 @@ async function requireRecording(deps: Deps, viewer: Viewer, id: string): Promise
   const recording = isId ? await findRecording(deps.database, id) : undefined;
   const owner = viewer.ownerFor('recording');
   const isVisible =
-    owner === undefined || (recording?.actorKind === 'user' && recording.actorName === owner);
+    owner === undefined ||
+    (recording?.actorKind === 'user' &&
+      recording.actorName === owner.name &&
+      recording.startedAt >= owner.since);
   if (recording === undefined || !isVisible)
     throw auditError('RECORDING_HIDDEN', { details: { id: id.slice(0, 64) } });
   return recording;

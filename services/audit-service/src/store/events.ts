@@ -126,7 +126,8 @@ function applyFilter<O>(query: EventQuery<O>, filter: EventFilter): EventQuery<O
   if (filter.owner !== undefined)
     select = select
       .where('actor_kind', '=', 'user')
-      .where('actor_name', '=', indexed(filter.owner));
+      .where('actor_name', '=', indexed(filter.owner.name))
+      .where('time', '>=', filter.owner.since);
   if (filter.targetName !== undefined)
     select = select.where('target_name', '=', indexed(filter.targetName));
   if (filter.sessionId !== undefined) select = select.where('session_id', '=', filter.sessionId);

@@ -3,6 +3,7 @@ import type { ChunkRecord } from '@gatehouse/kit/event-log';
 import { idTime } from '@gatehouse/kit/ids';
 import { sql, type Kysely, type Selectable } from 'kysely';
 
+import type { Owner } from '../events/filter.js';
 import { maxIndexedChars } from './events.js';
 import type { RecordingChunkTable, RecordingTable, Tables } from './tables.js';
 
@@ -160,7 +161,7 @@ export interface RecordingQuery {
   readonly targetName?: string | undefined;
   readonly sessionId?: string | undefined;
   /** Only what this person did. */
-  readonly owner?: string | undefined;
+  readonly owner?: Owner | undefined;
   readonly before?: { readonly startedMs: number; readonly id: string } | undefined;
   readonly limit: number;
 }
@@ -179,7 +180,8 @@ export async function findRecordings(
   if (query.owner !== undefined)
     select = select
       .where('actor_kind', '=', 'user')
-      .where('actor_name', '=', query.owner.slice(0, maxIndexedChars));
+      .where('actor_name', '=', query.owner.name.slice(0, maxIndexedChars))
+      .where('started_at', '>=', query.owner.since);
   if (query.before !== undefined) {
     const { startedMs, id } = query.before;
     select = select.where(sql<boolean>`(started_at, id) < (${new Date(startedMs)}, ${id})`);

@@ -68,6 +68,7 @@ const emptyDocument = {
   revision: 0,
   origin: 'administrator',
   ownerGroup: undefined,
+  createdAt: new Date(0),
 } as const;
 
 /** @throws DOCUMENT_INVALID where a role does not exist */

@@ -12,7 +12,9 @@ export function renderDocument(document: StoredDocument): JsonObject {
     ...(protocol === undefined ? {} : { protocol }),
     ...(agent === undefined ? {} : { agent }),
     spec,
-    ...(state === undefined ? {} : { state }),
+    ...(document.kind === 'user'
+      ? { state: { ...objectOf(state), createdAt: document.createdAt.toISOString() } }
+      : {}),
   };
 }
 

@@ -12,6 +12,8 @@ export interface StoredDocument {
   readonly origin: DocumentOrigin;
   /** Of targets: the agent group that owns the name. */
   readonly ownerGroup: string | undefined;
+  /** Of one that was removed and made again under its name: the last time. */
+  readonly createdAt: Date;
 }
 
 const columns = [
@@ -22,6 +24,7 @@ const columns = [
   'body',
   'origin',
   'owner_group',
+  'created_at',
 ] as const;
 
 interface Row {
@@ -32,6 +35,7 @@ interface Row {
   readonly body: JsonObject;
   readonly origin: DocumentOrigin;
   readonly owner_group: string | null;
+  readonly created_at: Date;
 }
 
 function decode(row: Row): StoredDocument {
@@ -43,6 +47,7 @@ function decode(row: Row): StoredDocument {
     body: row.body,
     origin: row.origin,
     ownerGroup: row.owner_group ?? undefined,
+    createdAt: row.created_at,
   };
 }
 
