@@ -41,8 +41,10 @@ describe('formatTable', () => {
     expect(formatTable(rows, columns, 10)).toBe(['NAME', 'web-1', 'a-much-lo…', ''].join('\n'));
   });
 
-  it('lets no control character of a name reach the terminal', () => {
+  it('lets no control character of a name reach the terminal, and shows what is invisible', () => {
     expect(printable('a\u001b]0;x\u0007b\u001b[31mc\r\n\u202ed')).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(printable('vm\ufe0f\u{e0100}\u200b')).toBe(String.raw`vm\u{fe0f}\u{e0100}\u{200b}`);
+    expect(printable('héllo 数据库 हिन्दी')).toBe('héllo 数据库 हिन्दी');
     expect(formatTable([['a\nb', '', '']], columns, 80).split('\n').length).toBe(3);
   });
 });

@@ -57,9 +57,18 @@ function cut(text: string, width: number): string {
   return text.length > width ? `${text.slice(0, width - 1)}…` : text;
 }
 
-/** Names and labels come from others: no control character of theirs reaches a terminal. */
+/**
+ * Names and labels come from others: no control character of theirs reaches a terminal, and none that looks like nothing
+ * makes two of them look the same.
+ */
 export function printable(text: string): string {
-  return stripVTControlCharacters(text).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '�');
+  return stripVTControlCharacters(text)
+    .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '�')
+    .replace(/[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu, escapeCharacter);
+}
+
+function escapeCharacter(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`;
 }
 
 /** Columns of the terminal, else 80. Output that is not for a terminal is not cut. */

@@ -32,6 +32,33 @@ describe('names', () => {
     expect(findNameProblem(name)).toBeDefined();
   });
 
+  it('refuses the twin of a name by something invisible, wherever it stands', () => {
+    const codes = [
+      0xad, 0x345, 0x34f, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180f, 0x200b, 0x200d, 0x202e,
+      0x2060, 0x206f, 0x3164, 0xfe00, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0xfffb, 0x1d173, 0x1d17a,
+      0xe0001, 0xe0100, 0xe01ef, 0xe0fff,
+    ];
+    for (const code of codes) {
+      const invisible = String.fromCodePoint(code);
+      for (const name of [
+        `vm${invisible}`,
+        `v${invisible}m`,
+        `${invisible}vm`,
+        `vm1${invisible}`,
+      ]) {
+        expect(findNameProblem(name), code.toString(16)).toBeDefined();
+        expect(findNameProblem(name, 'user'), code.toString(16)).toBeDefined();
+      }
+    }
+  });
+
+  it('takes marks on letters and digits, and no others', () => {
+    for (const name of ['हिन्दी', 'ไทยที่', 'q\u0323\u0307', '1\u0323'])
+      expect(findNameProblem(name)).toBeUndefined();
+    for (const name of ['a-\u0323', 'a.\u0345b', 'a_\u0323\u0307'])
+      expect(findNameProblem(name)).toBeDefined();
+  });
+
   it('takes people with an at sign, and nothing that a shell reads', () => {
     expect(findNameProblem('alice@example.com', 'user')).toBeUndefined();
     for (const bad of ['a`b', 'a$b', 'a|b', 'a b', 'a"b'])

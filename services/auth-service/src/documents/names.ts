@@ -5,6 +5,11 @@ import { foldName } from '@gatehouse/policy';
 const namePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]{0,62}$/u;
 const userPattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._@+-]{0,62}$/u;
 
+/** What looks like nothing, or, as the iota below, may: a name with it would look like one without. */
+const invisible = /[\p{Default_Ignorable_Code_Point}\u0345]/u;
+/** A mark that stands on no letter or digit is drawn on what comes before, or not at all. */
+const baselessMark = /(?<![\p{L}\p{N}\p{M}])\p{M}/u;
+
 /** Why a name can't be used, or undefined. */
 export function findNameProblem(
   name: string,
@@ -15,6 +20,8 @@ export function findNameProblem(
     const more = kind === 'user' ? '. _ - + @' : '. _ -';
     return `has 1 to 63 letters, digits and ${more}, and begins with a letter or digit`;
   }
+  if (invisible.test(name)) return 'has no invisible characters';
+  if (baselessMark.test(name)) return 'has no marks but on letters and digits';
   if (name.includes('..') || name.endsWith('.'))
     return 'has no two dots in a row and none at its end';
   return undefined;
