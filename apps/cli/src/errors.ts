@@ -43,7 +43,8 @@ export const cliErrors = {
   PIN_NEEDED: {
     kind: 'failed_precondition',
     message: 'will not trust {proxy}: {why}, and no pin is known',
-    remedy: 'give --ca-pin sha256:… once; whoever runs the cluster finds it in ready.json, and the invitation page shows it',
+    remedy:
+      'give --ca-pin sha256:… once; whoever runs the cluster finds it in ready.json, and the invitation page shows it',
   },
   NOT_A_CLUSTER: { kind: 'unavailable', message: '{proxy} does not answer like Gatehouse: {why}' },
   FILE_UNREADABLE: { kind: 'invalid_argument', message: 'can not read {path}: {why}' },
