@@ -87,7 +87,6 @@ export async function lastSession(
 export function misfits(events: readonly Event[]): string[] {
   return events.flatMap(({ type, data }) => {
     const file = new URL(`../../docs/events/${type}.schema.json`, import.meta.url);
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a schema that tools/check-docs.ts wrote
     const schema = JSON.parse(readFileSync(file, 'utf8')) as Parameters<typeof z.fromJSONSchema>[0];
     const { error } = z.fromJSONSchema(schema).safeParse(data);
     return error === undefined ? [] : [`${type} ${JSON.stringify(data)}: ${error.message}`];

@@ -11,7 +11,6 @@ const logger = createLogger({ name: 'test', level: 'silent' });
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
   const { port } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');
