@@ -9,21 +9,26 @@ sh tools/install-servers.sh || {
 }
 report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
-failed=0
+
+run_project() {
+  vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$report/$1.json"
+  echo $? >"$report/$1.exit"
+}
 
 # The fuzz takes time but no server: it runs beside the checks and the quick tests.
-vitest run --project fuzz --reporter=default --reporter=json --outputFile.json="$report/fuzz.json" >"$report/fuzz.log" 2>&1 &
+run_project fuzz >"$report/fuzz.log" 2>&1 &
 fuzz=$!
 
 printf '\n== check\n'
-if pnpm --silent check; then echo 'check passed'; else echo 'check FAILED'; failed=1; fi
+pnpm --silent check
+echo $? >"$report/check.exit"
 for level in unit integration; do
   printf '\n== %s\n' "$level"
-  vitest run --project "$level" --reporter=default --reporter=json --outputFile.json="$report/$level.json" || true
+  run_project "$level"
 done
 wait "$fuzz" || true
 printf '\n== fuzz\n'
 cat "$report/fuzz.log"
 printf '\n== e2e\n'
-vitest run --project e2e --reporter=default --reporter=json --outputFile.json="$report/e2e.json" || true
-tsx tools/summarise-tests.ts "$failed" "$report/unit.json" "$report/integration.json" "$report/fuzz.json" "$report/e2e.json"
+run_project e2e
+tsx tools/summarise-tests.ts "$report" unit integration fuzz e2e
