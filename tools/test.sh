@@ -15,6 +15,8 @@ run_project() {
   echo $? >"$report/$1.exit"
 }
 
+# First of all, because everything that runs side by side below reads what it writes.
+pnpm --silent generate >/dev/null
 # The fuzz takes time but no server: it runs beside the checks and the quick tests.
 run_project fuzz >"$report/fuzz.log" 2>&1 &
 fuzz=$!
