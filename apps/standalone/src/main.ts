@@ -33,7 +33,6 @@ async function start(config: StandaloneConfig): Promise<Cluster> {
 }
 
 async function main(): Promise<number> {
-  tuneGarbageCollection();
   let config: StandaloneConfig | undefined;
   try {
     config = readStandaloneConfig(process.argv.slice(2), {
@@ -45,6 +44,7 @@ async function main(): Promise<number> {
       return 0;
     }
     const cluster = await start(config);
+    tuneGarbageCollection();
     process.stdout.write(renderBanner(cluster.ready, config));
     await waitForStopSignal();
     say('\n  stopping\n');

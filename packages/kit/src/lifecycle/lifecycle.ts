@@ -58,9 +58,9 @@ export interface RunOptions {
 }
 
 /**
- * For processes that carry bytes, before they begin. Buffers lie outside the heap, and by default V8 collects the whole
- * heap whenever 64 MiB of them have gone by, with as much processor time as the relaying itself; with this flag their
- * size is weighed against the heap's, as the rest is.
+ * For processes that carry bytes. Buffers lie outside the heap, and by default V8 collects the whole heap whenever 64 MiB
+ * of them have gone by, with as much processor time as the relaying itself; with this flag their size is weighed against
+ * the heap's, as the rest is. Not before the start is over: what a start throws away should go at once.
  */
 export function tuneGarbageCollection(): void {
   setFlagsFromString('--external-memory-accounted-in-global-limit');
@@ -74,7 +74,6 @@ export async function runService(
   start: () => Promise<AsyncDisposable>,
   options: RunOptions,
 ): Promise<number> {
-  tuneGarbageCollection();
   let service: AsyncDisposable;
   try {
     service = await start();
@@ -82,6 +81,7 @@ export async function runService(
     options.logger.error({ err: toGatehouseError(thrown) }, 'start failed');
     return 1;
   }
+  tuneGarbageCollection();
   await waitForStopSignal();
   try {
     await withDeadline(
