@@ -57,15 +57,17 @@ function safeEscape(intermediates: string, final: string): string {
 export interface PlaybackOptions {
   /** Writes to the terminal; awaited, so that a slow one slows the playback. */
   write(text: string): Promise<void> | void;
-  /** Waits in real time. */
+  /** Waits in real time; called for a terminal only. */
   wait(ms: number): Promise<void>;
+  /** Where it is written to. A pipe waits for nothing and has no state to restore. */
+  readonly isTerminal: boolean;
   /** Default 1. */
   readonly speed?: number;
   /** Longest pause, ms of the recording; default none. */
   readonly maxIdleMs?: number;
 }
 
-/** Plays frames in their own time; ends with the terminal's modes and colours as they were. */
+/** Plays frames, on a terminal in their own time, with its modes and colours at the end as they were. */
 export async function playRecording(
   frames: AsyncIterable<Frame>,
   options: PlaybackOptions,
@@ -78,8 +80,8 @@ export async function playRecording(
       Math.min(Math.max(0, frame.ms - before), options.maxIdleMs ?? Infinity) /
       (options.speed ?? 1);
     before = frame.ms;
-    if (pause > 0) await options.wait(pause);
+    if (options.isTerminal && pause > 0) await options.wait(pause);
     await options.write(filter(frame.bytes));
   }
-  await options.write('\u001b[0m\u001b[?25h\u001b[?1049l');
+  if (options.isTerminal) await options.write('\u001b[0m\u001b[?25h\u001b[?1049l');
 }

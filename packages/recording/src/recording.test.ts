@@ -431,7 +431,7 @@ describe('playback', () => {
     expect(Array.from(Buffer.from(input), (byte) => filter(Buffer.of(byte))).join('')).toBe('');
   });
 
-  it('keeps to the times of the recording, faster and with shorter pauses where asked', async () => {
+  async function playTwoFrames(isTerminal: boolean) {
     const written: string[] = [];
     const waits: number[] = [];
     async function* frames(): AsyncGenerator<Frame> {
@@ -441,10 +441,20 @@ describe('playback', () => {
     await playRecording(frames(), {
       write: (piece) => void written.push(piece),
       wait: async (ms) => void waits.push(ms),
+      isTerminal,
       speed: 2,
       maxIdleMs: 1000,
     });
+    return { written: written.join(''), waits };
+  }
+
+  it('keeps to the times of the recording, faster and with shorter pauses where asked', async () => {
+    const { written, waits } = await playTwoFrames(true);
     expect(waits).toEqual([50, 500]);
-    expect(written.join('')).toContain('ab');
+    expect(written).toBe('ab\u001b[0m\u001b[?25h\u001b[?1049l');
+  });
+
+  it('writes to a pipe at once, and nothing of its own', async () => {
+    expect(await playTwoFrames(false)).toEqual({ written: 'ab', waits: [] });
   });
 });

@@ -40,7 +40,8 @@ export const command = defineCommand({
         speed,
         maxIdleMs,
         write: (text) => writeAll(environment.stdout, text),
-        wait: (ms) => (environment.stdout.isTTY === true ? sleep(ms) : Promise.resolve()),
+        wait: sleep,
+        isTerminal: environment.stdout.isTTY === true,
       }),
     );
     return exitCodes.done;
