@@ -165,6 +165,19 @@ it('keeps tunnels to two replicas, and goes on by one when the other dies', asyn
   expect(await echoed(await dial(cluster, directory, agent), 'other way')).toBe('other way');
 });
 
+it('comes back to two replicas when both tunnels were lost at once', async () => {
+  const cluster = await startTestCluster(2);
+  const agent = await cluster.startAgent({ targets: [] });
+  const replicas = () => new Set(agent.replicas()).size;
+  await expect.poll(replicas, { timeout: 10_000 }).toBe(2);
+  for (let round = 0; round < 3; round += 1) {
+    cluster.port.cut();
+    await expect.poll(replicas, { timeout: 5_000 }).toBe(0);
+    cluster.port.restore(2);
+    await expect.poll(replicas, { timeout: 10_000 }).toBe(2);
+  }
+});
+
 it('is offline when cut and back soon after, five times over, with nothing left behind', async () => {
   const cluster = await startTestCluster();
   const [tunnel] = cluster.tunnels;

@@ -250,7 +250,8 @@ interface Port {
   readonly address: string;
   /** No new connections, and those that are there are reset. */
   cut(): void;
-  restore(): void;
+  /** @param inARow so many connections to one replica, then as many to the next; 1 from the start */
+  restore(inARow?: number): void;
   close(): Promise<void>;
 }
 
@@ -261,6 +262,7 @@ async function openPort(routes: {
 }): Promise<Port> {
   const sockets = new Set<net.Socket>();
   let isCut = false;
+  let inARow = 1;
   let turn = 0;
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     sockets.add(socket);
@@ -277,9 +279,9 @@ async function openPort(routes: {
       const isTunnel = text.includes(`tunnel.${cluster}.gatehouse.internal`);
       const isAuth = text.includes(`auth.${cluster}.gatehouse.internal`);
       const tunnels = routes.tunnels();
+      const place = Math.floor(turn / inARow) % tunnels.length;
       turn += 1;
-      const tunnel =
-        tunnels.find(({ replicaId }) => replicaId === named) ?? tunnels[turn % tunnels.length];
+      const tunnel = tunnels.find(({ replicaId }) => replicaId === named) ?? tunnels[place];
       const address = isTunnel
         ? tunnel?.publicAddress
         : isAuth
@@ -317,7 +319,9 @@ async function openPort(routes: {
       isCut = true;
       reset();
     },
-    restore() {
+    restore(count = 1) {
+      inARow = count;
+      turn = 0;
       isCut = false;
     },
     async close() {

@@ -8,20 +8,21 @@ import type { Logger } from '@gatehouse/kit/log';
 import type { TunnelEnd } from '@gatehouse/tunnel';
 
 import type { Link } from './link.js';
+import { createRetryPlan, type RetryPlan } from './retry-plan.js';
 
 export interface SlotDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  /** Connects to a replica other than `avoid`; undefined where there seems to be none. */
-  open(avoid: string | undefined): Promise<Link | undefined>;
-  /** The replica that the other slot has. */
-  otherReplica(): string | undefined;
+  /** Connects to a replica that the other slot neither has nor reaches; undefined where there seems to be none. */
+  open(): Promise<Link | undefined>;
   onChange(): void;
 }
 
 export interface Slot {
   readonly link: Link | undefined;
+  /** Of the tunnel that stands, or that waits for its welcome. */
+  readonly replicaId: string | undefined;
   /** Connections through this slot's tunnels. */
   streamCount(): number;
   /** Replace the tunnel, if it is still this one (or whichever there is). */
@@ -29,10 +30,6 @@ export interface Slot {
   run(): Promise<void>;
 }
 
-/** Waits between tries: short while an outage is young, so that a restart next door is hardly felt. */
-const backoff = { baseMs: 200, youngCapMs: 2_500, capMs: 15_000, youngMs: 60_000 };
-/** A tunnel that stood for so long was no mistake; its end counts as a first failure. */
-const settledMs = 5_000;
 /** How often the second slot looks for another replica where there was one only. */
 const lookAgainMs = { first: 15_000, cap: 5 * 60_000 };
 
@@ -40,15 +37,25 @@ export function createSlot(deps: SlotDeps): Slot {
   return new TunnelSlot(deps);
 }
 
+type Outcome = 'served' | 'failed' | 'alone' | 'replaced';
+
 class TunnelSlot implements Slot {
   readonly #deps: SlotDeps;
+  readonly #plan: RetryPlan;
   readonly #retired = new Set<Link>();
   #link: Link | undefined;
+  /** Connected, not yet welcome. */
+  #candidate: Link | undefined;
   #replace = new AbortController();
   #alone = 0;
 
   constructor(deps: SlotDeps) {
     this.#deps = deps;
+    this.#plan = createRetryPlan(deps.clock);
+  }
+
+  get replicaId(): string | undefined {
+    return (this.#link ?? this.#candidate)?.replicaId;
   }
 
   get link(): Link | undefined {
@@ -66,29 +73,17 @@ class TunnelSlot implements Slot {
   }
 
   async run(): Promise<void> {
-    const { signal, clock } = this.#deps;
-    let attempt = 0;
-    let failingSinceMs = clock.monotonic();
+    const { signal } = this.#deps;
     while (!signal.aborted) {
-      const startedMs = clock.monotonic();
       const outcome = await this.#once();
-      const nowMs = clock.monotonic();
-      if (outcome === 'served' && nowMs - startedMs > settledMs) {
-        attempt = 0;
-        failingSinceMs = nowMs;
-      }
-      const isYoung = nowMs - failingSinceMs < backoff.youngMs;
-      const capMs = isYoung ? backoff.youngCapMs : backoff.capMs;
-      const waitMs =
-        outcome === 'alone'
-          ? this.#lookAgainMs()
-          : outcome === 'replaced'
-            ? 0
-            : 50 + backoffMs(attempt, { baseMs: backoff.baseMs, capMs });
-      attempt += 1;
-      await sleep(waitMs, signal).catch(() => undefined);
+      await sleep(this.#waitMs(outcome), signal).catch(() => undefined);
     }
     for (const link of [this.#link, ...this.#retired]) link?.close();
+  }
+
+  #waitMs(outcome: Outcome): number {
+    if (outcome === 'replaced') return 0;
+    return outcome === 'alone' ? this.#lookAgainMs() : this.#plan.nextMs();
   }
 
   #lookAgainMs(): number {
@@ -100,22 +95,20 @@ class TunnelSlot implements Slot {
   }
 
   /** One tunnel to its end. */
-  async #once(): Promise<'served' | 'failed' | 'alone' | 'replaced'> {
-    const { logger, signal } = this.#deps;
-    let link: Link | undefined;
-    try {
-      link = await this.#deps.open(this.#deps.otherReplica());
-      if (link === undefined) return 'alone';
-      await link.welcomed;
-    } catch (thrown) {
-      link?.close();
-      if (!signal.aborted) logger.info({ err: thrown }, 'no tunnel');
-      return 'failed';
+  async #once(): Promise<Outcome> {
+    const { logger, signal, clock } = this.#deps;
+    const link = await this.#reach();
+    if (link === undefined) return 'failed';
+    if (link === 'alone') {
+      this.#plan.noteService(Infinity);
+      return 'alone';
     }
     this.#alone = 0;
     this.#take(link);
     logger.info({ replicaId: link.replicaId }, 'tunnel stands');
+    const startedMs = clock.monotonic();
     const end = await endOf(link, AbortSignal.any([this.#replace.signal, signal]));
+    this.#plan.noteService(clock.monotonic() - startedMs);
     if (end !== undefined) logger.info({ reason: end.reason, err: end.error }, 'tunnel ended');
     if (end === undefined && !signal.aborted) {
       this.#retire(link);
@@ -124,6 +117,23 @@ class TunnelSlot implements Slot {
     link.close();
     this.#drop(link);
     return 'served';
+  }
+
+  /** A tunnel that was made welcome; undefined where that failed. */
+  async #reach(): Promise<Link | 'alone' | undefined> {
+    const { logger, signal } = this.#deps;
+    try {
+      this.#candidate = await this.#deps.open();
+      if (this.#candidate === undefined) return 'alone';
+      await this.#candidate.welcomed;
+      return this.#candidate;
+    } catch (thrown) {
+      this.#candidate?.close();
+      if (!signal.aborted) logger.info({ err: thrown }, 'no tunnel');
+      return undefined;
+    } finally {
+      this.#candidate = undefined;
+    }
   }
 
   #take(link: Link): void {

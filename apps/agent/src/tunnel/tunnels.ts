@@ -60,8 +60,7 @@ class TwoTunnels implements Tunnels {
         clock,
         logger: logger.child({ slot: index }),
         signal: this.#stop.signal,
-        open: async (avoid) => this.#open(avoid, slot),
-        otherReplica: () => this.#slots[1 - index]?.link?.replicaId,
+        open: async () => this.#open(slot, () => this.#slots[1 - index]?.replicaId),
         onChange: () => {
           for (const listener of this.#listeners) listener();
         },
@@ -115,20 +114,20 @@ class TwoTunnels implements Tunnels {
     await this.#running.catch(() => undefined);
   }
 
-  async #open(avoid: string | undefined, slot: Slot): Promise<Link | undefined> {
+  /** @param other the replica of the other slot, which may get one while this one connects */
+  async #open(slot: Slot, other: () => string | undefined): Promise<Link | undefined> {
     const { clock, egress } = this.#options;
     const { signal } = this.#stop;
-    const others = this.#known.filter((id) => id !== avoid);
     const tries = this.#wasAlone ? maxTries.later : maxTries.first;
+    const asked = new Set<string | undefined>();
     for (let attempt = 0; attempt < tries; attempt += 1) {
-      const replicaId = attempt === 0 && avoid !== undefined ? others[0] : undefined;
-      const connected = await connectTunnel(this.#options.state(), {
-        replicaId,
-        clock,
-        signal,
-        egress,
-      });
-      if (connected.replicaId !== avoid) {
+      const avoid = other();
+      const named = this.#known.find((id) => id !== avoid && !asked.has(id));
+      const replicaId = avoid === undefined ? undefined : named;
+      asked.add(replicaId);
+      const to = { replicaId, clock, signal, egress };
+      const connected = await connectTunnel(this.#options.state(), to);
+      if (connected.replicaId !== other()) {
         if (avoid !== undefined) this.#wasAlone = false;
         return this.#link(connected, slot);
       }
