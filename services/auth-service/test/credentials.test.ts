@@ -7,19 +7,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   addPerson,
   applyYamlLike,
-  createAdministrator,
-  createTestStore,
-  devRole,
   engines,
   joinAgent,
   logIn,
   refusal,
   signSshProof,
-  startCluster,
   type EnrolledService,
   type LoggedIn,
   type TestCluster,
   type TestPerson,
+  startWithAdministrator,
 } from './support.js';
 
 describe.each(engines)('certificates for targets on %s', (engine) => {
@@ -31,10 +28,7 @@ describe.each(engines)('certificates for targets on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
-    await applyYamlLike(ada, devRole);
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
     await applyYamlLike(ada, {
       kind: 'role',
       version: 'v1',

@@ -7,19 +7,15 @@ import { dumpDatabase, readColumns } from '../src/store/testing.js';
 import {
   acceptInvite,
   addPerson,
-  applyYamlLike,
-  createAdministrator,
-  createTestStore,
-  devRole,
   engines,
   joinAgent,
   logIn,
   password,
   refusal,
-  startCluster,
   type EnrolledService,
   type LoggedIn,
   type TestCluster,
+  startWithAdministrator,
 } from './support.js';
 
 const role = (name: string, spec: object = { allow: {} }) => ({
@@ -39,10 +35,7 @@ describe.each(engines)('documents on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
-    await applyYamlLike(ada, devRole);
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
     alice = await logIn(cluster, await addPerson(cluster, ada, { name: 'alice', roles: ['dev'] }));
     mallory = await logIn(cluster, await addPerson(cluster, ada, { name: 'mallory', roles: [] }));
     proxy = await cluster.enroll('proxy');

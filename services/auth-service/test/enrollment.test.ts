@@ -16,18 +16,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ageAgents } from '../src/store/testing.js';
 import {
   applyYamlLike,
-  createAdministrator,
-  createTestStore,
   engines,
   enrollmentMac,
   internalConnection,
   joinAgent,
-  logIn,
   refusal,
-  startCluster,
   type EnrolledService,
   type LoggedIn,
   type TestCluster,
+  startWithAdministrator,
 } from './support.js';
 
 const node = (
@@ -50,9 +47,7 @@ describe.each(engines)('joining on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
     tunnel = await cluster.enroll('tunnel');
   }, 120_000);
   afterAll(async () => stack.disposeAsync());

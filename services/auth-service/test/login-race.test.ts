@@ -6,17 +6,13 @@ import {
   acceptInvite,
   addPerson,
   applyYamlLike,
-  createAdministrator,
-  createTestStore,
-  devRole,
   engines,
-  logIn,
   otpOf,
   refusal,
-  startCluster,
   type LoggedIn,
   type TestCluster,
   type TestPerson,
+  startWithAdministrator,
 } from './support.js';
 
 /** While set, a hasher that is done tells so and waits. */
@@ -46,10 +42,7 @@ describe.each(engines)('a login that is overtaken on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
-    await applyYamlLike(ada, devRole);
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
   }, 120_000);
   afterAll(async () => stack.disposeAsync());
 

@@ -13,18 +13,16 @@ import {
   acceptInvite,
   addPerson,
   applyYamlLike,
-  createAdministrator,
-  createTestStore,
   devRole,
   engines,
   logIn,
   otpOf,
   password,
   refusal,
-  startCluster,
   type LoggedIn,
   type TestCluster,
   type TestPerson,
+  startWithAdministrator,
 } from './support.js';
 
 const wrong = 'wrong user name, password or code';
@@ -37,10 +35,7 @@ describe.each(engines)('logging in on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
-    await applyYamlLike(ada, devRole);
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
     alice = await addPerson(cluster, ada, { name: 'alice', roles: ['dev'] });
   }, 120_000);
   afterAll(async () => stack.disposeAsync());

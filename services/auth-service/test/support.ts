@@ -514,6 +514,18 @@ export const devRole = {
   },
 };
 
+/** What most tests begin with: a cluster with its first administrator and the role `dev`. It ends with `stack`. */
+export async function startWithAdministrator(
+  engine: Engine,
+  stack: AsyncDisposableStack,
+): Promise<{ cluster: TestCluster; ada: LoggedIn }> {
+  const store = stack.use(await createTestStore(engine));
+  const cluster = stack.use(await startCluster({ store }));
+  const ada = await logIn(cluster, await createAdministrator(cluster));
+  await applyYamlLike(ada, devRole);
+  return { cluster, ada };
+}
+
 /** Joins an agent by a token. */
 export async function joinAgent(
   cluster: TestCluster,

@@ -3,16 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   addPerson,
   applyYamlLike,
-  createAdministrator,
-  createTestStore,
   devRole,
   engines,
   logIn,
   refusal,
-  startCluster,
   type LoggedIn,
   type TestCluster,
   type TestPerson,
+  startWithAdministrator,
 } from './support.js';
 
 const notUnderstood = 'locked: a lock is not understood by this version of Gatehouse';
@@ -27,10 +25,7 @@ describe.each(engines)('documents that are not understood on %s', (engine) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const store = stack.use(await createTestStore(engine));
-    cluster = stack.use(await startCluster({ store }));
-    ada = await logIn(cluster, await createAdministrator(cluster));
-    await applyYamlLike(ada, devRole);
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
     alice = await addPerson(cluster, ada, { name: 'alice', roles: ['dev'] });
     bob = await addPerson(cluster, ada, { name: 'bob', roles: ['dev'] });
   }, 120_000);
