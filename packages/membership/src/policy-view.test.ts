@@ -1,16 +1,11 @@
-import { derToPem } from '@gatehouse/identity';
-import { createTestAuthorities, issueTestService } from '@gatehouse/identity/testing';
 import { systemClock } from '@gatehouse/kit/clock';
 import { createLogger } from '@gatehouse/kit/log';
-import { bindService, createRpcConnection, createRpcServer } from '@gatehouse/kit/rpc';
-import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
 import { expect, it, onTestFinished } from 'vitest';
 
-import { createIdentifier, type Caller } from './caller.js';
 import { watchPolicy, type PolicyChange } from './policy-view.js';
+import { startTestAuth } from './testing.js';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
-const refuse = async (): Promise<never> => Promise.reject(new Error('not here'));
 
 interface Told {
   readonly kind: string;
@@ -20,10 +15,6 @@ interface Told {
 
 /** A view of an auth-service whose snapshot is `told`. */
 async function viewOf(told: readonly Told[]) {
-  const authorities = await createTestAuthorities('test');
-  const own = await issueTestService(authorities, 'auth');
-  const proxy = await issueTestService(authorities, 'proxy');
-  const ca = derToPem(authorities.hostTls.certificate, 'CERTIFICATE');
   async function* watch(signal: AbortSignal) {
     yield { event: { $case: 'snapshotBegin' as const, value: {} } };
     for (const { kind, name, document } of told) {
@@ -33,47 +24,11 @@ async function viewOf(told: readonly Told[]) {
     yield { event: { $case: 'snapshotEnd' as const, value: { id: 1n } } };
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   }
-  const service = bindService<Caller, typeof ClusterServiceDefinition>(ClusterServiceDefinition, {
-    watch: { callers: ['service/proxy'], handle: (_request, { signal }) => watch(signal) },
-    registerAgent: { callers: ['service'], handle: refuse },
-    reportAgents: { callers: ['service'], handle: refuse },
-    reportSessions: { callers: ['service'], handle: refuse },
-  });
-  const trust = {
-    clusterName: 'test',
-    userTlsCa: [],
-    hostTlsCa: [authorities.hostTls.certificate],
-    userSsh: [],
-    targetSsh: [],
-    hostSsh: [],
-  };
-  const server = await createRpcServer({
-    host: '127.0.0.1',
-    port: 0,
-    tls: {
-      key: own.privateKeyPem,
-      certificate: derToPem(own.certificate, 'CERTIFICATE'),
-      clientCa: ca,
-    },
-    services: [service],
-    identify: createIdentifier({ clusterName: 'test', clock: systemClock, trust: () => trust }),
-    logger,
-  });
-  onTestFinished(async () => server[Symbol.asyncDispose]());
-  const auth = createRpcConnection({
-    address: `127.0.0.1:${server.address.port}`,
-    tls: {
-      serverCa: ca,
-      key: proxy.privateKeyPem,
-      certificate: derToPem(proxy.certificate, 'CERTIFICATE'),
-    },
-    serverName: 'auth',
-    verifyServer: () => undefined,
-  });
-  onTestFinished(() => auth[Symbol.dispose]());
+  const stack = new AsyncDisposableStack();
+  onTestFinished(async () => stack.disposeAsync());
+  const auth = await startTestAuth(stack, { watch });
   const heard: PolicyChange[] = [];
-  const view = watchPolicy({ auth, kinds: ['lock'], clock: systemClock, logger });
-  onTestFinished(async () => view[Symbol.asyncDispose]());
+  const view = stack.use(watchPolicy({ auth, kinds: ['lock'], clock: systemClock, logger }));
   view.onChange((change) => heard.push(change));
   await view.ready;
   return { view, heard };

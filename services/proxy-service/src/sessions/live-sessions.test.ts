@@ -1,75 +1,23 @@
-import { derToPem } from '@gatehouse/identity';
-import { createTestAuthorities, issueTestService } from '@gatehouse/identity/testing';
-import { systemClock } from '@gatehouse/kit/clock';
-import { bindService, createRpcConnection, createRpcServer } from '@gatehouse/kit/rpc';
-import { createIdentifier, type Caller } from '@gatehouse/membership';
-import {
-  ClusterServiceDefinition,
-  type ReportSessionsRequest,
-} from '@gatehouse/proto/auth/v1/cluster_service';
+import { startTestAuth } from '@gatehouse/membership/testing';
+import type { ReportSessionsRequest } from '@gatehouse/proto/auth/v1/cluster_service';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { events } from '../events.js';
-import { createTestHost, createTestPolicy, testLogger } from './testing.js';
-
-async function* silence(): AsyncGenerator<never> {}
-
-const refuse = async (): Promise<never> => Promise.reject(new Error('not here'));
+import { createTestHost, createTestPolicy } from './testing.js';
 
 /** An auth-service that writes down what is reported and answers a report with a limit when it is told to: with yes, unless the limit is 1. */
 async function startAuth() {
-  const authorities = await createTestAuthorities('test');
-  const own = await issueTestService(authorities, 'auth');
-  const proxy = await issueTestService(authorities, 'proxy');
-  const ca = derToPem(authorities.hostTls.certificate, 'CERTIFICATE');
   const reports: ReportSessionsRequest[] = [];
   const counted = Promise.withResolvers<void>();
-  const service = bindService<Caller, typeof ClusterServiceDefinition>(ClusterServiceDefinition, {
-    watch: { callers: ['service'], handle: () => silence() },
-    registerAgent: { callers: ['service'], handle: refuse },
-    reportAgents: { callers: ['service'], handle: refuse },
-    reportSessions: {
-      callers: ['service/proxy'],
-      async handle(report) {
-        reports.push(report);
-        if (report.maxSessions > 0) await counted.promise;
-        const refused = report.maxSessions === 1 ? report.started.map(({ id }) => id) : [];
-        return { refused, leaseUntil: undefined };
-      },
+  const stack = new AsyncDisposableStack();
+  onTestFinished(async () => stack.disposeAsync());
+  const connection = await startTestAuth(stack, {
+    async reportSessions(report) {
+      reports.push(report);
+      if (report.maxSessions > 0) await counted.promise;
+      return { refused: report.maxSessions === 1 ? report.started.map(({ id }) => id) : [] };
     },
   });
-  const trust = {
-    clusterName: 'test',
-    userTlsCa: [],
-    hostTlsCa: [authorities.hostTls.certificate],
-    userSsh: [],
-    targetSsh: [],
-    hostSsh: [],
-  };
-  const server = await createRpcServer({
-    host: '127.0.0.1',
-    port: 0,
-    tls: {
-      key: own.privateKeyPem,
-      certificate: derToPem(own.certificate, 'CERTIFICATE'),
-      clientCa: ca,
-    },
-    services: [service],
-    identify: createIdentifier({ clusterName: 'test', clock: systemClock, trust: () => trust }),
-    logger: testLogger,
-  });
-  onTestFinished(async () => server[Symbol.asyncDispose]());
-  const connection = createRpcConnection({
-    address: `127.0.0.1:${server.address.port}`,
-    tls: {
-      serverCa: ca,
-      key: proxy.privateKeyPem,
-      certificate: derToPem(proxy.certificate, 'CERTIFICATE'),
-    },
-    serverName: 'auth',
-    verifyServer: () => undefined,
-  });
-  onTestFinished(() => connection[Symbol.dispose]());
   return { connection, reports, count: () => counted.resolve() };
 }
 
