@@ -19,6 +19,6 @@ it('tells callers of the wider window', async () => {
   const client = connect(`http://127.0.0.1:${(listener.address() as AddressInfo).port}`);
   onTestFinished(() => client.destroy());
   const heard: Settings[] = [];
-  client.on('remoteSettings', (settings) => heard.push(settings));
+  client.on('remoteSettings', (settings: Settings) => heard.push(settings));
   await expect.poll(() => heard.at(-1)?.initialWindowSize).toBe(bulkWindowBytes);
 });
