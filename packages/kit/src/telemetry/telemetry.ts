@@ -2,6 +2,8 @@
  * Metrics of a process: counters, gauges and histograms in Prometheus' text form, with a bound on label values.
  * Tracing is OpenTelemetry's own (`telemetry-start.ts`), on only where `OTEL_*` variables name an endpoint.
  */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
 import { trace, type Span } from '@opentelemetry/api';
 
 /** Most different label sets of one metric; what comes after counts under `other`. */
@@ -34,6 +36,7 @@ export interface MetricRegistry {
   render(): string;
 }
 
+/** A registry that holds what every process says of itself: how late its event loop is, and its memory. */
 export function createMetrics(): MetricRegistry {
   const metrics = new Map<string, Metric>();
   const register = (name: string, metric: Metric): Metric => {
@@ -45,7 +48,7 @@ export function createMetrics(): MetricRegistry {
     const { series } = register(name, { help, type: 'counter', series: new Map() });
     return { add: (by = 1, labels = {}) => increase(series, renderLabels(labels), by) };
   };
-  return {
+  const registry: MetricRegistry = {
     counter,
     gauge(name, help, read) {
       register(name, { help, type: 'gauge', series: new Map(), read });
@@ -63,6 +66,27 @@ export function createMetrics(): MetricRegistry {
     },
     render: () => [...metrics].map(([name, metric]) => renderMetric(name, metric)).join(''),
   };
+  const lag = 'how late the event loop was since the last reading, 99th percentile';
+  registry.gauge('gatehouse.process.event_loop_lag_seconds', lag, readLoopLag);
+  const resident = 'resident memory of the process';
+  registry.gauge('gatehouse.process.resident_bytes', resident, () => process.memoryUsage.rss());
+  return registry;
+}
+
+const lagResolutionMs = 50;
+let loopDelay: ReturnType<typeof monitorEventLoopDelay> | undefined;
+
+/** Seconds; 0 at the first reading, which begins the measurement. */
+function readLoopLag(): number {
+  if (loopDelay === undefined) {
+    loopDelay = monitorEventLoopDelay({ resolution: lagResolutionMs });
+    loopDelay.enable();
+    return 0;
+  }
+  // What the monitor measures includes the time it meant to wait; without a sample it is not a number.
+  const lateMs = loopDelay.percentile(99) / 1e6 - lagResolutionMs;
+  loopDelay.reset();
+  return Math.max(0, lateMs || 0) / 1000;
 }
 
 function increase(series: Map<string, number>, key: string, by: number): void {
