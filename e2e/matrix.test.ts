@@ -214,7 +214,7 @@ describe('the matrix of protocols', () => {
     ]);
     const startedAt = performance.now();
     const told = await opened.ended;
-    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     if (fixtureOf(name).hasWords) expect(told).toContain('locked: enough');
     await waitForEvent(
       ada,

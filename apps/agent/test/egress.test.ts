@@ -106,7 +106,7 @@ it.each([undefined, 'p@ss:word'])(
     expect(await talk()).toBe('through');
 
     await proxy.stop();
-    await expect.poll(() => directory.isOnline(agent.agentId), { timeout: 5000 }).toBe(false);
+    await expect.poll(() => directory.isOnline(agent.agentId), { timeout: 15_000 }).toBe(false);
     await startConnectProxy(password, proxy.port);
     expect(await directory.waitFor(agent.agentId, 15_000)).toBe(true);
     expect(await talk()).toBe('through');

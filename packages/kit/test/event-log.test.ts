@@ -59,14 +59,14 @@ it('the embedded database forgets what every group has read, when its time is ov
     group: 'store',
     onBatch: async (records) => void (read += records.length),
   });
-  await vi.waitFor(() => expect(read).toBe(250), { timeout: 5_000 });
+  await expect.poll(() => read).toBe(250);
   nowMs = 2 * 24 * 3_600_000;
   await log.publish(topics.recordings, [record]);
-  await vi.waitFor(() => expect(read).toBe(251), { timeout: 5_000 });
+  await expect.poll(() => read).toBe(251);
   nowMs = 4 * 24 * 3_600_000;
-  await vi.waitFor(async () => expect(await count(topics.recordings)).toBe(1), { timeout: 5_000 });
+  await expect.poll(async () => count(topics.recordings)).toBe(1);
   nowMs = 8 * 24 * 3_600_000;
-  await vi.waitFor(async () => expect(await count(topics.recordings)).toBe(0), { timeout: 5_000 });
+  await expect.poll(async () => count(topics.recordings)).toBe(0);
   expect(await count(topics.audit)).toBe(250);
 });
 

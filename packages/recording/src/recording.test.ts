@@ -104,7 +104,7 @@ describe('the writer', () => {
     expect(chunks).toHaveLength(0);
     vi.advanceTimersByTime(1);
     vi.useRealTimers();
-    await vi.waitFor(() => expect(chunks).toHaveLength(1));
+    await expect.poll(() => chunks.length).toBe(1);
     await recorder.end();
     expect(chunks).toHaveLength(1);
   });
@@ -350,7 +350,7 @@ describe('as text', () => {
     const start = performance.now();
     const all = (await collect(toText(readRecording(chunks)))).join('');
     expect(all.endsWith('line 199999\nthe-marker\n')).toBe(true);
-    expect(performance.now() - start).toBeLessThan(10_000);
+    expect(performance.now() - start).toBeLessThan(40_000);
   });
 });
 

@@ -155,7 +155,8 @@ it('takes a FIN for the end of the tunnel, at both ends and at once', async () =
   expect(await lost).toMatchObject([{ reason: 'agent_lost' }]);
   expect(await pair.service.closed).toMatchObject({ reason: 'left' });
   expect(await pair.agent.closed).toMatchObject({ reason: 'left' });
-  expect(performance.now() - startedMs).toBeLessThan(2_000);
+  // The pings would find it out after 18 s.
+  expect(performance.now() - startedMs).toBeLessThan(9_000);
 });
 
 it(
@@ -217,9 +218,9 @@ it('lets other streams run while one is not read, and holds at most a window for
 
 it('finds a half-dead tunnel by its pings, at both ends', async () => {
   const port = await createTarget(echo);
-  const pair = await createTunnelPair(dialTo(port), { pingIntervalMs: 100 });
+  const pair = await createTunnelPair(dialTo(port), { pingIntervalMs: 500 });
   const stream = await pair.service.open(dial);
-  await sleep(500);
+  await sleep(1_700);
   expect(stream.destroyed).toBe(false);
   pair.freeze();
   const lost = once(stream, 'close').catch(() => undefined);

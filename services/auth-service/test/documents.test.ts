@@ -447,7 +447,7 @@ describe.each(engines)('documents on %s', (engine) => {
           (await cluster.events('lock.deleted')).filter(
             (event) => event.target?.name === lock.metadata.name,
           ),
-        { timeout: 5_000 },
+        { timeout: 15_000 },
       )
       .toMatchObject([{ reason: 'expired' }]);
   });

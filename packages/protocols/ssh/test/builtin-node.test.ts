@@ -141,17 +141,13 @@ describe.runIf(isRoot)('the built-in node', () => {
     const exited = new Promise<number>((resolve) =>
       pty.onExit(({ exitCode }) => resolve(exitCode)),
     );
-    const waitFor = async (text: string) => {
-      for (let i = 0; i < 200 && !output.includes(text); i += 1) await sleep(25);
-      expect(output).toContain(text);
-    };
+    const waitFor = async (text: string) => expect.poll(() => output).toContain(text);
     await waitFor('#');
     pty.write('stty size; echo marker-$((40+2))\n');
     await waitFor('24 80');
     await waitFor('marker-42');
     pty.resize(132, 43);
-    await sleep(200);
-    pty.write('stty size; exit 5\n');
+    pty.write('until stty size | grep 132; do sleep 0.1; done; exit 5\n');
     await waitFor('43 132');
     expect(await exited).toBe(5);
     await harness.waitForEvent('session.ended');
@@ -183,7 +179,7 @@ describe.runIf(isRoot)('the built-in node', () => {
     const exited = new Promise<number>((resolve) =>
       pty.onExit(({ exitCode }) => resolve(exitCode)),
     );
-    for (let i = 0; i < 200 && !output.includes('ready'); i += 1) await sleep(25);
+    await expect.poll(() => output).toContain('ready');
     pty.write('\x03');
     expect(await exited).toBe(9);
     expect(output).toContain('caught');
@@ -200,15 +196,11 @@ describe.runIf(isRoot)('the built-in node', () => {
     ]);
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    for (let i = 0; i < 200 && !/pid=\d+\r?\n/.test(output); i += 1) await sleep(25);
+    await expect.poll(() => output).toMatch(/pid=\d+\r?\n/);
     const pid = Number(/pid=(\d+)/.exec(output)?.[1]);
     child.kill('SIGKILL');
-    let stat: string | undefined = '';
-    for (let i = 0; i < 80 && stat !== undefined && !/ Z /.test(stat); i += 1) {
-      stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-      await sleep(25);
-    }
-    expect(stat === undefined || / Z /.test(stat)).toBe(true);
+    const state = async () => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => 'gone');
+    await expect.poll(state).toMatch(/^gone$| Z /);
   });
 
   it('serves SFTP', async () => {
@@ -269,7 +261,7 @@ describe.runIf(isRoot)('the built-in node', () => {
     ]);
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-    for (let i = 0; i < 200 && !stderr.includes('Allocated port'); i += 1) await sleep(25);
+    await expect.poll(() => stderr).toContain('Allocated port');
     const port = Number(/Allocated port (\d+)/.exec(stderr)?.[1]);
     const content = randomBytes(2_000_000);
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -279,14 +271,17 @@ describe.runIf(isRoot)('the built-in node', () => {
     expect(Buffer.concat(chunks).equals(content)).toBe(true);
     child.kill('SIGTERM');
     await harness.waitForEvent('session.ended');
-    await sleep(200);
-    const refused = await new Promise((resolve) => {
-      connect(port, '127.0.0.1')
-        .once('error', () => resolve(true))
-        .once('connect', () => resolve(false));
-    });
+    const isRefused = async () =>
+      new Promise((resolve) => {
+        const probe = connect(port, '127.0.0.1');
+        probe.once('error', () => resolve(true));
+        probe.once('connect', () => {
+          probe.destroy();
+          resolve(false);
+        });
+      });
+    await expect.poll(isRefused).toBe(true);
     echo.close();
-    expect(refused).toBe(true);
   });
 
   it('hands no descriptor of its own to programs: not the other end of a terminal that is open', async () => {
@@ -336,8 +331,7 @@ describe.runIf(isRoot)('the built-in node', () => {
     expect(allowed.stdout.toString()).toContain('711:0\n600:0\n');
     expect(refused.stdout.toString()).toBe('shell\n');
     const dir = allowed.stdout.toString().trim().split('\n').at(-1) ?? '';
-    for (let i = 0; i < 80 && existsSync(dir); i += 1) await sleep(25);
-    expect(existsSync(dir)).toBe(false);
+    await expect.poll(() => existsSync(dir)).toBe(false);
   });
 
   it('runs as the user of the login, with its groups and none of root', async () => {

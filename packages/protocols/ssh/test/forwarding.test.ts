@@ -84,7 +84,7 @@ async function startSsh(
   children.push(child);
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  for (let i = 0; i < 200; i += 1) {
+  for (let i = 0; i < 800; i += 1) {
     if (await isReady(stderr)) return () => stderr;
     await sleep(25);
   }
@@ -173,7 +173,7 @@ describe('local forwarding', () => {
       expect((await readAll(local)).length).toBe(0);
       const [denied] = await harness.waitForEvent('ssh.forward_denied');
       expect(denied).toMatchObject({ outcome: 'denied', data: { kind: 'local', port: target } });
-      expect(stderr()).toContain('local forwarding is not allowed');
+      await expect.poll(stderr).toContain('local forwarding is not allowed');
       expect((await ssh(harness, 'root@web-1', ['echo ok'])).stdout.toString()).toBe('ok\n');
     },
   );
@@ -192,8 +192,7 @@ describe('remote forwarding', () => {
     expect(opened?.data).toMatchObject({ kind: 'remote', port });
     children[0]?.kill('SIGTERM');
     await harness.waitForEvent('session.ended');
-    await sleep(200);
-    expect(await accepts(port)()).toBe(false);
+    await expect.poll(accepts(port)).toBe(false);
   });
 
   it.each(['none', 'local'] as const)(

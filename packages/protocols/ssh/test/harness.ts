@@ -282,7 +282,7 @@ export async function startHarness(): Promise<Harness> {
       for (const controller of controllers) controller.abort(end);
     },
     async waitForEvent(type, count = 1) {
-      for (let attempt = 0; attempt < 250; attempt += 1) {
+      for (let attempt = 0; attempt < 750; attempt += 1) {
         const found = events.filter((event) => event.type === type);
         if (found.length >= count) return found;
         await sleep(20);

