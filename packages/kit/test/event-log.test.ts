@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { pino } from 'pino';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
 
 import { systemClock } from '../src/clock/clock.js';
 import { describeEventLog } from '../src/event-log/conformance.js';

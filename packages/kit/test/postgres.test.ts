@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -181,6 +183,40 @@ describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) =>
     await expect.poll(() => heard).toEqual(['committed', 'direct']);
   });
 
+  // A connection that broke while it was used ended the whole process: each restart of the database did.
+  (name === 'PostgreSQL' ? it : () => undefined)(
+    'rejects what was under way on a connection that the server ended, and goes on',
+    async () => {
+      const { database } = place.replica();
+      const end = async (pid: number) =>
+        sql`select pg_terminate_backend(${pid}::int)`.execute(place.database);
+      const between = database.transaction().execute(async (transaction) => {
+        const { rows } = await sql<{
+          pid: number;
+        }>`select pg_backend_pid() as pid`.execute(transaction);
+        await end(rows[0]?.pid ?? 0);
+        await sleep(200);
+        await sql`select 1`.execute(transaction);
+      });
+      await expect(between).rejects.toThrow();
+      const asleep = sql`select pg_sleep(30)`.execute(database);
+      const sleeper = async () =>
+        sql<{
+          pid: number;
+        }>`select pid from pg_stat_activity where query = 'select pg_sleep(30)'`.execute(
+          place.database,
+        );
+      await expect.poll(async () => (await sleeper()).rows.length).toBe(1);
+      await Promise.all([
+        expect(asleep).rejects.toThrow(),
+        end((await sleeper()).rows[0]?.pid ?? 0),
+      ]);
+      // The server's word may be here before the end of the connection, which the next one then meets.
+      const answers = async () => sql`select 1`.execute(database).then(Boolean, () => false);
+      await expect.poll(answers).toBe(true);
+    },
+  );
+
   // PGlite has no connections to cut.
   (name === 'PostgreSQL' ? it : () => undefined)(
     'listens again after its connection was cut, and says that something may be missing',
@@ -194,6 +230,64 @@ describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) =>
       await expect.poll(() => heard).toEqual(['', 'back']);
     },
   );
+});
+
+describe('a server that is no more what it was', () => {
+  const message = (type: string, body: Buffer = Buffer.alloc(0)) => {
+    const head = Buffer.alloc(5);
+    head.write(type);
+    head.writeInt32BE(body.length + 4, 1);
+    return Buffer.concat([head, body]);
+  };
+  const ready = message('Z', Buffer.from('I'));
+
+  /** Lets clients in and answers what they say by `answer`. */
+  async function startFake(answer: (socket: Socket, connection: number) => void) {
+    const open = new Set<Socket>();
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections += 1;
+      const number = connections;
+      open.add(socket);
+      socket.on('error', () => undefined).on('close', () => open.delete(socket));
+      socket.once('data', () => {
+        socket.write(Buffer.concat([message('R', Buffer.alloc(4)), ready]));
+        socket.on('data', () => answer(socket, number));
+      });
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => {
+      for (const socket of open) socket.destroy();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    return { url: `postgres://u@127.0.0.1:${port}/d`, open, count: () => connections };
+  }
+
+  // A host that is gone without a word was waited for by everything, for a quarter of an hour.
+  it('is waited for a little longer than it may take for a statement', async () => {
+    const server = await startFake(() => undefined);
+    const database = createDatabase({ url: server.url, statementTimeoutMs: 200 });
+    onTestFinished(async () => database.destroy());
+    await expect(sql`select 1`.execute(database)).rejects.toThrow('silent');
+  });
+
+  // A standby refuses LISTEN; each try left a connection behind.
+  it('is left with no connection when it refuses to be listened to', async () => {
+    const refusal = Buffer.from('SERROR\0C25006\0Mcannot execute LISTEN during recovery\0\0');
+    const server = await startFake((socket, connection) => {
+      const answer =
+        connection === 1 ? message('C', Buffer.from('LISTEN\0')) : message('E', refusal);
+      socket.write(Buffer.concat([answer, ready]));
+      if (connection === 1) socket.end();
+    });
+    const database = createDatabase({ url: server.url });
+    const coordination = createCoordination({ database, url: server.url, logger });
+    onTestFinished(async () => coordination[Symbol.asyncDispose]());
+    await coordination.listen('news', () => undefined);
+    await expect.poll(() => server.count(), { timeout: 15_000 }).toBeGreaterThan(4);
+    await expect.poll(() => server.open.size).toBeLessThan(2);
+  });
 });
 
 describe('settings', () => {

@@ -9,6 +9,7 @@ import type { Caller, PolicyView, ReadinessParts } from '@gatehouse/membership';
 import type { PageTokens } from './events/page-token.js';
 import type { TailHub } from './events/tail-hub.js';
 import type { AuditMetrics } from './metrics.js';
+import type { Manifests } from './recordings/manifest.js';
 import type { ObjectStore } from './recordings/object-store.js';
 import type { Db, Tables } from './store/tables.js';
 
@@ -26,6 +27,7 @@ export interface Deps {
   readonly database: Db;
   readonly coordination: Coordination<Tables>;
   readonly objects: ObjectStore;
+  readonly manifests: Manifests;
   readonly policy: Policy;
   readonly tailHub: TailHub;
   readonly pageTokens: PageTokens;

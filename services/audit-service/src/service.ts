@@ -24,6 +24,7 @@ import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
 import { createAuditMetrics } from './metrics.js';
+import { keepManifests } from './recordings/manifest.js';
 import { createDirectoryStore } from './recordings/object-store.js';
 import { storeChunkBatch } from './recordings/store-chunks.js';
 import { bindAuditService } from './rpc/index.js';
@@ -75,6 +76,7 @@ export async function createAuditService(
     databaseUrl: overrides.databaseUrl,
   });
   const tailHub = stack.use(await createTailHub({ database, coordination, logger }));
+  const objects = createDirectoryStore(config.recordings.dir);
   const store = {
     clock,
     logger,
@@ -82,7 +84,8 @@ export async function createAuditService(
     database,
     coordination,
     tailHub,
-    objects: createDirectoryStore(config.recordings.dir),
+    objects,
+    manifests: stack.use(keepManifests({ database, objects, logger })),
     metrics: createAuditMetrics(),
   };
   const watch = stack.use(watchDatabase(database, logger));

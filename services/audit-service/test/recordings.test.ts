@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -260,6 +260,39 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     await audit.publish([recorded.completed]);
     await complete(recorded);
     await expect.poll(() => audit.broker.records(topics.deadLetters).length - before, wait).toBe(1);
+  });
+
+  it('hold up no other where the database can not take one', async () => {
+    const [bad, good] = [await record('alice', 'bad'), await record('alice', 'good')];
+    const before = audit.broker.records(topics.deadLetters).length;
+    await publish([{ ...bad.records[0]!, protocol: 'ssh\0' }, ...good.records]);
+    await audit.publish([good.completed]);
+    await complete(good);
+    await expect.poll(() => audit.broker.records(topics.deadLetters).length, wait).toBe(before + 1);
+  });
+
+  // A disk that was full kept every later event out of the store.
+  it('hold up no event where a manifest can not be written, and get theirs later', async () => {
+    const recorded = await record('alice', 'manifest');
+    await publish(recorded.records);
+    await hasBytes(recorded);
+    const folder = join(audit.recordingsDir, recorded.sessionId, recorded.recordingId);
+    const inTheWay = join(folder, 'manifest.json');
+    mkdirSync(inTheWay);
+    const behind = makeEvent({ type: 'login.failed' });
+    await audit.publish([recorded.completed, behind]);
+    await complete(recorded);
+    const after = makeEvent({ type: 'login.failed', actor: { kind: 'user', name: 'trudy' } });
+    await audit.publish([after]);
+    const found = async () => {
+      const { eventsJson } = await carol.searchEvents({ filter: filterOf({ user: 'trudy' }) });
+      return eventsJson.length;
+    };
+    await expect.poll(found, wait).toBe(1);
+    rmdirSync(inTheWay);
+    await expect
+      .poll(() => statSync(inTheWay, { throwIfNoEntry: false })?.isFile(), { timeout: 25_000 })
+      .toBe(true);
   });
 
   it('are seen by auditors and by whoever was recorded, by nobody else', async () => {

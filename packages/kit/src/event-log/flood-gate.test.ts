@@ -56,4 +56,32 @@ describe('floods', () => {
     expect(written + counted).toBe(20_000);
     expect(written).toBeLessThanOrEqual(5_010);
   });
+
+  // Whoever set the clock back silenced an actor for as long.
+  it('are told of though the clock is set back', () => {
+    const clock = {
+      nowMs: 100 * 3_600_000,
+      now: () => clock.nowMs,
+      monotonic: () => clock.loopMs,
+      loopMs: 0,
+    };
+    const gate = createFloodGate(clock);
+    for (let index = 0; index < 20; index += 1) gate.admit(failed('ada'));
+    clock.nowMs -= 24 * 3_600_000;
+    clock.loopMs += 60_000;
+    expect(gate.collect()).toHaveLength(1);
+    expect(gate.admit(failed('ada'))).toBe(true);
+  });
+
+  it('from more addresses than the table holds are one number', () => {
+    const { gate } = createTestGate();
+    let written = 0;
+    for (let address = 0; address < 30_000; address += 1)
+      for (let index = 0; index < 11; index += 1)
+        if (gate.admit(failed('x', `[2001:db8::${address.toString(16)}]:1`))) written += 1;
+    const counts = gate.collect(true);
+    expect(counts.length).toBeLessThanOrEqual(10_001);
+    const counted = counts.reduce((sum, { data }) => sum + Number(data['count']), 0);
+    expect(written + counted).toBe(330_000);
+  });
 });

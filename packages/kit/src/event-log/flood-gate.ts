@@ -1,7 +1,8 @@
 /**
  * Failures that come in floods are counted rather than written one by one (AUD-10, API-08): the first few of an actor in
  * a window are events, the rest become one `audit.events_counted` {type, count, first, last} when the window ends.
- * Different actors are never merged, as long as there are not more than the table holds; then those of one address are.
+ * Different actors are never merged, as long as there are not more than the table holds; then those of one address are,
+ * and beyond twice as many all of one type.
  */
 import type { Clock } from '../clock/clock.js';
 import type { AuditActor, AuditEvent } from './audit-event.js';
@@ -33,6 +34,7 @@ const maxActors = 5_000;
 
 interface Window {
   readonly draft: FloodDraft;
+  /** By the monotonic clock: the other may be set. */
   readonly opensAtMs: number;
   seen: number;
   counted: number;
@@ -46,7 +48,7 @@ export function createFloodGate(clock: Clock): FloodGate {
   return {
     admit(draft) {
       const nowMs = clock.now();
-      const known = findWindow(windows, draft) ?? openWindow(windows, draft, nowMs);
+      const known = findWindow(windows, draft) ?? openWindow(windows, draft, clock);
       known.seen += 1;
       if (known.seen <= eventsPerWindow) return true;
       if (known.counted === 0) known.firstMs = nowMs;
@@ -55,7 +57,7 @@ export function createFloodGate(clock: Clock): FloodGate {
       return false;
     },
     collect(all = false) {
-      const nowMs = clock.now();
+      const nowMs = clock.monotonic();
       const drafts: CountedEvents[] = [];
       for (const [key, entry] of windows) {
         if (!all && nowMs - entry.opensAtMs < windowMs) continue;
@@ -68,24 +70,27 @@ export function createFloodGate(clock: Clock): FloodGate {
 }
 
 function findWindow(windows: Map<string, Window>, draft: FloodDraft): Window | undefined {
-  return windows.get(fullKey(draft)) ?? windows.get(addressKey(draft));
+  const keys = [fullKey(draft), addressKey(draft), draft.type];
+  return keys.map((key) => windows.get(key)).find((window) => window !== undefined);
 }
 
-function openWindow(windows: Map<string, Window>, draft: FloodDraft, nowMs: number): Window {
-  const isFull = windows.size >= maxActors;
-  const merged: FloodDraft = {
-    ...draft,
-    actor: { kind: 'unknown', name: '', ...addressOf(draft) },
-  };
+function openWindow(windows: Map<string, Window>, draft: FloodDraft, clock: Clock): Window {
+  const [key, actor] =
+    windows.size < maxActors
+      ? [fullKey(draft), draft.actor]
+      : windows.size < 2 * maxActors
+        ? [addressKey(draft), { kind: 'unknown', name: '', ...addressOf(draft) }]
+        : [draft.type, { kind: 'unknown', name: '' }];
+  const nowMs = clock.now();
   const entry = {
-    draft: isFull ? merged : draft,
-    opensAtMs: nowMs,
+    draft: { ...draft, actor },
+    opensAtMs: clock.monotonic(),
     seen: 0,
     counted: 0,
     firstMs: nowMs,
     lastMs: nowMs,
   };
-  windows.set(isFull ? addressKey(draft) : fullKey(draft), entry);
+  windows.set(key, entry);
   return entry;
 }
 

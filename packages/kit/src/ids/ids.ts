@@ -21,11 +21,13 @@ export type IdPrefix =
 
 export type Id<Prefix extends IdPrefix = IdPrefix> = `${Prefix}_${string}`;
 
+/** So far ahead of the clock ids may be to keep their order; beyond it the clock was wrong before, and was set. */
+const maxAheadMs = 60_000;
 let lastMs = 0;
 let sequence = 0;
 const random = Buffer.alloc(16);
 
-/** A new id. Ids made by one process sort in the order in which they were made. */
+/** A new id. Ids made by one process sort in the order in which they were made, unless its clock is set back by more than a minute. */
 export function createId<Prefix extends IdPrefix>(
   prefix: Prefix,
   nowMs: number = Date.now(),
@@ -48,7 +50,7 @@ export function idTime(id: string): number {
 }
 
 function createUuidV7(nowMs: number): string {
-  if (nowMs > lastMs) {
+  if (nowMs > lastMs || nowMs < lastMs - maxAheadMs) {
     lastMs = nowMs;
     sequence = 0;
   } else {

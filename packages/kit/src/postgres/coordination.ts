@@ -9,10 +9,13 @@ import { sql, type Kysely, type Transaction } from 'kysely';
 import pg from 'pg';
 
 import { backoffMs, sleep } from '../clock/clock.js';
-import { runInBackground } from '../lifecycle/lifecycle.js';
+import { runInBackground, withDeadline } from '../lifecycle/lifecycle.js';
 import type { Logger } from '../log/log.js';
 import { connectionConfig } from './database.js';
 import { postgresError } from './errors.js';
+
+/** From a connection to the last answer to `listen`. */
+const openTimeoutMs = 15_000;
 
 /** What work under a lock gets. */
 export interface LockedTransaction<Schema> {
@@ -200,9 +203,17 @@ class ListenConnection {
     client.on('end', () => {
       if (this.#client === client) onLoss();
     });
-    await client.connect();
-    for (const channel of this.#channels)
-      await client.query(`listen ${pg.escapeIdentifier(channel)}`);
+    const listen = async () => {
+      await client.connect();
+      for (const channel of this.#channels)
+        await client.query(`listen ${pg.escapeIdentifier(channel)}`);
+    };
+    try {
+      await withDeadline(listen(), openTimeoutMs, () => new Error('no answer in time'));
+    } catch (thrown) {
+      client.end().catch(() => undefined);
+      throw thrown;
+    }
     this.#client = client;
     return client;
   }

@@ -1,4 +1,5 @@
 /** A pool of connections as a kysely database. */
+import { Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 
 import { Kysely, PostgresDialect } from 'kysely';
@@ -31,11 +32,19 @@ export interface DatabaseOptions {
  */
 export function createDatabase<Schema>(options: DatabaseOptions): Kysely<Schema> {
   const pool = new pg.Pool(poolConfig(options));
+  // The pool listens to idle clients only. One that breaks while it is used fails its query, too; nothing else is to happen.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   pool.on('error', (thrown) => {
     options.logger?.warn({ err: thrown }, 'database connection lost');
   });
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
+
+const defaultStatementTimeoutMs = 30_000;
+/** What a server may take beyond its own limit until its word is here. */
+const answerGraceMs = 5_000;
+/** So long a connection stays open unused: less than any that waits for an answer. */
+const idleTimeoutMs = 20_000;
 
 /** Settings of one connection, shared by the pool and by listeners. */
 export function connectionConfig(options: DatabaseOptions): pg.ClientConfig {
@@ -43,13 +52,14 @@ export function connectionConfig(options: DatabaseOptions): pg.ClientConfig {
     application_name: options.applicationName ?? 'gatehouse',
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     types: { getTypeParser },
   };
   if (options.url !== undefined && options.socketPath === undefined) {
     return {
       ...shared,
       connectionString: options.url,
-      statement_timeout: options.statementTimeoutMs ?? 30_000,
+      statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,
     };
   }
   const port = /^\.s\.PGSQL\.(\d+)$/.exec(basename(options.socketPath ?? ''))?.[1];
@@ -66,7 +76,21 @@ export function connectionConfig(options: DatabaseOptions): pg.ClientConfig {
 
 function poolConfig(options: DatabaseOptions): pg.PoolConfig {
   const max = options.maxConnections ?? (options.socketPath === undefined ? 10 : 4);
-  return { ...connectionConfig(options), max, idleTimeoutMillis: 60_000 };
+  const { statementTimeoutMs = defaultStatementTimeoutMs } = options;
+  const silentMs = statementTimeoutMs + answerGraceMs;
+  return {
+    ...connectionConfig(options),
+    max,
+    idleTimeoutMillis: Math.min(statementTimeoutMs, idleTimeoutMs),
+    ...(options.socketPath === undefined && { stream: () => createImpatientSocket(silentMs) }),
+  };
+}
+
+/** The server ends statements that take too long; a host that is gone ends nothing, and says nothing for as long. */
+function createImpatientSocket(silentMs: number): Socket {
+  const socket = new Socket();
+  socket.setTimeout(silentMs, () => socket.destroy(new Error('the database is silent')));
+  return socket;
 }
 
 const int8 = 20;

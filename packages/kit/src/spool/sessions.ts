@@ -123,7 +123,7 @@ export class OpenSessions {
       case frameKinds.privateEvent:
         return this.#replayEvent(frame.body);
       case frameKinds.sessionClosed:
-        return this.close(frame.body.toString());
+        return this.#replayClosed(frame.body);
       case frameKinds.recordingOpened:
         return this.#replayRecording(frame.body);
       case frameKinds.losing:
@@ -148,6 +148,11 @@ export class OpenSessions {
   #replayOpened(frame: Frame): void {
     const header = parseWith(headerSchema, frame.body);
     if (header !== undefined) this.open(toHeader(header), frame.timeMs);
+  }
+
+  #replayClosed(body: Buffer): void {
+    const sessionId = decodeTwoParts(body)?.rest.toString();
+    if (sessionId !== undefined) this.close(sessionId);
   }
 
   #replayEvent(body: Buffer): void {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { systemClock } from '../clock/clock.js';
 import { GatehouseError } from '../errors/errors.js';
@@ -20,7 +20,16 @@ import {
 } from '../event-log/event-log.js';
 import { createId } from '../ids/ids.js';
 import { createMemoryEventLog, MemoryBroker } from '../testing/memory-event-log.js';
-import { findFrame, fileHeader, readSegment } from './frame.js';
+import {
+  encodeJsonFrame,
+  encodeTwoPartFrame,
+  fileHeader,
+  findFrame,
+  frameKinds,
+  readFrame,
+  readSegment,
+} from './frame.js';
+import { OpenSessions } from './sessions.js';
 import { recoveredEventId, openSpool, type SpoolOptions, type SessionJournal } from './spool.js';
 import { spoolFuzzTargets as fuzzTargets } from './testing.js';
 
@@ -381,6 +390,20 @@ async function abandon(dir: string, spool: AsyncDisposable): Promise<void> {
 }
 
 describe('recovery', () => {
+  it('does not end again what had ended', () => {
+    const sessions = new OpenSessions();
+    const sessionId = createId('ses');
+    const replay = (bytes: Buffer) => {
+      const frame = readFrame(bytes, 0);
+      if (typeof frame === 'string') throw new Error(frame);
+      sessions.replay(frame);
+    };
+    replay(encodeJsonFrame(frameKinds.sessionOpened, 1, { sessionId, actor }));
+    expect(sessions.all()).toHaveLength(1);
+    replay(encodeTwoPartFrame(frameKinds.sessionClosed, 2, { head: '', rest: sessionId }));
+    expect(sessions.all()).toEqual([]);
+  });
+
   it('completes intents, recordings and sessions with ids that are always the same', async () => {
     const dir = await temporaryFolder();
     const { open, events } = createPlace(dir);

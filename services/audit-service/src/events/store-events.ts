@@ -14,9 +14,9 @@ import type { Kysely } from 'kysely';
 
 import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
-import { writeManifest } from '../recordings/manifest.js';
 import { noteRecordingEnds } from '../recordings/note-end.js';
 import { findEventIds, insertEvents, newestPosition, type StorableEvent } from '../store/events.js';
+import { isFaultOfData, sqlState } from '../store/faults.js';
 import type { Tables } from '../store/tables.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
@@ -25,7 +25,7 @@ const storeLock = 'audit store';
 export const storeChannel = 'audit_stored';
 
 type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'logger' | 'metrics'>;
-type BatchDeps = StoreDeps & Pick<Deps, 'database' | 'eventLog' | 'objects'>;
+type BatchDeps = StoreDeps & Pick<Deps, 'eventLog' | 'manifests'>;
 
 /** A batch of the audit topic. */
 export async function storeEventBatch(
@@ -42,7 +42,7 @@ export async function storeEventBatch(
   for (const { event } of events.keys()) {
     const { recordingId } = event.data;
     if (event.type === 'recording.completed' && typeof recordingId === 'string')
-      await writeManifest(deps, recordingId);
+      await deps.manifests.write(recordingId);
   }
   await publishDeadLetters(deps, letters);
 }
@@ -131,16 +131,6 @@ function describeClash({ sessionId, sequence }: AuditEvent): string {
 }
 
 /** SQLSTATE classes that say that the values are at fault: data exception, integrity, limits. */
-function isFaultOfData(thrown: unknown): boolean {
-  return /^(22|23|54)/.test(sqlState(thrown));
-}
-
-function sqlState(thrown: unknown): string {
-  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string'
-    ? thrown.code
-    : '';
-}
-
 function reasonOf(thrown: unknown): string {
   return `store: ${sqlState(thrown)} ${thrown instanceof Error ? thrown.message.slice(0, 200) : ''}`;
 }

@@ -8,11 +8,11 @@ import { decodeChunkRecord, type ChunkRecord, type StoredRecord } from '@gatehou
 import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { auditError } from '../errors.js';
+import { isFaultOfData } from '../store/faults.js';
 import { ensureRecording, findChunkHash, insertChunk } from '../store/recordings.js';
-import { writeManifest } from './manifest.js';
 import { chunkKey } from './object-store.js';
 
-type ChunkDeps = Pick<Deps, 'database' | 'objects' | 'metrics' | 'logger'>;
+type ChunkDeps = Pick<Deps, 'database' | 'objects' | 'manifests' | 'metrics' | 'logger'>;
 
 /** A batch of the recordings topic. */
 export async function storeChunkBatch(
@@ -28,11 +28,11 @@ export async function storeChunkBatch(
       touched.add(chunk.recordingId);
     } catch (thrown) {
       if (!isFaultOfChunk(thrown)) throw thrown;
-      const error = toGatehouseError(thrown);
-      letters.push({ record, reason: `${error.reason ?? 'chunk'}: ${error.message}` });
+      const { reason = 'chunk', message } = toGatehouseError(thrown);
+      letters.push({ record, reason: `${reason}: ${message.slice(0, 200)}` });
     }
   }
-  for (const recordingId of touched) await writeManifest(deps, recordingId);
+  for (const recordingId of touched) await deps.manifests.write(recordingId);
   await publishDeadLetters(deps, letters);
 }
 
@@ -60,6 +60,7 @@ async function storeChunk(deps: ChunkDeps, chunk: ChunkRecord): Promise<void> {
 }
 
 function isFaultOfChunk(thrown: unknown): boolean {
+  if (isFaultOfData(thrown)) return true;
   return (
     thrown instanceof GatehouseError &&
     (thrown.code === 'CHUNK_UNDECODABLE' || thrown.code === 'CHUNK_CONFLICT')

@@ -1,5 +1,5 @@
 import { sleep } from '@gatehouse/kit/clock';
-import { runInBackground } from '@gatehouse/kit/lifecycle';
+import { runInBackground, withDeadline } from '@gatehouse/kit/lifecycle';
 /** Knows the last committed change and wakes watchers; one per replica. */
 import type { Logger } from '@gatehouse/kit/log';
 
@@ -17,6 +17,8 @@ export interface WatchHub extends AsyncDisposable {
 
 /** Looks by itself so often: notices may be lost. */
 const pollMs = 500;
+/** A database that takes longer counts as down. */
+const answerMs = 5_000;
 
 export async function createWatchHub(store: Store, logger: Logger): Promise<WatchHub> {
   const stop = new AbortController();
@@ -29,7 +31,8 @@ export async function createWatchHub(store: Store, logger: Logger): Promise<Watc
     while (!stop.signal.aborted) {
       wake = Promise.withResolvers<void>();
       try {
-        const bounds = await readOutboxBounds(store.database);
+        const late = () => new Error('no answer in time');
+        const bounds = await withDeadline(readOutboxBounds(store.database), answerMs, late);
         healthy = true;
         if (bounds.last !== last) {
           last = bounds.last;
