@@ -37,12 +37,10 @@ class KeptIdentity implements AgentIdentity {
   readonly #stop = new AbortController();
   readonly #listeners: (() => void)[] = [];
   #state: AgentState;
-  #targetAuthorities: readonly Buffer[];
 
   constructor(state: AgentState, deps: IdentityDeps) {
     this.#state = state;
     this.#deps = deps;
-    this.#targetAuthorities = state.trust.targetSsh.map(parseSshPublicKey);
     runInBackground(() => this.#renewForEver(), deps.logger, 'renewal stopped');
   }
 
@@ -51,7 +49,7 @@ class KeptIdentity implements AgentIdentity {
   }
 
   targetAuthorities(): readonly Buffer[] {
-    return this.#targetAuthorities;
+    return this.#state.trust.targetSsh.map(parseSshPublicKey);
   }
 
   setTrust(trust: TrustBundle): void {
@@ -60,7 +58,6 @@ class KeptIdentity implements AgentIdentity {
       TrustBundle.encode(one).finish(),
     );
     if (before && after && Buffer.from(before).equals(after)) return;
-    this.#targetAuthorities = trust.targetSsh.map(parseSshPublicKey);
     this.#state = { ...this.#state, trust };
     try {
       saveState(this.#deps.dataDir, this.#state);

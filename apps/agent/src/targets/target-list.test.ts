@@ -32,14 +32,16 @@ it('finds a target by name and protocol, and nothing beside the list', () => {
     expect(list.find(name, protocol)).toBeUndefined();
 });
 
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2k8yvQ3fC2g6l0m1pWJxH5xT6v2m7nJ9o4r8s0t2u1';
+
 it('tells the cluster the content of a host CA file, and nothing of credentials', () => {
   const dir = mkdtempSync(join(tmpdir(), 'agent-'));
   onTestFinished(() => rmSync(dir, { recursive: true }));
-  writeFileSync(join(dir, 'ca.pub'), '# the hosts of web\nssh-ed25519 AAAA comment\n');
+  writeFileSync(join(dir, 'ca.pub'), `# the hosts of web\n${key} comment\n\n${key} next\n`);
   const list = listOf({ targets: [node({ address: '127.0.0.1:22', host_ca: './ca.pub' })] }, dir);
   expect(JSON.parse(list.describe()[0]?.specJson ?? '')).toEqual({
     address: '127.0.0.1:22',
-    host_ca: 'ssh-ed25519 AAAA comment',
+    host_ca: `${key} comment\n${key} next`,
   });
 });
 
@@ -68,4 +70,25 @@ it('serves a document’s target only where the configuration allows its name', 
   expect(list.find('web-1', 'tcp')).toBeUndefined();
   expect(list.find('db-2', 'tcp')).toBeUndefined();
   expect(list.describe()).toEqual([]);
+});
+
+it('names the target of a file that can not be read', () => {
+  const config = { targets: [node({ address: '127.0.0.1:22', host_ca: '/nonexistent/ca.pub' })] };
+  expect(() => listOf(config)).toThrow(
+    expect.objectContaining({
+      code: 'CONFIG_INVALID',
+      publicMessage: expect.stringMatching(/target web-1: host_ca.*\n.*ENOENT/) as string,
+    }),
+  );
+});
+
+// A glob for databases let whoever writes documents open shells on the host of the agent.
+it('serves no built-in node of a document', () => {
+  const list = listOf({ dynamic: ['db-*'] });
+  const given = { kind: 'node', labels: {}, protocol: 'ssh' };
+  list.setDynamic([
+    { ...given, name: 'db-1', specJson: '{"builtin":true}' },
+    { ...given, name: 'db-2', specJson: '{"address":"127.0.0.1:22"}' },
+  ]);
+  expect(list.all().map(({ name }) => name)).toEqual(['db-2']);
 });

@@ -60,7 +60,7 @@ export function createTargetList(options: TargetListOptions): TargetList {
 
 function readOwn(target: ConfiguredTarget, options: TargetListOptions): ListedTarget {
   const { kind, name, labels } = target;
-  const spec = readFiles(target.spec, options.configDir);
+  const spec = readFiles(target, options.configDir);
   const type = typeOf({ kind, protocol: target.protocol, spec }, options.types);
   const where = `target ${name}`;
   if (type === undefined) {
@@ -81,19 +81,31 @@ function typeOf(
   return candidates.find(({ protocol }) => protocol === wanted);
 }
 
-/** `host_ca` and `host_key` may be files; what the cluster needs is their first line of content. */
-function readFiles(
-  spec: Readonly<Record<string, unknown>>,
-  configDir: string,
-): Record<string, unknown> {
-  const read = { ...spec };
-  for (const field of ['host_ca', 'host_key']) {
+/** Fields that may be files, and how many of their keys count: while a CA is rotated there are two. */
+const fileFields = { host_ca: Infinity, host_key: 1 };
+
+/** Puts the keys of files in the place of their paths. @throws CONFIG_INVALID for a file that can't be read */
+function readFiles(target: ConfiguredTarget, configDir: string): Record<string, unknown> {
+  const read = { ...target.spec };
+  for (const [field, count] of Object.entries(fileFields)) {
     const value = read[field];
     if (typeof value !== 'string' || !/^(\/|\.\.?\/)/.test(value)) continue;
-    const lines = readFileSync(resolve(configDir, value), 'utf8').split('\n');
-    read[field] = lines.find((line) => line.trim() !== '' && !line.startsWith('#'))?.trim() ?? '';
+    const lines = readLines(resolve(configDir, value), `target ${target.name}: ${field}`);
+    read[field] = lines.slice(0, count).join('\n');
   }
   return read;
+}
+
+function readLines(path: string, where: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    return parseConfig(z.never({ error: why }), path, where);
+  }
+  const lines = text.split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 const specSchema = z.record(z.string(), z.unknown());
@@ -106,7 +118,10 @@ function readDynamic(target: AgentTarget, options: TargetListOptions): ListedTar
     const spec = specSchema.parse(JSON.parse(target.specJson));
     const type = typeOf({ kind, protocol, spec }, options.types);
     if (type === undefined) throw new Error('no such protocol here');
-    return [{ kind, name, labels, protocol: type.protocol, spec: type.spec.parse(spec) }];
+    const parsed = type.spec.parse(spec);
+    const onlyConfigured = type.onlyConfigured?.(parsed);
+    if (onlyConfigured !== undefined) throw new Error(onlyConfigured);
+    return [{ kind, name, labels, protocol: type.protocol, spec: parsed }];
   } catch (thrown) {
     options.logger.warn({ err: thrown, target: name }, 'target of a document is not served');
     return [];

@@ -122,6 +122,8 @@ class TunnelSlot implements Slot {
   /** A tunnel that was made welcome; undefined where that failed. */
   async #reach(): Promise<Link | 'alone' | undefined> {
     const { logger, signal } = this.#deps;
+    const onAbort = () => this.#candidate?.close();
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
       this.#candidate = await this.#deps.open();
       if (this.#candidate === undefined) return 'alone';
@@ -132,6 +134,7 @@ class TunnelSlot implements Slot {
       if (!signal.aborted) logger.info({ err: thrown }, 'no tunnel');
       return undefined;
     } finally {
+      signal.removeEventListener('abort', onAbort);
       this.#candidate = undefined;
     }
   }

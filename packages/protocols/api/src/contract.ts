@@ -281,6 +281,8 @@ export interface TargetType<Spec = unknown> {
   readonly spec: z.ZodType<Spec>;
   /** Field of a role that names principals of this kind (`logins`, `db_users`, …) or undefined where there are none. */
   readonly principals: 'logins' | 'db_users' | 'desktop_logins' | undefined;
+  /** Why an agent takes such a spec from its own configuration alone, and from no document; undefined where it takes both. */
+  onlyConfigured?(spec: Spec): string | undefined;
 }
 
 /** A row of a protocol's `events.ts`. */

@@ -52,7 +52,8 @@ function openChannel(
   options: Gateway,
   open: ChannelOpen,
 ): ((stream: ChannelStream) => void) | OpenRefusal {
-  if (open.type === 'session') return () => undefined;
+  // Nothing runs here; what is sent to it is thrown away.
+  if (open.type === 'session') return (stream) => void stream.resume();
   if (open.type !== 'direct-tcpip' || open.address === undefined || !('host' in open.address)) {
     note(options, { name: open.type, what: 'channel' });
     return { code: openFailure.administrativelyProhibited, text: 'this is a gateway: use -J' };

@@ -167,14 +167,22 @@ async function serveSession(
     user.send(encodeMessage(messageType.userauthBanner, text, ''));
   session.established({ isLegacy: upstream.isLegacy });
   acceptUser(user);
-  relay.start();
-  keepAlive(user, relay.nodeRequests);
-  keepAlive(node, relay.userRequests);
-  const reason = await waitForEnd(session, user, node);
-  await relay.finish();
+  const reason = await runRelay(relay, session);
   await Promise.race([user.closed, delay(farewellMs)]);
   // The client may have left at the word of an end that was the host's.
   return sessionEnd(session.signal)?.reason ?? reason;
+}
+
+async function runRelay(relay: Relay, session: Session<SshSpec>): Promise<EndReason> {
+  const { user, node } = relay;
+  try {
+    relay.start();
+    keepAlive(user, relay.nodeRequests);
+    keepAlive(node, relay.userRequests);
+    return await waitForEnd(session, user, node);
+  } finally {
+    await relay.finish();
+  }
 }
 
 async function waitForEnd(

@@ -4,7 +4,7 @@ import { toGatehouseError } from '@gatehouse/kit/errors';
 import type { ProxyServices, Session } from '@gatehouse/protocol-api';
 
 import { sshError } from './errors.js';
-import type { SshSpec } from './target.js';
+import { splitKeys, type SshSpec } from './target.js';
 import { loginToTarget, type TargetConnection } from './transport/client-login.js';
 
 /** From dial to a finished login, ms (SSH-07). */
@@ -48,10 +48,7 @@ export async function connectUpstream(
 
 function hostAuthorities(services: ProxyServices, spec: SshSpec): readonly Buffer[] {
   if (spec.host_ca === undefined) return services.credentials.hostAuthorities();
-  return spec.host_ca
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => parseSshPublicKey(line));
+  return splitKeys(spec.host_ca).map(parseSshPublicKey);
 }
 
 function rejectOnAbort(signal: AbortSignal, target: string): Promise<never> {

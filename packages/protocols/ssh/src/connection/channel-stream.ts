@@ -63,6 +63,11 @@ export class ChannelStream extends Duplex {
     this.stderr.on('error', () => undefined);
   }
 
+  /** We have closed it, or the connection has gone. */
+  get isClosed(): boolean {
+    return this.hasSentClose;
+  }
+
   /** Sends a channel request, for example `exit-status`. */
   sendRequest(name: string, ...fields: readonly (number | string | boolean)[]): void {
     if (this.hasSentClose) return;

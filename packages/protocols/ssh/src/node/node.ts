@@ -15,7 +15,7 @@ import {
   type EndpointHandlers,
   type OpenRefusal,
 } from '../connection/endpoint.js';
-import { disconnectReason, openFailure } from '../errors.js';
+import { openFailure } from '../errors.js';
 import type { SshSpec } from '../target.js';
 import { targetFacing } from '../transport/algorithms.js';
 import { createHostKeys } from '../transport/host-keys.js';
@@ -51,6 +51,8 @@ const sftpServers = [
 /** Variables that a client may set. */
 const acceptedVariables = /^(LANG|LC_[A-Z]+|COLORTERM|NO_COLOR|TZ)$/;
 const maxVariables = 64;
+/** Session channels in which nothing runs yet: what is sent to them waits in memory. */
+const maxIdleSessions = 10;
 
 /**
  * Starts a node for one dial. The stream that comes back speaks SSH to it.
@@ -98,6 +100,7 @@ interface SessionChannel {
 class BuiltinNode implements EndpointHandlers {
   private readonly sessions = new WeakMap<ChannelStream, SessionChannel>();
 
+  private readonly idleSessions = new Set<ChannelStream>();
   private readonly forwards: RemoteForwards;
   private endpoint: ConnectionEndpoint | undefined;
   private agent: AgentSocket | undefined;
@@ -118,11 +121,6 @@ class BuiltinNode implements EndpointHandlers {
       verifyCertificate: (blob, userName) => Promise.resolve(this.verify(blob, userName)),
     });
     if (login === undefined) return;
-    dial.signal.addEventListener(
-      'abort',
-      () => transport.disconnect(disconnectReason.byApplication, 'the agent ended the session'),
-      { once: true },
-    );
     transport.send(encodeMessage(messageType.userauthSuccess));
     transport.setAuthenticated();
     services.logger.debug(
@@ -139,11 +137,7 @@ class BuiltinNode implements EndpointHandlers {
   }
 
   onOpen(open: ChannelOpen): Promise<((stream: ChannelStream) => void) | OpenRefusal> {
-    if (open.type === 'session') {
-      return Promise.resolve((stream: ChannelStream) => {
-        this.sessions.set(stream, { env: new Map(), terminal: undefined, program: undefined });
-      });
-    }
+    if (open.type === 'session') return Promise.resolve(this.openSession());
     if (open.type === 'direct-tcpip' && open.address !== undefined && 'host' in open.address) {
       return this.openTcp(open.address.host, open.address.port);
     }
@@ -151,6 +145,16 @@ class BuiltinNode implements EndpointHandlers {
       code: openFailure.unknownChannelType,
       text: 'not supported by this node',
     });
+  }
+
+  private openSession(): ((stream: ChannelStream) => void) | OpenRefusal {
+    if (this.idleSessions.size >= maxIdleSessions)
+      return { code: openFailure.resourceShortage, text: 'too many sessions that run nothing' };
+    return (stream) => {
+      this.sessions.set(stream, { env: new Map(), terminal: undefined, program: undefined });
+      this.idleSessions.add(stream);
+      stream.once('close', () => this.idleSessions.delete(stream));
+    };
   }
 
   onGlobal(request: GlobalRequest): Promise<Buffer | undefined> {
@@ -188,6 +192,7 @@ class BuiltinNode implements EndpointHandlers {
   ): void {
     const words = this.wordsOf(asked.request);
     if (words === undefined || session.program !== undefined) return asked.reply(false);
+    this.idleSessions.delete(stream);
     asked.reply(true);
     const { user, services } = this.options;
     const start: ProgramStart = {

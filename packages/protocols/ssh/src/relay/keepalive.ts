@@ -28,7 +28,12 @@ export function keepAlive(transport: SshTransport, requests: ReplyQueue): void {
       transport.drop('no answer to keepalives');
       return;
     }
-    requests.expectOurs();
+    try {
+      requests.expectOurs();
+    } catch {
+      transport.drop('no answer to very many requests');
+      return;
+    }
     transport.send(encodeMessage(messageType.globalRequest, 'keepalive@openssh.com', true));
   }, intervalMs);
   timer.unref();
