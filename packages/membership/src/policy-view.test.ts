@@ -57,7 +57,7 @@ it('knows when the account of a person was made; of one that does not say it, no
   expect(view.user('bob')).toMatchObject({ validAfterMs: 0, createdAtMs: 0 });
 });
 
-it('knows the agents of a group', async () => {
+it('knows the agents of a group, and of all', async () => {
   const agent = { id: 'agt_1', name: 'web-a', group: 'web' };
   const other = { id: 'agt_2', name: 'db', group: 'agt_2' };
   const { view } = await viewOf(
@@ -65,6 +65,7 @@ it('knows the agents of a group', async () => {
   );
   expect(view.agents('web')).toEqual([agent]);
   expect(view.agents('agt_2')).toEqual([other]);
+  expect(view.agents()).toEqual([agent, other]);
   expect(view.agent('agt_1')).toEqual(agent);
 });
 

@@ -82,8 +82,8 @@ export interface PolicyView extends AsyncDisposable {
   targets(): Iterable<TargetRecord>;
   /** By id. */
   agent(id: string): AgentRecord | undefined;
-  /** The agents of a group, connected or not. */
-  agents(group: string): readonly AgentRecord[];
+  /** The agents of a group, or of all groups, connected or not. */
+  agents(group?: string): readonly AgentRecord[];
   /** No word from auth-service for 15 s. */
   isStale(): boolean;
   /** Auth-service's clock minus this one, ms; 0 until known. */
@@ -191,8 +191,9 @@ class WatchedPolicy implements PolicyView {
   agent(id: string): AgentRecord | undefined {
     return this.#documents.agents.get(id);
   }
-  agents(group: string): readonly AgentRecord[] {
-    return [...this.#documents.agents.values()].filter((agent) => agent.group === group);
+  agents(group?: string): readonly AgentRecord[] {
+    const all = [...this.#documents.agents.values()];
+    return group === undefined ? all : all.filter((agent) => agent.group === group);
   }
   isStale(): boolean {
     return this.#options.clock.monotonic() - this.#heardAt > staleAfterMs;

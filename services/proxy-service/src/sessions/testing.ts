@@ -69,7 +69,7 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
     target: (_kinds, name) => (name === target.name ? target : undefined),
     targets: () => [target],
     agent: (id) => agents.find((agent) => agent.id === id),
-    agents: (group) => agents.filter((agent) => agent.group === group),
+    agents: (group) => agents.filter((agent) => group === undefined || agent.group === group),
     isStale: () => false,
     clockSkewMs: () => 0,
     onChange: (listener) => void listeners.push(listener),
