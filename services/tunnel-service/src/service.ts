@@ -18,6 +18,7 @@ import {
   watchPolicy,
   type Caller,
   type Membership,
+  type PolicyChange,
   type PolicyView,
 } from '@gatehouse/membership';
 import { findLock } from '@gatehouse/policy';
@@ -47,7 +48,7 @@ export interface TunnelDeps {
   /** Where audit events go, through the spool; without it they are only logged. */
   readonly eventLog: EventLog;
   readonly membership: Membership;
-  /** Kinds `lock` and `trust`. */
+  /** Kinds `agent`, `lock` and `trust`. */
   readonly policy: PolicyView;
   /** Interval of pings to agents. */
   readonly pingIntervalMs: number;
@@ -80,7 +81,7 @@ export async function createTunnelService(
     stack.use(
       watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust'],
+        kinds: ['agent', 'lock', 'trust'],
         clock,
         logger,
         onTrust: (trust) => {
@@ -271,7 +272,7 @@ const refreshIntervalMs = 10_000;
 /** A locked agent's tunnels stay so long, for proxies to tell people of the lock; nothing new is opened in them. */
 const lastWordMs = 300;
 
-/** Locks, trust, documents and the ends of certificates reach open tunnels. */
+/** Locks, deletions, trust, documents and the ends of certificates reach open tunnels. */
 function keepNews(
   { policy, membership, clock, logger }: Parts,
   { live, server, port }: { live: LiveTunnels; server: RpcServer<Caller>; port: PublicPort },
@@ -290,8 +291,9 @@ function keepNews(
       else for (const message of news) one.tunnel.control.send(message);
     }
   };
-  policy.onChange(({ kind }) => {
-    if (kind === 'lock' || kind === 'snapshot') enforceLocks();
+  policy.onChange((change) => {
+    if (change.kind === 'lock' || change.kind === 'snapshot') enforceLocks();
+    closeDeleted(live, policy, change);
   });
   membership.onChange(() => {
     server.replaceTls(membership.tls());
@@ -316,6 +318,20 @@ function keepNews(
     clearInterval(timer);
     clearInterval(refresh);
   });
+}
+
+/** Closes the tunnels of agents that are no more: no renewal, lock or end of a certificate would end them soon. */
+function closeDeleted(
+  live: LiveTunnels,
+  policy: PolicyView,
+  { kind, name, document }: PolicyChange,
+): void {
+  if (kind === 'agent' && document === undefined)
+    for (const { tunnel } of live.find(name)) tunnel.close();
+  // A view without any agent is of an auth-service that tells of none.
+  if (kind === 'snapshot' && policy.agents().length > 0)
+    for (const { tunnel, agentId } of live.all())
+      if (policy.agent(agentId) === undefined) tunnel.close();
 }
 
 async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<PrivatePort> {

@@ -46,6 +46,10 @@ interface Setup {
   readonly service: TunnelService;
   readonly broker: MemoryBroker;
   setLock(target: Record<string, string>): void;
+  /** Tells of an agent's document, or without one of its deletion. */
+  tellAgent(id: string, document?: { id: string; name: string; group: string }): void;
+  /** Tells of a whole new view that holds these agents and nothing else. */
+  tellSnapshot(agentIds: readonly string[]): void;
 }
 
 /** A tunnel-service that joined a working fake of auth-service with its join secret. */
@@ -64,6 +68,11 @@ async function start(
     hostSsh: [],
   };
   const watchers = new Set<(event: WatchResponse) => void>();
+  let watchedKinds: readonly string[] = [];
+  const tell = (event: WatchResponse['event']) => {
+    if (event?.$case === 'change' && !watchedKinds.includes(event.value.kind)) return;
+    for (const watcher of watchers) watcher({ event });
+  };
   const enrollment = bindService<Caller, typeof EnrollmentServiceDefinition>(
     EnrollmentServiceDefinition,
     {
@@ -118,7 +127,13 @@ async function start(
   const clusterService = bindService<Caller, typeof ClusterServiceDefinition>(
     ClusterServiceDefinition,
     {
-      watch: { callers: ['service/tunnel'], handle: (_request, { signal }) => watch(signal) },
+      watch: {
+        callers: ['service/tunnel'],
+        handle({ kinds }, { signal }) {
+          watchedKinds = kinds;
+          return watch(signal);
+        },
+      },
       reportSessions: { callers: ['service'], handle: refuse },
       registerAgent: {
         callers: ['service/tunnel'],
@@ -169,6 +184,19 @@ async function start(
     authorities,
     service,
     broker,
+    tellAgent(name, document) {
+      id += 1n;
+      const documentJson = document === undefined ? '' : JSON.stringify(document);
+      tell({ $case: 'change', value: { id, kind: 'agent', name, documentJson } });
+    },
+    tellSnapshot(agentIds) {
+      tell({ $case: 'snapshotBegin', value: {} });
+      for (const name of agentIds) {
+        const documentJson = JSON.stringify({ id: name, name, group: name });
+        tell({ $case: 'change', value: { id: 0n, kind: 'agent', name, documentJson } });
+      }
+      tell({ $case: 'snapshotEnd', value: { id } });
+    },
     setLock(target) {
       id += 1n;
       const document = {
@@ -177,8 +205,8 @@ async function start(
         metadata: { name: `l${id}` },
         spec: { target },
       };
-      const value = { id, kind: 'lock', name: `l${id}`, documentJson: JSON.stringify(document) };
-      for (const watcher of watchers) watcher({ event: { $case: 'change', value } });
+      const documentJson = JSON.stringify(document);
+      tell({ $case: 'change', value: { id, kind: 'lock', name: `l${id}`, documentJson } });
     },
   };
 }
@@ -328,6 +356,42 @@ it('opens nothing more through a locked agent, and cuts it within a second', asy
     )
     .toBe('offline, open: true');
   await expect.poll(() => open.destroyed).toBe(true);
+});
+
+it('ends the tunnels of an agent that was deleted, and of none else', async () => {
+  const setup = await start();
+  const deleted = await enterAs(setup);
+  const kept = await enterAs(setup);
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  const dial = async ({ id: agentId }: { id: string }) =>
+    hop.dial({ agentId, grant: 'g', sessionId: 'ses_1' }).then(
+      () => 'dialed',
+      ({ reason }: { reason: string }) => reason,
+    );
+  for (const { id } of [deleted, kept]) setup.tellAgent(id, { id, name: 'a', group: id });
+  expect(await dial(deleted)).toBe('dialed');
+  setup.tellAgent(deleted.id);
+  // Else who has the key of a deleted agent serves its targets until its certificate ends.
+  await expect.poll(async () => dial(deleted), { timeout: 10_000 }).toBe('offline');
+  expect(setup.service.tunnels).toBe(1);
+  expect(await dial(kept)).toBe('dialed');
+});
+
+it('ends the tunnels of agents that were deleted while it did not hear of it', async () => {
+  const setup = await start();
+  const deleted = await enterAs(setup);
+  const kept = await enterAs(setup);
+  // An auth-service that tells of no agents says nothing of these.
+  setup.tellSnapshot([]);
+  setup.tellSnapshot([kept.id]);
+  // Else an agent deleted while auth-service was away would stay.
+  await expect.poll(() => setup.service.tunnels, { timeout: 10_000 }).toBe(1);
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  const request = { grant: 'g', sessionId: 'ses_1' };
+  await expect(hop.dial({ ...request, agentId: deleted.id })).rejects.toMatchObject({
+    reason: 'offline',
+  });
+  await hop.dial({ ...request, agentId: kept.id });
 });
 
 it('refuses every tunnel that is not an agent’s, and says so in the audit', async () => {
