@@ -1,7 +1,10 @@
 /**
- * What tunnel-service tells of tunnels that it refused: `connection.refused`, as the proxy does for people. `agent.connected` and `agent.disconnected` are auth-service's, which alone sees an
- * agent's tunnels at all replicas; this service reports them there.
+ * What tunnel-service tells of tunnels that it refused: `connection.refused`, as the proxy does for people; floods of
+ * them are counted (AUD-10). `agent.connected` and `agent.disconnected` are auth-service's, which alone sees an agent's
+ * tunnels at all replicas; this service reports them there.
  */
+import type { Clock } from '@gatehouse/kit/clock';
+import { createFloodGate } from '@gatehouse/kit/event-log';
 import type { Logger } from '@gatehouse/kit/log';
 import type { Spool } from '@gatehouse/kit/spool';
 
@@ -16,31 +19,45 @@ export interface Refusal {
 }
 
 export interface EventDeps {
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly spool: Pick<Spool, 'emit'> | undefined;
 }
 
-/** Most refusals a minute that become events; the rest is only logged. */
-const maxEventsPerMinute = 120;
+export interface RefusalEvents extends Disposable {
+  /** Tells of a refused tunnel: log and audit. Never throws. */
+  write(refusal: Refusal): void;
+}
 
-/** Tells of refused tunnels: log and audit. Never throws. */
-export function createRefusalEvents(deps: EventDeps): (refusal: Refusal) => void {
-  let minute = 0;
-  let count = 0;
-  return (refusal) => {
-    const { reason, why, agentId, address, viaProxy } = refusal;
-    deps.logger.warn({ reason, why, agentId, address, viaProxy }, 'tunnel refused');
-    const now = Math.floor(performance.now() / 60_000);
-    if (now !== minute) [minute, count] = [now, 0];
-    count += 1;
-    if (count > maxEventsPerMinute) return;
-    const kind = agentId === undefined ? 'unknown' : 'agent';
-    deps.spool?.emit({
-      type: 'connection.refused',
-      actor: { kind, name: agentId ?? '', address },
-      outcome: 'denied',
-      reason,
-      data: { message: why, transport: 'tunnel' },
-    });
+const flushEveryMs = 10_000;
+
+export function createRefusalEvents({ clock, logger, spool }: EventDeps): RefusalEvents {
+  // However many strangers come, the table of agents has room.
+  const gates = { agent: createFloodGate(clock), unknown: createFloodGate(clock) };
+  const flush = (all: boolean) => {
+    for (const gate of Object.values(gates))
+      for (const { reason, ...counted } of gate.collect(all))
+        spool?.emit(reason === undefined ? counted : { ...counted, reason });
+  };
+  const timer = setInterval(() => flush(false), flushEveryMs);
+  timer.unref();
+  return {
+    write(refusal) {
+      const { reason, why, agentId, address, viaProxy } = refusal;
+      logger.warn({ reason, why, agentId, address, viaProxy }, 'tunnel refused');
+      const kind = agentId === undefined ? 'unknown' : 'agent';
+      const draft = {
+        type: 'connection.refused',
+        actor: { kind, name: agentId ?? '', address },
+        outcome: 'denied' as const,
+        reason,
+        data: { message: why, transport: 'tunnel' },
+      };
+      if (gates[kind].admit(draft)) spool?.emit(draft);
+    },
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      flush(true);
+    },
   };
 }

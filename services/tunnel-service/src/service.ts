@@ -160,6 +160,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
   const serving: Serving = { live, rpc, state: { isDraining: false } };
   const privatePort = stack.use(await openHealth(parts, serving));
   const server = stack.use(await listenForProxies(parts, rpc));
+  const refusals = stack.use(createRefusalEvents(parts));
   const session: AgentSessionDeps = {
     replicaId,
     live,
@@ -174,7 +175,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
     helloTimeoutMs: config.limits.handshake_timeout,
     locks: () => parts.policy.locks(),
     trust: () => membership.trust(),
-    onRefused: createRefusalEvents(parts),
+    onRefused: (refusal) => refusals.write(refusal),
   };
   const port = stack.use(await listenForAgents(parts, session));
   stack.defer(() => {

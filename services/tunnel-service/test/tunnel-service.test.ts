@@ -218,16 +218,14 @@ const portOf = (address: string) => Number(address.split(':')[1]);
 async function dialIn(
   { service, authorities }: Setup,
   part: { privateKeyPem: string; certificate: Buffer } | undefined,
-  alpn = tunnelAlpn,
+  address = '203.0.113.7',
 ): Promise<tls.TLSSocket> {
   const raw = net.connect({ port: portOf(service.publicAddress), host: '127.0.0.1' });
-  raw.write(
-    encodeProxyHeader({ source: { address: '203.0.113.7', port: 5000 }, proxyId: 'srv_p' }),
-  );
+  raw.write(encodeProxyHeader({ source: { address, port: 5000 }, proxyId: 'srv_p' }));
   const settings: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
     socket: raw,
     servername: 'tunnel.test.gatehouse.internal',
-    ALPNProtocols: [alpn],
+    ALPNProtocols: [tunnelAlpn],
     ca: pem(authorities.hostTls.certificate),
     checkServerIdentity: () => undefined,
     allowHalfOpen: true,
@@ -485,15 +483,17 @@ const readyOf = async ({ service }: Setup) => {
 it('is not ready while its spool is full', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'spool-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  // A refusal is some 400 bytes.
+  // A refusal is some 400 bytes, and an address has ten a minute.
   const setup = await start({ spool: { dir, events: '8KiB' } });
   expect(await readyOf(setup)).toMatchObject({ status: 200 });
   setup.broker.isAway = true;
   const notAgent = await issueTestService(setup.authorities, 'proxy');
+  let host = 0;
   await expect
     .poll(
       async () => {
-        const socket = await dialIn(setup, notAgent);
+        host += 1;
+        const socket = await dialIn(setup, notAgent, `198.51.100.${host}`);
         socket.resume();
         await once(socket, 'close');
         return readyOf(setup);
