@@ -34,7 +34,7 @@ export const tunnelConfigSchema = z.strictObject({
     .optional(),
   limits: z
     .strictObject({
-      /** Tunnels of all agents. */
+      /** Tunnels of all agents; one agent has eight at most. */
       tunnels: z.int().min(1).max(100_000).default(12_000),
       /** Connections through one tunnel at a time. */
       streams_per_tunnel: z.int().min(1).max(10_000).default(2_000),

@@ -430,6 +430,44 @@ it('refuses every tunnel that is not an agent’s, and says so in the audit', as
   expect(service.tunnels).toBe(1);
 });
 
+it('lets another agent in however many tunnels one has', async () => {
+  const setup = await start({ limits: { tunnels: 12 } });
+  const greedy = await issueTestAgent(setup.authorities);
+  // Else twelve tunnels of one certificate are all there may be.
+  for (let n = 0; n < 20; n += 1) {
+    const socket = await dialIn(setup, greedy);
+    await once(socket, 'secureConnect');
+    const tunnel = serveTunnel(socket, () => undefined);
+    onTestFinished(() => tunnel.close());
+    const control = await tunnel.control;
+    const hello = { version: '1', targets: [], dynamic: [], nonce: BigInt(n) };
+    control.send({ message: { $case: 'hello', value: hello } });
+  }
+  await expect.poll(() => setup.service.tunnels, { timeout: 10_000 }).toBe(8);
+  const { id } = await enterAs(setup);
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  await hop.dial({ agentId: id, grant: 'g', sessionId: 'ses_1' });
+});
+
+it('gives the place of who leaves while it waits to an agent', async () => {
+  const setup = await start({ limits: { admissions_per_second: 1, handshake_timeout: '2s' } });
+  const begun = Buffer.concat([
+    encodeProxyHeader({ source: { address: '203.0.113.7', port: 5000 }, proxyId: 'srv_p' }),
+    Buffer.from([0x16, 3, 1]),
+  ]);
+  // Else connections that are closed at once keep their places in line, and agents out.
+  const closed = Array.from({ length: 20 }, async () => {
+    const socket = net.connect({ port: portOf(setup.service.publicAddress), host: '127.0.0.1' });
+    socket.resume().end(begun);
+    await once(socket, 'close');
+  });
+  const startedAt = performance.now();
+  await Promise.all(closed);
+  await enterAs(setup);
+  // Who has had a turn stays 2 s; who keeps a place in line, 5 s.
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
+});
+
 it('gives up connections that begin with anything but a PROXY header, or stay silent', async () => {
   const setup = await start({ limits: { handshake_timeout: '1s' } });
   for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '\x16\x03\x01', '']) {

@@ -1,22 +1,81 @@
-import { expect, it } from 'vitest';
+import { systemClock } from '@gatehouse/kit/clock';
+import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 
 import { createAdmission } from './admission.js';
 
-it('lets a second’s worth in at once and spreads the rest at the rate', () => {
-  let nowMs = 0;
-  const admission = createAdmission({ perSecond: 10, clock: { monotonic: () => nowMs } });
-  const waits = Array.from({ length: 30 }, () => admission.admit());
-  expect(waits.filter((wait) => wait === 0)).toHaveLength(11);
-  expect(waits.at(-1)).toBe(1900);
-  nowMs += 10_000;
-  expect(admission.admit()).toBe(0);
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
 });
 
-it('turns away who would wait longer than 5 s, without a place in line', () => {
-  let nowMs = 0;
-  const admission = createAdmission({ perSecond: 10, clock: { monotonic: () => nowMs } });
-  const waits = Array.from({ length: 500 }, () => admission.admit());
-  expect(waits.filter((wait) => wait !== undefined)).toHaveLength(61);
-  nowMs += 1000;
-  expect(admission.admit()).toBeDefined();
+const stays = new AbortController().signal;
+
+/** A line that writes down when each turn came, ms after it was made; a wait in vain is Infinity. */
+function createTestLine(perSecond = 10) {
+  const admission = createAdmission({ perSecond, clock: systemClock });
+  const startMs = performance.now();
+  const turns: { readonly address: string; readonly atMs: number }[] = [];
+  return {
+    turnsOf: (address: string) =>
+      turns.filter((turn) => turn.address === address).map(({ atMs }) => Math.round(atMs)),
+    enter(address: string, signal = stays) {
+      admission.enter(address, signal).then(
+        () => turns.push({ address, atMs: performance.now() - startMs }),
+        () => turns.push({ address, atMs: Infinity }),
+      );
+    },
+  };
+}
+
+it('lets a second’s worth in at once and spreads the rest at the rate', async () => {
+  const line = createTestLine();
+  for (let n = 0; n < 30; n += 1) line.enter('10.0.0.1');
+  await vi.advanceTimersByTimeAsync(10_000);
+  const turns = line.turnsOf('10.0.0.1');
+  expect(turns.filter((atMs) => atMs === 0)).toHaveLength(11);
+  expect(turns).toHaveLength(30);
+  expect(turns.at(-1)).toBe(1900);
+});
+
+it('turns away who would wait longer than 5 s', async () => {
+  const line = createTestLine();
+  for (let n = 0; n < 500; n += 1) line.enter('10.0.0.1');
+  await vi.advanceTimersByTimeAsync(10_000);
+  const turns = line.turnsOf('10.0.0.1');
+  expect(turns.filter((atMs) => atMs < Infinity).length).toBeGreaterThanOrEqual(60);
+  expect(turns).toHaveLength(500);
+  expect(Math.max(...turns.filter((atMs) => atMs < Infinity))).toBeLessThanOrEqual(5_000);
+});
+
+it('serves an address soon however many wait at others', async () => {
+  // Else ten addresses that connect as fast as they may, with no certificate, keep all agents out.
+  const line = createTestLine(100);
+  for (let ms = 0; ms < 10_000; ms += 50) {
+    for (let n = 0; n < 20; n += 1) line.enter(`203.0.113.${n % 10}`);
+    if (ms % 1_000 === 500) line.enter('198.51.100.1');
+    await vi.advanceTimersByTimeAsync(50);
+  }
+  await vi.advanceTimersByTimeAsync(5_000);
+  const turns = line.turnsOf('198.51.100.1');
+  expect(turns).toHaveLength(10);
+  for (const [second, atMs] of turns.entries()) expect(atMs - second * 1_000).toBeLessThan(700);
+});
+
+it('gives the whole rate to an address that is alone in line', async () => {
+  const line = createTestLine(100);
+  for (let n = 0; n < 400; n += 1) line.enter('10.0.0.1');
+  await vi.advanceTimersByTimeAsync(3_100);
+  expect(line.turnsOf('10.0.0.1')).toHaveLength(400);
+});
+
+it('gives the place of a connection that has closed to the next', async () => {
+  // Else connections that are closed at once use up the rate.
+  const line = createTestLine();
+  const gone = new AbortController();
+  for (let n = 0; n < 11; n += 1) line.enter('10.0.0.1');
+  for (let n = 0; n < 40; n += 1) line.enter('10.0.0.1', gone.signal);
+  line.enter('10.0.0.1');
+  gone.abort();
+  await vi.advanceTimersByTimeAsync(200);
+  expect(line.turnsOf('10.0.0.1').filter((atMs) => atMs < Infinity)).toHaveLength(12);
 });

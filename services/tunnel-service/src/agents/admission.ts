@@ -1,30 +1,91 @@
-/** Spreads handshakes over time: after a restart all agents come at once, and each handshake costs a millisecond or two. */
+/**
+ * Spreads handshakes over time: after a restart all agents come at once, and each handshake costs a millisecond or two.
+ * Addresses in line take turns, so that none keeps the others waiting; one that is alone in line has the whole rate.
+ */
 import type { Clock } from '@gatehouse/kit/clock';
 
 export interface Admission {
-  /** How long the next arrival has to wait, ms; undefined: too long, turn it away. Takes its place in the line. */
-  admit(): number | undefined;
+  /**
+   * Resolves when it is one's turn; whoever gives up before leaves the line.
+   * @param signal aborts when the connection has closed
+   * @throws when it was aborted, or the turn did not come in 5 s
+   */
+  enter(address: string, signal: AbortSignal): Promise<void>;
 }
 
 /** Longest wait in line; agents try again by themselves. */
 const maxWaitMs = 5_000;
 
-export function createAdmission(options: {
+/** A second's worth may come at once. */
+const burstMs = 1000;
+
+export interface AdmissionOptions {
   readonly perSecond: number;
   readonly clock: Pick<Clock, 'monotonic'>;
-}): Admission {
-  const stepMs = 1000 / options.perSecond;
-  // A second's worth may come at once.
-  const burstMs = 1000;
-  let nextMs = Number.NEGATIVE_INFINITY;
-  return {
-    admit() {
-      const nowMs = options.clock.monotonic();
-      const atMs = Math.max(nextMs, nowMs - burstMs);
-      const waitMs = Math.max(0, atMs - nowMs);
-      if (waitMs > maxWaitMs) return undefined;
-      nextMs = atMs + stepMs;
-      return waitMs;
-    },
-  };
+}
+
+export function createAdmission(options: AdmissionOptions): Admission {
+  return new Line(options);
+}
+
+class Line implements Admission {
+  readonly #clock: AdmissionOptions['clock'];
+  readonly #stepMs: number;
+  /** Who waits, oldest first, by address; the address whose turn is next comes first. */
+  readonly #waiting = new Map<string, Set<() => void>>();
+  #nextMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ perSecond, clock }: AdmissionOptions) {
+    this.#clock = clock;
+    this.#stepMs = 1000 / perSecond;
+  }
+
+  async enter(address: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = () => reject(new Error('it left while it waited'));
+    const leave = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      this.#remove(address, resolve);
+    };
+    const timer = setTimeout(() => reject(new Error('too many agents at once')), maxWaitMs);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const others = this.#waiting.get(address) ?? new Set();
+    this.#waiting.set(address, others.add(resolve));
+    this.#serve();
+    await promise.finally(leave);
+  }
+
+  /** Gives turns as far as the rate allows, and comes back for the others. */
+  #serve(): void {
+    clearTimeout(this.#timer);
+    const nowMs = this.#clock.monotonic();
+    for (const [address, [turn]] of this.#waiting) {
+      const atMs = Math.max(this.#nextMs, nowMs - burstMs);
+      if (atMs > nowMs) {
+        this.#timer = setTimeout(() => this.#serve(), atMs - nowMs);
+        return;
+      }
+      this.#nextMs = atMs + this.#stepMs;
+      if (turn !== undefined) this.#giveTurn(address, turn);
+    }
+  }
+
+  /** The address goes to the end of the line with what else waits there; the loop above meets it again. */
+  #giveTurn(address: string, turn: () => void): void {
+    const others = this.#waiting.get(address);
+    this.#remove(address, turn);
+    if (others !== undefined && others.size > 0) {
+      this.#waiting.delete(address);
+      this.#waiting.set(address, others);
+    }
+    turn();
+  }
+
+  #remove(address: string, turn: () => void): void {
+    const waiting = this.#waiting.get(address);
+    if (waiting?.delete(turn) === true && waiting.size === 0) this.#waiting.delete(address);
+  }
 }

@@ -6,7 +6,6 @@ import { X509Certificate } from 'node:crypto';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { Server as TlsServer, type TLSSocket } from 'node:tls';
 
-import { sleep } from '@gatehouse/kit/clock';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import type { Logger } from '@gatehouse/kit/log';
 import { readProxyHeader } from '@gatehouse/kit/net';
@@ -16,6 +15,7 @@ import { tunnelAlpn } from '@gatehouse/tunnel';
 
 import type { Refusal } from '../events.js';
 import type { Admission } from './admission.js';
+import { AgentPlaces, UnprovenPlaces } from './places.js';
 
 /** A connection of an agent whose certificate was checked. */
 export interface AgentArrival {
@@ -37,6 +37,7 @@ export interface PublicPortOptions {
   readonly proxyHeader: boolean;
   readonly tls: TlsMaterial;
   readonly admission: Admission;
+  /** Connections of agents. */
   readonly maxConnections: number;
   readonly handshakeTimeoutMs: number;
   readonly logger: Logger;
@@ -52,31 +53,11 @@ export interface PublicPort extends AsyncDisposable {
   stopListening(): void;
 }
 
-/** Connections that have not yet shown who they are: all together, and of one address (many agents may share one). */
-const maxPending = { total: 4_000, perAddress: 1_000 };
+/** All connections that are not yet, or will never be, an agent's. */
+const maxOthers = 8_000;
 
-/** Counts those connections; a source that keeps them open can't keep agents out. */
-class Pending {
-  readonly #byAddress = new Map<string, number>();
-  #total = 0;
-
-  /** Takes a place for as long as the connection is not proven; undefined: there is none. */
-  take(address: string): (() => void) | undefined {
-    const count = this.#byAddress.get(address) ?? 0;
-    if (this.#total >= maxPending.total || count >= maxPending.perAddress) return undefined;
-    this.#total += 1;
-    this.#byAddress.set(address, count + 1);
-    let isTaken = true;
-    return () => {
-      if (!isTaken) return;
-      isTaken = false;
-      this.#total -= 1;
-      const left = (this.#byAddress.get(address) ?? 1) - 1;
-      if (left === 0) this.#byAddress.delete(address);
-      else this.#byAddress.set(address, left);
-    };
-  }
-}
+/** What comes before a turn: a ClientHello is much smaller. */
+const maxEarlyBytes = 16 * 1024;
 
 interface Origin {
   readonly clientAddress: string;
@@ -88,17 +69,17 @@ interface Origin {
 export async function openPublicPort(options: PublicPortOptions): Promise<PublicPort> {
   const origins = new Map<string, Origin>();
   const sockets = new Set<Socket>();
-  const pending = new Pending();
+  const unproven = new UnprovenPlaces();
   const tls = createTls(options, origins);
   const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (sockets.size >= options.maxConnections) {
+    if (sockets.size >= options.maxConnections + maxOthers) {
       socket.destroy();
       return;
     }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
-    arrive(socket, options, pending).then(
+    arrive(socket, options, unproven).then(
       (origin) => {
         const peer = peerOf(socket);
         origins.set(peer, origin);
@@ -143,7 +124,7 @@ function peerOf(socket: Socket): string {
 async function arrive(
   socket: Socket,
   options: PublicPortOptions,
-  pending: Pending,
+  unproven: UnprovenPlaces,
 ): Promise<Origin> {
   let origin = { clientAddress: peerOf(socket), viaProxy: '' };
   if (options.proxyHeader) {
@@ -154,14 +135,33 @@ async function arrive(
       viaProxy: proxyId,
     };
   }
-  const release = pending.take(origin.clientAddress.replace(/:\d+$/, ''));
+  const address = origin.clientAddress.replace(/:\d+$/, '');
+  const release = unproven.take(address, socket);
   if (release === undefined) throw new Error('too many connections that show no certificate');
-  socket.once('close', release);
-  const waitMs = options.admission.admit();
-  if (waitMs === undefined) throw new Error('too many agents at once');
-  if (waitMs > 0) await sleep(waitMs);
-  if (socket.destroyed) throw new Error('it left while it waited');
+  await waitInLine(socket, async (signal) => options.admission.enter(address, signal));
   return { ...origin, release };
+}
+
+/** Reads while it waits, else nobody hears that the other side has left; what came is put back. */
+async function waitInLine(
+  socket: Socket,
+  enter: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const left = new AbortController();
+  let early: Buffer = Buffer.alloc(0);
+  const onData = (chunk: Buffer) => {
+    early = Buffer.concat([early, chunk]);
+    if (early.length > maxEarlyBytes) left.abort();
+  };
+  const onLeave = () => left.abort();
+  socket.on('data', onData).once('end', onLeave).once('close', onLeave);
+  try {
+    if (socket.destroyed) left.abort();
+    await enter(left.signal);
+  } finally {
+    socket.off('data', onData).off('end', onLeave).off('close', onLeave).pause();
+  }
+  if (early.length > 0) socket.unshift(early);
 }
 
 function secureOptions(material: TlsMaterial) {
@@ -174,6 +174,7 @@ function secureOptions(material: TlsMaterial) {
 }
 
 function createTls(options: PublicPortOptions, origins: Map<string, Origin>): TlsServer {
+  const places = new AgentPlaces(options.maxConnections);
   const tls = new TlsServer({
     ...secureOptions(options.tls),
     requestCert: true,
@@ -199,6 +200,11 @@ function createTls(options: PublicPortOptions, origins: Map<string, Origin>): Tl
       const refusal =
         'reason' in caller ? caller : { reason: 'certificate', why: 'none was shown' };
       options.onRefused({ ...refusal, address: clientAddress, viaProxy });
+      socket.destroy();
+      return;
+    }
+    if (!places.take(caller.agentId, socket)) {
+      options.logger.warn({ agentId: caller.agentId }, 'no place for another tunnel');
       socket.destroy();
       return;
     }
