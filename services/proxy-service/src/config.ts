@@ -36,7 +36,7 @@ export const proxyConfigSchema = z.strictObject({
   }),
   limits: z
     .strictObject({
-      /** Connections of one address that have not yet proven who they are. */
+      /** Connections of one address that have not yet proven who they are; those of browsers count apart, up to the same number. */
       unauthenticated_per_address: z.int().min(1).default(100),
       /** The same for all addresses together. */
       unauthenticated_total: z.int().min(1).default(2_000),

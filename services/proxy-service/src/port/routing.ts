@@ -12,6 +12,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
+import { splitAddress } from '@gatehouse/kit/net';
 import type { Membership } from '@gatehouse/membership';
 import { hostError, type ProxyProtocol } from '@gatehouse/protocol-api';
 import type { FastifyInstance } from 'fastify';
@@ -25,6 +26,7 @@ import type { Arrival, PortRoutes } from './port.js';
 import { encodeAccepted, encodeRefused, readPreface } from './preface.js';
 import { maxSniffBytes } from './sniff.js';
 import { createTlsEndpoint, type TlsEndpoint } from './tls-endpoint.js';
+import { createWebConnections } from './web-connections.js';
 
 export interface RoutingDeps {
   readonly config: ProxyConfig;
@@ -78,6 +80,12 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
     // The CA goes along, so that a client with only its pin can check the chain.
     return { key, certificate: certificate + toPem(hostTlsCa), clientCa: toPem(userTlsCa) };
   };
+  const { limits } = deps.config;
+  const webConnections = createWebConnections({
+    perAddress: limits.unauthenticated_per_address,
+    total: limits.unauthenticated_total,
+  });
+  web.server.on('request', ({ socket }) => webConnections.asks(socket));
   return {
     sessions: createTlsEndpoint({
       protocols: [...new Set(protocols.map(({ alpn }) => alpn))],
@@ -93,6 +101,7 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
       handshakeTimeoutMs,
       material,
       onSecure(socket, arrival) {
+        webConnections.add(socket, splitAddress(arrival.clientAddress).host);
         arrival.release();
         web.server.emit('connection', socket);
       },
