@@ -59,6 +59,7 @@ export const events = {
       bytesIn: z.number().optional().describe('from the client'),
       bytesOut: z.number().optional().describe('to the client'),
       message: z.string().optional(),
+      by: z.string().optional().describe('the administrator who ended it'),
       synthesised,
       lastSeenAt: z
         .string()

@@ -220,9 +220,13 @@ export class LiveSession implements Session {
     if (!this.#isClosed) this.#watchTime();
   }
 
-  /** Tells the facet to say why and end; destroys both sides a second later. */
-  end(end: SessionEnd): void {
+  /**
+   * Tells the facet to say why and end; destroys both sides a second later.
+   * @param by who wants it, for the event
+   */
+  end(end: SessionEnd, by?: string): void {
     if (this.#abort.signal.aborted || this.#isClosed) return;
+    this.#endedBy = by;
     this.logger.info({ reason: end.reason }, 'session is ended');
     this.#abort.abort(end);
     setTimeout(() => this.#destroy(), farewellMs).unref();
@@ -245,6 +249,7 @@ export class LiveSession implements Session {
   }
 
   #pendingEnd: SessionEnd | undefined;
+  #endedBy: string | undefined;
 
   /** Ends recordings, writes the last event, frees everything. */
   async close(): Promise<void> {
@@ -260,6 +265,7 @@ export class LiveSession implements Session {
         journal.end(reason, {
           durationMs: clock.now() - this.startedAtMs,
           ...(message === '' ? {} : { message }),
+          ...(this.#endedBy === undefined ? {} : { by: this.#endedBy }),
         });
         this.logger.info({ reason }, 'session.ended');
       }

@@ -53,7 +53,7 @@ it('denies a session beyond the limit; that the limit was reached is auth-servic
   expect(events['session.denied'].data.parse(data)).toEqual(data);
 });
 
-it('ends a session that an administrator ended', async () => {
+it('ends a session that an administrator ended, and says who it was', async () => {
   const auth = await startAuth();
   const host = await createTestHost({ auth: auth.connection });
   onTestFinished(async () => host[Symbol.asyncDispose]());
@@ -62,4 +62,9 @@ it('ends a session that an administrator ended', async () => {
   const name = auth.reports.flatMap((report) => report.started)[0]?.id ?? '';
   host.policy.change({ kind: 'session_end', name, document: { reason: 'ended_by', by: 'ada' } });
   await expect.poll(() => host.ends.map(({ reason }) => reason)).toEqual(['ended_by']);
+  const ended = () => host.events().find(({ type }) => type === 'session.ended');
+  await expect.poll(ended, { timeout: 10_000 }).toMatchObject({ reason: 'ended_by' });
+  // Else the trail of the session does not say who cut it.
+  expect(ended()?.data).toMatchObject({ by: 'ada' });
+  expect(events['session.ended'].data.parse(ended()?.data)).toEqual(ended()?.data);
 });

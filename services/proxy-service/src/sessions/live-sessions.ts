@@ -9,6 +9,7 @@ import type { RpcConnection } from '@gatehouse/kit/rpc';
 import type { PolicyChange } from '@gatehouse/membership';
 import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
 import { hostError, type SessionEnd } from '@gatehouse/protocol-api';
+import { z } from 'zod';
 
 import { admit, type AdmissionDeps, type Refused } from './admission.js';
 import type { LiveSession } from './live-session.js';
@@ -36,6 +37,13 @@ const renewEveryMs = 5_000;
 const completeEveryMs = 60_000;
 /** As auth-service gives it (D30), less the time that a report may take. */
 const leaseMs = 15_000;
+
+const endedByAdministrator: SessionEnd = {
+  reason: 'ended_by',
+  message: 'ended by an administrator',
+};
+
+const sessionEndSchema = z.object({ by: z.string() });
 
 export function trackSessions(deps: LiveSessionsDeps): LiveSessions {
   return new TrackedSessions(deps);
@@ -103,8 +111,10 @@ class TrackedSessions implements LiveSessions {
 
   #onChange({ kind, name, document }: PolicyChange): void {
     if (kind === 'session_end') {
-      if (document !== undefined)
-        this.#sessions.get(name)?.end({ reason: 'ended_by', message: 'ended by an administrator' });
+      if (document === undefined) return;
+      // It ends also where nobody can read who wants it.
+      const by = sessionEndSchema.safeParse(document).data?.by;
+      this.#sessions.get(name)?.end(endedByAdministrator, by);
       return;
     }
     for (const session of this.#sessions.values())
