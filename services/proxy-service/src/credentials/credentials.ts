@@ -147,11 +147,7 @@ class ProxyKeys implements Credentials {
     const isFresh = kept !== undefined && kept.validBeforeMs - this.#deps.clock.now() > marginMs;
     if (isFresh && kept.logins.includes(login)) return kept;
     try {
-      return await this.#fetchTargetCertificate(proof, {
-        login,
-        loginId: identity.loginId,
-        clientAddress,
-      });
+      return await this.#fetchTargetCertificate(proof, { identity, login, clientAddress });
     } catch (thrown) {
       if (
         kept !== undefined &&
@@ -165,7 +161,7 @@ class ProxyKeys implements Credentials {
 
   async #fetchTargetCertificate(
     proof: SshUserProof,
-    wanted: { login: string; loginId: string; clientAddress: string },
+    wanted: { identity: Identity; login: string; clientAddress: string },
   ): Promise<TargetCertificate> {
     const { privateKeyPem } = generateKeyPair('ed25519');
     const client = this.#deps.membership.auth.client(CredentialServiceDefinition);
@@ -178,9 +174,10 @@ class ProxyKeys implements Credentials {
       login: wanted.login,
     });
     const { certificate, logins, validUntil } = answer;
+    if (!logins.includes(wanted.login)) throw loginNotAllowed(wanted);
     const kept = { privateKeyPem, certificate, logins, validBeforeMs: validUntil?.getTime() ?? 0 };
     if (this.#targetCertificates.size >= maxKeptLogins) this.#targetCertificates.clear();
-    this.#targetCertificates.set(wanted.loginId, kept);
+    this.#targetCertificates.set(wanted.identity.loginId, kept);
     return kept;
   }
 
@@ -228,6 +225,16 @@ class ProxyKeys implements Credentials {
     }
     return this.#authorities;
   }
+}
+
+/** Roles changed since the session was decided: what is left is for logins that they allow somewhere. */
+function loginNotAllowed(wanted: { identity: Identity; login: string }): GatehouseError {
+  const { identity, login } = wanted;
+  return hostError('LOGIN_NOT_ALLOWED', {
+    reason: 'login_not_allowed_here',
+    details: { user: identity.user, login, target: 'any target' },
+    remedy: 'gate ls',
+  });
 }
 
 function unavailable(thrown: unknown): unknown {
