@@ -442,7 +442,7 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
       );
       const policy = watchPolicy({
         auth: membership.auth,
-        kinds: ['lock', 'trust'],
+        kinds: ['agent', 'lock', 'trust'],
         clock: systemClock,
         logger,
       });
