@@ -1,14 +1,16 @@
 import { X509Certificate } from 'node:crypto';
+import tls from 'node:tls';
 
-import { derToPem, issueTlsCertificate } from '@gatehouse/identity';
+import { caPin, derToPem, issueTlsCertificate } from '@gatehouse/identity';
 import {
   createTestAuthorities,
   issueTestService,
   issueTestUser,
   type TestAuthorities,
 } from '@gatehouse/identity/testing';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
+import type { ProxyAddress } from '../profile/address.js';
 import { startTestPort } from '../testing.js';
 import { discoverCluster, findChainProblem } from './discover.js';
 import { findPartUri, isProxyOf } from './peer-name.js';
@@ -59,12 +61,54 @@ describe('discoverCluster', () => {
     expect(requests).toBe(0);
   });
 
+  describe('behind a certificate of a public authority', () => {
+    const startPublicWeb = async (caBundle: string) => {
+      const publicAuthorities = await createTestAuthorities('public');
+      const before = tls.getCACertificates('default');
+      const root = derToPem(publicAuthorities.hostTls.certificate, 'CERTIFICATE');
+      tls.setDefaultCACertificates([...before, root]);
+      onTestFinished(() => tls.setDefaultCACertificates(before));
+      return startTestPort(publicAuthorities, {
+        onHttp: (_request, response) =>
+          response.end(JSON.stringify({ clusterName: 'home', caPins: [], caBundle })),
+      });
+    };
+    const discover = async (address: ProxyAddress, pins: readonly string[]) =>
+      discoverCluster({ address, pins, nowMs: Date.now() });
+
+    // A public certificate for the name, as whoever inspects the traffic has one, must not outweigh the pin that was given.
+    it('takes no authority without a pin where one was given', async () => {
+      const stranger = (await createTestAuthorities('home')).hostTls.certificate;
+      const strangers = derToPem(stranger, 'CERTIFICATE');
+      const pin = caPin(authorities.hostTls.certificate);
+      await using impostor = await startPublicWeb(strangers);
+      await expect(discover(impostor.address, [pin])).rejects.toMatchObject({
+        code: 'PROXY_UNTRUSTED',
+      });
+      await using port = await startPublicWeb(strangers + bundle);
+      expect(await discover(port.address, [pin.toUpperCase()])).toMatchObject({
+        caBundle: bundle,
+        caPins: [pin],
+      });
+    });
+
+    it('needs no pin', async () => {
+      await using port = await startPublicWeb(bundle);
+      expect(await discover(port.address, [])).toMatchObject({ caBundle: bundle });
+    });
+  });
+
   it.each([
     ['no JSON', () => '<html>', 200],
     ['no bundle', () => '{"clusterName":"home"}', 200],
     [
+      'a bundle that is none',
+      () => JSON.stringify({ clusterName: 'home', caBundle: bundle.slice(0, 200) }),
+      200,
+    ],
+    [
       'a name that leaves the URL',
-      () => JSON.stringify({ clusterName: 'a/../b', caBundle: 'x' }),
+      () => JSON.stringify({ clusterName: 'a/../b', caBundle: bundle }),
       200,
     ],
     ['an error', () => 'x', 500],
@@ -81,14 +125,13 @@ describe('discoverCluster', () => {
 
 describe('findChainProblem', () => {
   const toX509 = (der: Buffer) => new X509Certificate(der);
-  const pin = (port: { hostTls: { certificate: Buffer } }) =>
-    import('@gatehouse/identity').then(({ caPin }) => caPin(port.hostTls.certificate));
+  const pin = (port: { hostTls: { certificate: Buffer } }) => caPin(port.hostTls.certificate);
 
   it('accepts a proxy under the pinned authority', async () => {
     const proxy = await issueTestService(authorities, 'proxy');
     const chain = [toX509(proxy.certificate), toX509(authorities.hostTls.certificate)];
-    expect(findChainProblem(chain, [await pin(authorities)], Date.now())).toBeUndefined();
-    expect(findChainProblem(chain, [await pin(authorities)], Date.now() + 86_400_000)).toContain(
+    expect(findChainProblem(chain, [pin(authorities)], Date.now())).toBeUndefined();
+    expect(findChainProblem(chain, [pin(authorities)], Date.now() + 86_400_000)).toContain(
       'expired',
     );
   });
@@ -98,7 +141,7 @@ describe('findChainProblem', () => {
     const strangers = await createTestAuthorities('home');
     const proxy = await issueTestService(strangers, 'proxy');
     const own = toX509(authorities.hostTls.certificate);
-    const pins = [await pin(authorities)];
+    const pins = [pin(authorities)];
     expect(findChainProblem([toX509(proxy.certificate), own], pins, Date.now())).toContain(
       'not signed',
     );
@@ -114,7 +157,7 @@ describe('findChainProblem', () => {
   });
 
   it('refuses other parts, and a person who signs as if an authority', async () => {
-    const pins = [await pin(authorities)];
+    const pins = [pin(authorities)];
     const ca = toX509(authorities.hostTls.certificate);
     const agent = await issueTestService(authorities, 'tunnel');
     expect(findChainProblem([toX509(agent.certificate), ca], pins, Date.now())).toContain(

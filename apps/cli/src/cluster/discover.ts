@@ -1,12 +1,13 @@
 /**
  * First contact with a cluster: `GET /.well-known/gatehouse.json` on the port, trusted by a public authority or by a
- * pin. With a pin, the chain that the port shows must lead to a CA with that key, and the certificate at its end must
- * be a proxy's.
+ * pin. With a pin, only authorities with that key are taken, whoever vouches for the port; and where no public authority
+ * does, the chain that the port shows must lead to one of them, and the certificate at its end must be a proxy's.
  */
 import { X509Certificate, createHash } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type TLSSocket } from 'node:tls';
 
+import { pemToDer } from '@gatehouse/identity';
 import { z } from 'zod';
 
 import { cliError } from '../errors.js';
@@ -14,12 +15,12 @@ import type { ProxyAddress } from '../profile/address.js';
 import { codeOf, describeNetworkError } from './network-errors.js';
 import { isProxyOf } from './peer-name.js';
 
-/** What `/.well-known/gatehouse.json` says. */
+/** What `/.well-known/gatehouse.json` says, as far as it is to be trusted. */
 export interface ClusterInfo {
   readonly clusterName: string;
-  /** `sha256:…` of its host_tls CAs. */
+  /** `sha256:…` of the CAs of `caBundle`. */
   readonly caPins: readonly string[];
-  /** Certificates of its host_tls CAs, PEM. */
+  /** Certificates of its host_tls CAs, PEM; with pins, of those alone that have one. */
   readonly caBundle: string;
   /** True where the cluster says that a login needs a code. */
   readonly needsSecondFactor: boolean;
@@ -27,8 +28,10 @@ export interface ClusterInfo {
 
 const infoSchema = z.object({
   clusterName: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i),
-  caPins: z.array(z.string()).default([]),
-  caBundle: z.string().includes('-----BEGIN CERTIFICATE-----'),
+  caBundle: z
+    .string()
+    .transform(parseBundle)
+    .refine((authorities) => authorities.length > 0),
   secondFactor: z.string().optional(),
 });
 
@@ -40,7 +43,7 @@ const maxChain = 10;
 /** Where to look, and what to trust. */
 export interface DiscoverOptions {
   readonly address: ProxyAddress;
-  /** Any of them will do; none: a public authority must have signed. */
+  /** Any of them will do, and one must; none: a public authority must have signed. */
   readonly pins: readonly string[];
   readonly nowMs: number;
 }
@@ -49,7 +52,7 @@ export interface DiscoverOptions {
 export async function discoverCluster(options: DiscoverOptions): Promise<ClusterInfo> {
   const socket = await connectTrusted(options);
   try {
-    return decodeInfo(await fetchInfo(socket, options.address), options.address);
+    return decodeInfo(await fetchInfo(socket, options.address), options);
   } finally {
     socket.destroy();
   }
@@ -152,9 +155,13 @@ function isInDate(certificate: X509Certificate, nowMs: number): boolean {
 }
 
 function isPinned(certificate: X509Certificate, pins: readonly string[]): boolean {
+  const own = pinOf(certificate);
+  return pins.some((pin) => pin.toLowerCase() === own);
+}
+
+function pinOf(certificate: X509Certificate): string {
   const spki = certificate.publicKey.export({ format: 'der', type: 'spki' });
-  const digest = createHash('sha256').update(spki).digest('hex');
-  return pins.some((pin) => pin.toLowerCase() === `sha256:${digest}`);
+  return `sha256:${createHash('sha256').update(spki).digest('hex')}`;
 }
 
 async function fetchInfo(socket: TLSSocket, address: ProxyAddress): Promise<string> {
@@ -195,15 +202,35 @@ async function readBounded(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function decodeInfo(text: string, address: ProxyAddress): ClusterInfo {
+function decodeInfo(text: string, { address, pins }: DiscoverOptions): ClusterInfo {
+  const proxy = address.text;
   const parsed = infoSchema.safeParse(tryParse(text));
   if (!parsed.success) {
-    throw cliError('NOT_A_CLUSTER', {
-      details: { proxy: address.text, why: 'its /.well-known/gatehouse.json is not understood' },
-    });
+    const why = 'its /.well-known/gatehouse.json is not understood';
+    throw cliError('NOT_A_CLUSTER', { details: { proxy, why } });
   }
-  const { clusterName, caPins, caBundle, secondFactor } = parsed.data;
-  return { clusterName, caPins, caBundle, needsSecondFactor: secondFactor === 'required' };
+  const { clusterName, caBundle, secondFactor } = parsed.data;
+  const trusted =
+    pins.length === 0 ? caBundle : caBundle.filter((authority) => isPinned(authority, pins));
+  if (trusted.length === 0) {
+    const why = 'no authority of its cluster has the key of the pin';
+    throw cliError('PROXY_UNTRUSTED', { details: { proxy, why } });
+  }
+  return {
+    clusterName,
+    caPins: trusted.map(pinOf),
+    caBundle: trusted.join(''),
+    needsSecondFactor: secondFactor === 'required',
+  };
+}
+
+/** Empty where the text holds anything but certificates. */
+function parseBundle(pem: string): readonly X509Certificate[] {
+  try {
+    return pemToDer(pem).map((der) => new X509Certificate(der));
+  } catch {
+    return [];
+  }
 }
 
 function tryParse(text: string): unknown {
