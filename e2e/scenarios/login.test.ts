@@ -70,6 +70,11 @@ describe('login', () => {
       'access',
     ]);
     const zoe = new Person(home, 'zoe');
+    // A link that is used up before its secret has a place to go would lock the person out.
+    const nowhere = ['--totp-secret-file', join(home.dir, 'no', 'totp')];
+    const flags = ['--password-file', zoe.passwordFile, ...nowhere];
+    const unkept = await zoe.gate(['invite', 'accept', inviteUrl, ...flags]);
+    expect(unkept.stderr).toContain('can not write');
     await zoe.accept(inviteUrl);
     await zoe.login();
     const altered = `${inviteUrl.slice(0, -1)}${inviteUrl.endsWith('a') ? 'b' : 'a'}`;

@@ -8,7 +8,7 @@ import { showSecondFactor } from '../login/show-second-factor.js';
 import { trustCluster } from '../login/trust-cluster.js';
 import { writeJson } from '../output/json.js';
 import { printable } from '../output/text.js';
-import { checkHome } from '../profile/files.js';
+import { checkHome, reserveFile } from '../profile/files.js';
 import { rememberCluster, rememberLastCluster } from '../profile/known-clusters.js';
 import { rememberUser } from '../profile/last-user.js';
 import { findHome } from '../profile/paths.js';
@@ -52,10 +52,12 @@ export const command = defineCommand({
     const invite = await withLoginService(target, (client) => client.getInvite({ token }));
     const user = await chooseName(call, invite.user);
     const password = await obtainPassword(environment, options['password-file'], askNewPassword);
+    const secretPath = options['totp-secret-file'];
+    using secretFile = secretPath === undefined ? undefined : reserveFile(secretPath);
     const accepted = await withLoginService(target, (client) =>
       client.acceptInvite({ token, user: invite.user === '' ? user : '', password }),
     );
-    showSecondFactor(environment, accepted.totpUri, options['totp-secret-file']);
+    showSecondFactor(environment, accepted.totpUri, secretFile);
     rememberCluster(home, {
       proxyAddr: address.text,
       clusterName: info.clusterName,

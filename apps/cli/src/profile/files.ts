@@ -23,16 +23,47 @@ import { cliError } from '../errors.js';
 /** Longest file of a profile that is read. */
 const maxFileBytes = 1 << 20;
 
+/** A file to be: disposing it unwritten leaves nothing behind. */
+export interface ReservedFile extends Disposable {
+  /** Puts the file in its place, whole, once. @throws FILE_UNWRITABLE */
+  write(content: string | Uint8Array): void;
+}
+
+/** Makes sure, before what is to be kept exists, that it can be written there. @throws FILE_UNWRITABLE */
+export function reserveFile(path: string, mode = 0o600): ReservedFile {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const remove = () => rmSync(temporary, { force: true });
+  const attempt = <T>(step: () => T): T => {
+    try {
+      return step();
+    } catch (thrown) {
+      remove();
+      const details = { path, why: reasonOf(thrown) };
+      throw cliError('FILE_UNWRITABLE', { details, cause: thrown });
+    }
+  };
+  const file = attempt(() => {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true)
+      throw new Error('it is a directory');
+    return openSync(temporary, 'wx', mode);
+  });
+  return {
+    write: (content) =>
+      attempt(() => {
+        writeThrough(file, content);
+        renameSync(temporary, path);
+      }),
+    [Symbol.dispose]() {
+      closeSync(file);
+      remove();
+    },
+  };
+}
+
 /** Writes a file (0600 unless told otherwise) under another name and renames it. @throws FILE_UNWRITABLE */
 export function writeFileWhole(path: string, content: string | Uint8Array, mode = 0o600): void {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  try {
-    writeNewFile(temporary, content, mode);
-    renameSync(temporary, path);
-  } catch (thrown) {
-    rmSync(temporary, { force: true });
-    throw cliError('FILE_UNWRITABLE', { details: { path, why: reasonOf(thrown) }, cause: thrown });
-  }
+  using file = reserveFile(path, mode);
+  file.write(content);
 }
 
 /** Writes what arrives in pieces under another name and renames it at the end. @throws FILE_UNWRITABLE */
@@ -52,12 +83,16 @@ export async function writePiecesWhole(path: string, pieces: AsyncIterable<strin
 export function writeNewFile(path: string, content: string | Uint8Array, mode = 0o600): void {
   const file = openSync(path, 'wx', mode);
   try {
-    const bytes = Buffer.from(content);
-    for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
-    fsyncSync(file);
+    writeThrough(file, content);
   } finally {
     closeSync(file);
   }
+}
+
+function writeThrough(file: number, content: string | Uint8Array): void {
+  const bytes = Buffer.from(content);
+  for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
+  fsyncSync(file);
 }
 
 /** A file's text; undefined where there is none. @throws FILE_UNREADABLE */

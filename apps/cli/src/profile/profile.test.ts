@@ -14,7 +14,13 @@ import { describe, expect, it } from 'vitest';
 
 import { createTestFolder } from '../testing.js';
 import { parseProxyAddress } from './address.js';
-import { checkHome, readPrivateFile, writeFileWhole, writePiecesWhole } from './files.js';
+import {
+  checkHome,
+  readPrivateFile,
+  reserveFile,
+  writeFileWhole,
+  writePiecesWhole,
+} from './files.js';
 import {
   chooseCluster,
   readKnownClusters,
@@ -228,5 +234,22 @@ describe('writing files', () => {
     expect(() => writeFileWhole(join(folder.path, 'no', 'x'), '')).toThrow(
       'there is no such directory',
     );
+  });
+
+  it('knows before there is anything to write that it can not be written', () => {
+    using folder = createTestFolder();
+    expect(() => reserveFile(folder.path)).toThrow('it is a directory');
+    expect(() => reserveFile(join(folder.path, 'no', 'x'))).toThrow('there is no such directory');
+    const file = join(folder.path, 'x');
+    {
+      using unwritten = reserveFile(file);
+      expect(unwritten).toBeDefined();
+      expect(readdirSync(folder.path)).toHaveLength(1);
+    }
+    expect(readdirSync(folder.path)).toEqual([]);
+    using written = reserveFile(file);
+    written.write('all of it');
+    expect(readFileSync(file, 'utf8')).toBe('all of it');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 });
