@@ -6,15 +6,14 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
+import { takeLock } from '@gatehouse/kit/lifecycle';
 
 import { standaloneError } from './errors.js';
 
@@ -34,7 +33,9 @@ export function openDataDirectory(dir: string): DataDirectory {
   const path = resolve(dir);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    const release = lock(path);
+    const lock = takeLock(join(path, 'lock'), (pid) =>
+      standaloneError('DATA_DIR_IN_USE', { details: { dir: path, pid } }),
+    );
     return {
       path,
       folder(name) {
@@ -44,7 +45,7 @@ export function openDataDirectory(dir: string): DataDirectory {
       secretFile: (name) => ensureSecret(path, name),
       write: (name, content) => writeWhole(join(path, name), content),
       remove: (name) => rmSync(join(path, name), { force: true }),
-      [Symbol.dispose]: release,
+      [Symbol.dispose]: () => lock[Symbol.dispose](),
     };
   } catch (thrown) {
     const code = systemErrorCode(thrown);
@@ -52,43 +53,6 @@ export function openDataDirectory(dir: string): DataDirectory {
     const why =
       code === 'EACCES' || code === 'EROFS' || code === 'EPERM' ? 'it is not writable' : code;
     throw standaloneError('DATA_DIR_UNUSABLE', { cause: thrown, details: { dir: path, why } });
-  }
-}
-
-function lock(path: string): () => void {
-  const file = join(path, 'lock');
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      const handle = openSync(file, 'wx', 0o600);
-      writeSync(handle, `${process.pid} ${startOf(process.pid) ?? ''}\n`);
-      closeSync(handle);
-      return () => rmSync(file, { force: true });
-    } catch (thrown) {
-      if (systemErrorCode(thrown) !== 'EEXIST') throw thrown;
-      const [pid = '', started = ''] = readFileSync(file, 'utf8').trim().split(' ');
-      if (attempt > 3 || (pid !== '' && startOf(Number(pid)) === started)) {
-        throw standaloneError('DATA_DIR_IN_USE', { details: { dir: path, pid } });
-      }
-      rmSync(file, { force: true });
-    }
-  }
-}
-
-/** When a process began, in the kernel's ticks: a process id alone may belong to somebody else by now. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return isAlive(pid) ? 'alive' : undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
   }
 }
 

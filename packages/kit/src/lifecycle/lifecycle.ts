@@ -1,8 +1,10 @@
-/** The life of a process and of background work: signals, exit codes, deadlines, and nothing else. */
+/** The life of a process and of background work: signals, exit codes, deadlines, who owns a directory, and nothing else. */
 import { setFlagsFromString } from 'node:v8';
 
 import { toGatehouseError } from '../errors/errors.js';
 import type { Logger } from '../log/log.js';
+
+export { takeLock } from './lock.js';
 
 /** Starts work that goes on by itself; a failure is logged under `what`, never lost and never fatal. */
 export function runInBackground(

@@ -15,10 +15,11 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { topics } from '../event-log/types.js';
+import { takeLock } from '../lifecycle/lifecycle.js';
+import { spoolError } from './errors.js';
 import { EventSpool, type SpoolParts } from './event-spool.js';
 import { EventWriter } from './event-writer.js';
 import { Lane } from './lane.js';
-import { takeLock } from './lock.js';
 import { OpenRecordings } from './recordings.js';
 import { endLostSessions } from './recovery.js';
 import { OpenSessions } from './sessions.js';
@@ -56,7 +57,11 @@ const defaultLimits: SpoolLimits = {
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
   await using stack = new AsyncDisposableStack();
-  const lock = stack.use(takeLock(options.dir));
+  const lock = stack.use(
+    takeLock(join(options.dir, 'lock'), (pid) =>
+      spoolError('SPOOL_IN_USE', { details: { dir: options.dir, pid } }),
+    ),
+  );
   const parts = openParts(options, lock);
   const eventFrames = parts.events.recover();
   for (const frame of eventFrames.frames) parts.sessions.replay(frame);
