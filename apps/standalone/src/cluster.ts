@@ -3,7 +3,6 @@
  * configurations made from one data directory, talking gRPC over loopback. Composes; owns no feature.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -22,7 +21,7 @@ import { createTunnelService, tunnelConfigSchema } from '@gatehouse/tunnel-servi
 import type { StandaloneConfig } from './config.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
 import { startEmbeddedDatabase } from './database/embedded-database.js';
-import { standaloneError } from './errors.js';
+import { choosePort, dialAddress, formatAddress, publicAddressFor } from './port.js';
 import type { Ready } from './ready.js';
 
 export interface Cluster extends AsyncDisposable {
@@ -38,7 +37,7 @@ export interface StartOptions {
 
 const anyPort = '127.0.0.1:0';
 
-/** @throws DATA_DIR_IN_USE, DATA_DIR_UNUSABLE, PORT_TAKEN, DATABASE_UNUSABLE */
+/** @throws DATA_DIR_IN_USE, DATA_DIR_UNUSABLE, PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNKNOWN, DATABASE_UNUSABLE */
 export async function startCluster(
   config: StandaloneConfig,
   options: StartOptions,
@@ -47,7 +46,7 @@ export async function startCluster(
   const data = stack.use(openDataDirectory(config.data_dir));
   data.remove('ready.json');
   const port = await choosePort(config);
-  const publicAddress = config.public_addr ?? `localhost:${port}`;
+  const publicAddress = config.public_addr ?? publicAddressFor(config.listen, port);
   const logger = (name: string) =>
     createLogger({ name, level: config.log_level, format: config.log_format });
   const parts: Parts = { config, data, logger, port, publicAddress, stack };
@@ -79,24 +78,6 @@ interface Parts {
   readonly port: number;
   readonly publicAddress: string;
   readonly stack: AsyncDisposableStack;
-}
-
-/** The port asked for, or any free one; chosen before anything else starts, as certificates and links name it. */
-async function choosePort(config: StandaloneConfig): Promise<number> {
-  const probe = createServer();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      probe.once('error', reject);
-      probe.listen(config.port, config.listen, resolve);
-    });
-    const address = probe.address();
-    return typeof address === 'object' && address !== null ? address.port : config.port;
-  } catch (thrown) {
-    if (systemErrorCode(thrown) !== 'EADDRINUSE') throw thrown;
-    throw standaloneError('PORT_TAKEN', { cause: thrown, details: { port: String(config.port) } });
-  } finally {
-    if (probe.listening) await new Promise((resolve) => probe.close(resolve));
-  }
 }
 
 async function startAuth(
@@ -162,7 +143,7 @@ async function startOthers(
   stack.use(tunnel);
   const proxyConfig = parseConfig(proxyConfigSchema, {
     ...cluster,
-    listen: `${config.listen}:${port}`,
+    listen: formatAddress(config.listen, port),
     public_addr: publicAddress,
     metrics_listen: anyPort,
     auth: { ...authConfig('proxy'), public_address: auth.publicAddress },
@@ -182,7 +163,7 @@ async function startAgent(parts: Parts, auth: AuthService): Promise<void> {
   const isNew = !existsSync(join(dataDir, 'agent.json'));
   const agent = await createAgent(
     {
-      proxy: `localhost:${port}`,
+      proxy: dialAddress(config.listen, port),
       caPin: auth.caPin,
       dataDir,
       ...(isNew ? { token: await auth.createAgentToken() } : {}),

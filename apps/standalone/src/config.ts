@@ -19,10 +19,10 @@ export const standaloneConfigSchema = z.strictObject({
   port: z.coerce.number().int().min(0).max(65_535).default(8443),
   /** Interface. */
   listen: z.string().default('127.0.0.1'),
-  /** What people and agents dial. Default `localhost:<port>`. */
+  /** What people and agents dial. Default: `listen` where `localhost` does not lead there, else `localhost:<port>`. */
   public_addr: z
     .string()
-    .regex(/^[^\s:]+:\d{1,5}$/, 'write it as HOST:PORT')
+    .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as HOST:PORT')
     .optional(),
   /** Start the agent for this host. */
   agent: z.boolean().default(true),
@@ -66,7 +66,7 @@ export const usage = `Gatehouse at home: the whole cluster in one process.
   --data-dir DIR            everything that lasts (default: .gatehouse in the clone)
   --port N                  the one TLS port, 0 = any free one (default 8443)
   --listen ADDR             interface (default 127.0.0.1)
-  --public-addr HOST:PORT   what people and agents dial (default localhost:PORT)
+  --public-addr HOST:PORT   what people and agents dial (default localhost:PORT, or ADDR:PORT)
   --config FILE             YAML over the defaults
   --no-agent                do not start the agent for this host
   --label K=V               labels of this host's node, repeatable (default env=home)

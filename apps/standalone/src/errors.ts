@@ -17,6 +17,17 @@ export const standaloneErrors = {
     message: 'port {port} is taken by another program',
     remedy: 'npm start -- --port 0 (any free one), or another number',
   },
+  PORT_FORBIDDEN: {
+    kind: 'failed_precondition',
+    message: 'this user may not listen on port {port}',
+    remedy:
+      'npm start -- --port 8443, or another number from 1024 on; lower ones are for privileged users',
+  },
+  ADDRESS_UNKNOWN: {
+    kind: 'failed_precondition',
+    message: '{listen} is not an address of this machine',
+    remedy: 'npm start -- --listen 0.0.0.0 (every one that it has), or one of those',
+  },
   DATABASE_UNUSABLE: {
     kind: 'failed_precondition',
     message: "the database in {dir} can't be opened: {why}",

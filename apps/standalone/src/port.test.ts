@@ -1,0 +1,44 @@
+import { createServer, type AddressInfo } from 'node:net';
+
+import { describe, expect, it } from 'vitest';
+
+import { choosePort, dialAddress, publicAddressFor } from './port.js';
+
+describe('addresses', () => {
+  // On any other address than that of localhost, the agent of this host found nobody.
+  it.each([
+    ['127.0.0.1', '127.0.0.1:8443', 'localhost:8443'],
+    ['localhost', 'localhost:8443', 'localhost:8443'],
+    ['::1', '[::1]:8443', 'localhost:8443'],
+    ['0.0.0.0', '127.0.0.1:8443', 'localhost:8443'],
+    ['::', '[::1]:8443', 'localhost:8443'],
+    ['127.0.0.2', '127.0.0.2:8443', '127.0.0.2:8443'],
+    ['192.0.2.7', '192.0.2.7:8443', '192.0.2.7:8443'],
+    ['fd00::7', '[fd00::7]:8443', '[fd00::7]:8443'],
+    ['nas.lan', 'nas.lan:8443', 'nas.lan:8443'],
+  ])('of a port that listens on %s', (listen, dialled, shown) => {
+    expect([dialAddress(listen, 8443), publicAddressFor(listen, 8443)]).toEqual([dialled, shown]);
+  });
+});
+
+describe('choosePort', () => {
+  it('finds a free one, and says why the one asked for can not be had', async () => {
+    const port = await choosePort({ listen: '127.0.0.1', port: 0 });
+    expect(port).toBeGreaterThan(0);
+    await using taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    await expect(
+      choosePort({ listen: '127.0.0.1', port: (taken.address() as AddressInfo).port }),
+    ).rejects.toMatchObject({ code: 'PORT_TAKEN' });
+    // Addresses for documentation (RFC 5737): no machine has them.
+    await expect(choosePort({ listen: '203.0.113.1', port: 0 })).rejects.toMatchObject({
+      code: 'ADDRESS_UNKNOWN',
+    });
+  });
+
+  it.skipIf(process.getuid?.() === 0)('says which ports are not for everybody', async () => {
+    await expect(choosePort({ listen: '127.0.0.1', port: 1 })).rejects.toMatchObject({
+      code: 'PORT_FORBIDDEN',
+    });
+  });
+});

@@ -1,0 +1,65 @@
+/** The one port: where it listens, how this process dials it, and what people call it where nothing else was said. */
+import { createServer } from 'node:net';
+
+import { systemErrorCode } from '@gatehouse/kit/errors';
+
+import { standaloneError } from './errors.js';
+
+/** Every address of the machine, and the loopback address by which it is dialled. */
+const wildcards: ReadonlyMap<string, string> = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['::', '::1'],
+]);
+/** Where `localhost` leads. */
+const localAddresses: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
+
+/** `host:port`, with brackets around IPv6. */
+export function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** How the port is dialled from this machine. */
+export function dialAddress(listen: string, port: number): string {
+  return formatAddress(wildcards.get(listen) ?? listen, port);
+}
+
+/** What people dial by default: `localhost:<port>` where that leads to the port. */
+export function publicAddressFor(listen: string, port: number): string {
+  const host = wildcards.get(listen) ?? listen;
+  return formatAddress(localAddresses.has(host) ? 'localhost' : host, port);
+}
+
+/**
+ * The port asked for, or any free one; chosen before anything else starts, as certificates and links name it.
+ * @throws PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNKNOWN
+ */
+export async function choosePort({
+  listen,
+  port,
+}: {
+  readonly listen: string;
+  readonly port: number;
+}): Promise<number> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen(port, listen, resolve);
+    });
+    const address = probe.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  } catch (cause) {
+    const details = { listen, port: String(port) };
+    const code = reasons[systemErrorCode(cause) ?? ''];
+    throw code === undefined ? cause : standaloneError(code, { cause, details });
+  } finally {
+    if (probe.listening) await new Promise((resolve) => probe.close(resolve));
+  }
+}
+
+const reasons: Readonly<Record<string, 'PORT_TAKEN' | 'PORT_FORBIDDEN' | 'ADDRESS_UNKNOWN'>> = {
+  EADDRINUSE: 'PORT_TAKEN',
+  EACCES: 'PORT_FORBIDDEN',
+  EADDRNOTAVAIL: 'ADDRESS_UNKNOWN',
+  ENOTFOUND: 'ADDRESS_UNKNOWN',
+};
