@@ -1,19 +1,21 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { derToPem } from '@gatehouse/identity';
+import { createTestAuthorities } from '@gatehouse/identity/testing';
 import { describe, expect, it } from 'vitest';
 
 import { allCommands } from './all-commands.js';
 import { runCommandLine } from './cli.js';
 import { storeLogin } from './profile/store-login.js';
 import { createRegistry } from './registry.js';
-import { createTestEnvironment, createTestFolder } from './testing.js';
+import { createTestEnvironment, createTestFolder, startTestPort } from './testing.js';
 
 const registry = createRegistry(allCommands);
 
 async function run(
   argv: readonly string[],
-  options: { home: string; nowMs?: number; variables?: Record<string, string> },
+  options: { home: string; nowMs?: number; variables?: Record<string, string>; typed?: string },
 ) {
   const environment = createTestEnvironment(options);
   const code = await runCommandLine(argv, environment, registry);
@@ -136,6 +138,33 @@ describe('gate', () => {
     expectFailure(users, 2, '--roles');
     const apply = await run(['apply'], { home: folder.path });
     expectFailure(apply, 2, '-f FILE');
+  });
+
+  // A script on a terminal, as in a build's log or over ssh -t, would wait for an answer for ever.
+  it('asks nothing on a terminal either once a flag of scripts is given', async () => {
+    const authorities = await createTestAuthorities('home');
+    const caBundle = derToPem(authorities.hostTls.certificate, 'CERTIFICATE');
+    await using port = await startTestPort(authorities, {
+      onHttp: (_request, response) =>
+        response.end(JSON.stringify({ clusterName: 'home', caBundle, secondFactor: 'required' })),
+    });
+    using folder = createTestFolder();
+    const passwordFile = join(folder.path, 'password');
+    writeFileSync(passwordFile, 'secret');
+    const login = async (...flags: string[]) =>
+      run(['login', '--proxy', port.address.text, '--ca-pin', port.pin, ...flags], {
+        home: join(folder.path, 'home'),
+        typed: '',
+      });
+    expect(await login('--password-file', passwordFile)).toMatchObject({
+      code: 2,
+      err: 'gate: the code of the second factor is missing: give --otp CODE\n',
+    });
+    expect(await login('--otp', '123456')).toMatchObject({
+      code: 2,
+      err: 'gate: the password is missing: give --password-file FILE\n',
+    });
+    expect((await login()).err).toMatch(/^User \[/);
   });
 
   it('checks documents before anything is sent, with the place of the mistake', async () => {

@@ -8,9 +8,18 @@ import { readNamedFile } from './profile/files.js';
 
 type Terminal = Pick<Environment, 'stdin' | 'stderr'>;
 
-/** Is there a person at the other end? */
-export function canAsk({ stdin }: Pick<Environment, 'stdin'>): boolean {
-  return stdin.isTTY;
+/** Flags of scripts: whoever gives one of them is asked nothing, also on a terminal. */
+export interface ScriptFlags {
+  readonly 'password-file'?: string | undefined;
+  readonly otp?: string | undefined;
+}
+
+/** Is there a person at the other end, who expects questions? */
+export function canAsk(
+  { stdin }: Pick<Environment, 'stdin'>,
+  { 'password-file': passwordFile, otp }: ScriptFlags = {},
+): boolean {
+  return stdin.isTTY && passwordFile === undefined && otp === undefined;
 }
 
 /** Asks for a line; the answer is shown as it is typed. */
@@ -51,11 +60,12 @@ export async function askHidden({ stdin, stderr }: Terminal, prompt: string): Pr
 /** The password from `--password-file`, else asked for. @throws OPTION_MISSING, FILE_UNREADABLE */
 export async function obtainPassword(
   environment: Environment,
-  file: string | undefined,
+  flags: ScriptFlags,
   ask: (environment: Environment) => Promise<string>,
 ): Promise<string> {
+  const file = flags['password-file'];
   if (file !== undefined) return readNamedFile(file).replace(/\r?\n$/, '');
-  if (canAsk(environment)) return ask(environment);
+  if (canAsk(environment, flags)) return ask(environment);
   throw cliError('OPTION_MISSING', {
     details: { what: 'the password', flag: '--password-file FILE' },
   });

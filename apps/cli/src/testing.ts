@@ -20,11 +20,12 @@ export interface TestEnvironment extends Environment {
   readonly err: () => string;
 }
 
-/** No terminal, nothing on stdin, output kept. */
+/** No terminal, nothing on stdin, output kept; with `typed`, a terminal on which that is typed. */
 export function createTestEnvironment(options: {
   readonly home: string;
   readonly variables?: Readonly<Record<string, string>>;
   readonly nowMs?: number;
+  readonly typed?: string;
 }): TestEnvironment {
   const out: string[] = [];
   const err: string[] = [];
@@ -39,7 +40,9 @@ export function createTestEnvironment(options: {
     variables: { GATE_HOME: options.home, ...options.variables },
     stdout: collect(out),
     stderr: collect(err),
-    stdin: Object.assign(Readable.from([]), { isTTY: false }) as unknown as NodeJS.ReadStream,
+    stdin: Object.assign(Readable.from([options.typed ?? '']), {
+      isTTY: options.typed !== undefined,
+    }) as unknown as NodeJS.ReadStream,
     clock: { now: () => options.nowMs ?? Date.now(), monotonic: () => performance.now() },
     programPath: '/opt/gate house/bin/gate',
     version: '0.0.0',

@@ -1,5 +1,5 @@
 import { withLoginService } from '../cluster/clients.js';
-import { defineCommand, exitCodes, type GlobalCall } from '../command.js';
+import { defineCommand, exitCodes } from '../command.js';
 import type { Environment } from '../environment.js';
 import { usageError } from '../errors.js';
 import { osUserName } from '../login/choose-user.js';
@@ -12,7 +12,7 @@ import { checkHome, reserveFile } from '../profile/files.js';
 import { rememberCluster, rememberLastCluster } from '../profile/known-clusters.js';
 import { rememberUser } from '../profile/last-user.js';
 import { findHome } from '../profile/paths.js';
-import { askHidden, askLine, canAsk, obtainPassword } from '../terminal.js';
+import { askHidden, askLine, canAsk, obtainPassword, type ScriptFlags } from '../terminal.js';
 
 /** `gate invite accept` */
 export const command = defineCommand({
@@ -51,7 +51,7 @@ export const command = defineCommand({
     const { info, target } = await trustCluster(call, home, address);
     const invite = await withLoginService(target, (client) => client.getInvite({ token }));
     const user = await chooseName(call, invite.user);
-    const password = await obtainPassword(environment, options['password-file'], askNewPassword);
+    const password = await obtainPassword(environment, options, askNewPassword);
     const secretPath = options['totp-secret-file'];
     using secretFile = secretPath === undefined ? undefined : reserveFile(secretPath);
     const accepted = await withLoginService(target, (client) =>
@@ -84,7 +84,7 @@ async function chooseName(
     options,
   }: {
     environment: Environment;
-    options: GlobalCall['options'] & { readonly user: string | undefined };
+    options: ScriptFlags & { readonly user: string | undefined };
   },
   invited: string,
 ): Promise<string> {
@@ -93,7 +93,7 @@ async function chooseName(
     throw usageError(`this invitation is for ${printable(invited)}, not for ${options.user}`);
   }
   const proposed = options.user ?? environment.variables['GATE_USER'] ?? osUserName();
-  if (options.user !== undefined || !canAsk(environment)) return proposed;
+  if (options.user !== undefined || !canAsk(environment, options)) return proposed;
   const answer = (
     await askLine(environment, `Name of the first administrator [${proposed}]: `)
   ).trim();

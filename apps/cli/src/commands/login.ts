@@ -9,7 +9,7 @@ import { showLogin } from '../login/show-login.js';
 import { createLoginKeys, storeIssued } from '../login/store-issued.js';
 import { trustCluster } from '../login/trust-cluster.js';
 import { parseDurationOption, toDuration } from '../options.js';
-import { askHidden, askLine, canAsk, obtainPassword } from '../terminal.js';
+import { askHidden, askLine, canAsk, obtainPassword, type ScriptFlags } from '../terminal.js';
 
 /** `gate login` */
 export const command = defineCommand({
@@ -23,7 +23,7 @@ export const command = defineCommand({
       'gate login --user ci --password-file secret.txt --otp 123456 --ttl 1h',
     ],
     notes: [
-      'Keys are made on this machine and never leave it. With flags, or without a terminal, nothing is asked.',
+      'Keys are made on this machine and never leave it. With --password-file or --otp, or without a terminal, nothing is asked.',
     ],
   },
   options: {
@@ -59,10 +59,10 @@ export const command = defineCommand({
     const ttlMs = parseDurationOption('--ttl', options.ttl);
     const { info, target } = await trustCluster(call, home, address);
     const user = await chooseUser(call, home, address.text);
-    const password = await obtainPassword(environment, options['password-file'], (terminal) =>
+    const password = await obtainPassword(environment, options, (terminal) =>
       askHidden(terminal, `Password of ${user} at ${info.clusterName}: `),
     );
-    const otp = await obtainCode(environment, options.otp, info.needsSecondFactor);
+    const otp = await obtainCode(environment, options, info.needsSecondFactor);
     const keys = createLoginKeys();
     const request = {
       user,
@@ -101,11 +101,11 @@ function withCodeHint(thrown: unknown): unknown {
 
 async function obtainCode(
   environment: Environment,
-  given: string | undefined,
+  flags: ScriptFlags,
   isNeeded: boolean,
 ): Promise<string> {
-  if (given !== undefined) return given.replaceAll(' ', '');
-  if (canAsk(environment)) {
+  if (flags.otp !== undefined) return flags.otp.replaceAll(' ', '');
+  if (canAsk(environment, flags)) {
     return (await askLine(environment, 'Code (empty where there is none): ')).replaceAll(' ', '');
   }
   if (!isNeeded) return '';

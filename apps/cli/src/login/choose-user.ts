@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 
 import type { GlobalCall } from '../command.js';
 import { findLastUser } from '../profile/last-user.js';
-import { canAsk, askLine } from '../terminal.js';
+import { askLine, canAsk, type ScriptFlags } from '../terminal.js';
 
 /** Name of the person's OS user; empty where it has none. */
 export function osUserName(): string {
@@ -18,14 +18,17 @@ export async function chooseUser(
   {
     environment,
     options,
-  }: { environment: GlobalCall['environment']; options: { readonly user?: string | undefined } },
+  }: {
+    environment: GlobalCall['environment'];
+    options: ScriptFlags & { readonly user?: string | undefined };
+  },
   home: string,
   proxy: string,
 ): Promise<string> {
   const named = options.user ?? environment.variables['GATE_USER'];
   if (named !== undefined && named !== '') return named;
   const proposed = findLastUser(home, proxy) ?? osUserName();
-  if (!canAsk(environment)) return proposed;
+  if (!canAsk(environment, options)) return proposed;
   const answer = await askLine(environment, `User [${proposed}]: `);
   return answer.trim() === '' ? proposed : answer.trim();
 }
