@@ -167,6 +167,33 @@ describe('gate', () => {
     expect((await login()).err).toMatch(/^User \[/);
   });
 
+  // One wrong name, and the only administrator has locked himself out.
+  it.each([
+    ['--user', 'alice'],
+    ['--role', 'dev'],
+  ])('asks before a lock by %s that names whoever makes it', async (flag, name) => {
+    using folder = createTestFolder();
+    withLogin(folder.path);
+    const variables = { GATE_PROXY: 'localhost:8443' };
+    const place = { home: folder.path, nowMs: before, variables };
+    expectFailure(await run(['lock', flag, name], place), 2, /which shuts you out, .* give --yes/);
+    expectFailure(
+      await run(['lock', flag, name], { ...place, typed: 'n\n' }),
+      1,
+      /^lock \w+ \w+, which shuts you out\? \[y\/N\] gate: did not lock/,
+    );
+    // Beyond the question nothing is there to talk to.
+    for (const argv of [
+      [flag, name, '--yes'],
+      ['--user', 'bob'],
+      ['--role', 'ops'],
+    ]) {
+      const result = await run(['lock', ...argv], place);
+      expect(result.err).not.toContain('shuts you out');
+      expect(result.code).toBe(1);
+    }
+  });
+
   it('checks documents before anything is sent, with the place of the mistake', async () => {
     using folder = createTestFolder();
     const file = join(folder.path, 'x.yaml');
