@@ -1,8 +1,9 @@
 /** Documents as people write them and services send them (architecture.md §4). */
-import { parseAllDocuments, stringify } from 'yaml';
+import { Document as YamlDocument, parseAllDocuments, Scalar as YamlScalar, visit } from 'yaml';
 import { z } from 'zod';
 
 import { usageError } from '../errors.js';
+import { escapeControls, hasControls } from '../output/text.js';
 
 /** Largest file of documents, UTF-16 units, and most documents in it. */
 const maxFileLength = 4 << 20;
@@ -67,7 +68,14 @@ function decode(value: unknown, where: string): Document {
 
 /** YAML for people. */
 export function formatDocument(document: Document): string {
-  return stringify(document, { lineWidth: 100 });
+  const tree = new YamlDocument(document);
+  visit(tree, {
+    Scalar(_key, scalar) {
+      if (typeof scalar.value === 'string' && hasControls(scalar.value))
+        scalar.type = YamlScalar.QUOTE_DOUBLE;
+    },
+  });
+  return escapeControls(tree.toString({ lineWidth: 100 }));
 }
 
 /** Kinds as people may write them: the singular, the plural, with dashes. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { formatDiff } from './diff.js';
-import { parseDocumentFile, parseReference, toKind } from './document.js';
+import { formatDocument, parseDocumentFile, parseReference, toKind } from './document.js';
 
 describe('formatDiff', () => {
   it('shows what differs with a little of what is around it', () => {
@@ -36,6 +36,30 @@ describe('parseDocumentFile', () => {
       .map((key, index) => `${key}: &${key} [${Array(9).fill(`*${'abcdefgh'[index]}`).join(',')}]`)
       .join('\n')}\n`;
     expect(() => parseDocumentFile(bomb, 'f')).toThrow();
+  });
+});
+
+describe('formatDocument', () => {
+  // Labels and notes come from others: on a terminal they would move the cursor, or read otherwise than they are.
+  it('shows no control character raw, wherever it stands, and loses none', () => {
+    const document = {
+      kind: 'node',
+      metadata: { name: 'web-1' },
+      spec: {
+        csi: 'a\u009b2Jb',
+        osc: '\u001b]0;x\u0007',
+        bidi: 'a\u202eb\u2066c\u200fd',
+        note: 'first\nsecond\u001b[2J\u0085\n',
+        ends: 'a\r\nb\u2028c\u2029d\u007f',
+        long: `${'word '.repeat(60)}\u009b`,
+        'key\u009b\u202e': ['\u202d'],
+        plain: 'tab\tand\nline\n',
+      },
+    };
+    const text = formatDocument(document);
+    expect(text.replaceAll(/[\n\t]/g, '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
+    expect(text).toContain(String.raw`csi: "a\u009b2Jb"`);
+    expect(parseDocumentFile(text, 'f')).toEqual([document]);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { cliError, usageError } from '../errors.js';
 import { createTestEnvironment } from '../testing.js';
+import { writeJson } from './json.js';
 import { reportError } from './report-error.js';
 import { formatDuration, formatRelative, formatTable, paint, printable } from './text.js';
 
@@ -46,6 +47,18 @@ describe('formatTable', () => {
     expect(printable('vm\ufe0f\u{e0100}\u200b')).toBe(String.raw`vm\u{fe0f}\u{e0100}\u{200b}`);
     expect(printable('héllo 数据库 हिन्दी')).toBe('héllo 数据库 हिन्दी');
     expect(formatTable([['a\nb', '', '']], columns, 80).split('\n').length).toBe(3);
+  });
+});
+
+describe('writeJson', () => {
+  // JSON.stringify leaves C1 and bidi characters as they are, and a terminal obeys U+009B as it does ESC [.
+  it('shows no control character raw, and stays the same JSON', () => {
+    const environment = createTestEnvironment({ home: '/nowhere' });
+    const value = { 'a\u009b': ['\u001b[2J\u0085\u007f\n', 'a\u202eb\u2028\u061c', 'héllo'] };
+    writeJson(environment, value);
+    expect(environment.out()).toMatch(/^[^\p{Cc}\p{Bidi_Control}\u2028\u2029]+\n$/u);
+    expect(environment.out()).toContain('héllo');
+    expect(JSON.parse(environment.out())).toEqual(value);
   });
 });
 

@@ -67,6 +67,23 @@ export function printable(text: string): string {
     .replace(/[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb]/gu, escapeCharacter);
 }
 
+/** Control characters but for line ends and tabs, and those that change the order in which text is shown. */
+const controls = /(?![\n\t])[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u;
+const allControls = new RegExp(controls, 'gu');
+
+/** Does a text hold what a terminal obeys or what hides how the text reads? */
+export function hasControls(text: string): boolean {
+  return controls.test(text);
+}
+
+/** JSON, or YAML whose texts with controls are in double quotes, with the same meaning and without any of them. */
+export function escapeControls(encoded: string): string {
+  return encoded.replace(
+    allControls,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 function escapeCharacter(character: string): string {
   return `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`;
 }
