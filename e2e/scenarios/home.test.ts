@@ -16,12 +16,27 @@ const start = async (flags: string[], env: Record<string, string> = {}) =>
     { cwd: root, timeoutMs: 60_000, env },
   );
 
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** The database is a thread, which only its own process can end. */
+const endWorkers =
+  "process.on('worker', (worker) => process.on('SIGUSR2', () => worker.terminate()));";
+
 describe('a cluster at home (OPS-11)', () => {
   let home: Home;
   let ada: Person;
   beforeAll(async () => {
     // An address that is not localhost's: the host's own agent has to find the port there, too.
-    home = await new Home({ flags: ['--listen', '127.0.0.2'] }).start();
+    home = await new Home({
+      flags: ['--listen', '127.0.0.2'],
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(endWorkers)}` },
+    }).start();
     ada = await createAdmin(home);
   });
   afterAll(async () => home[Symbol.asyncDispose]());
@@ -98,5 +113,15 @@ describe('a cluster at home (OPS-11)', () => {
       caBundle: expect.stringContaining('BEGIN CERTIFICATE'),
       sshHostCa: [expect.stringMatching(/^ssh-ed25519 /)],
     });
+  });
+
+  // A process that stays without its database looks alive, and answers nobody.
+  it('ends, and says why, where its database has ended', async () => {
+    const { pid } = home;
+    process.kill(pid, 'SIGUSR2');
+    await expect.poll(() => isRunning(pid), { timeout: 30_000 }).toBe(false);
+    expect(await home.stop()).toBe(1);
+    expect(home.log).toContain('the database in');
+    expect(home.log).toContain('has ended');
   });
 });

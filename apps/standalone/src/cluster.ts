@@ -26,6 +26,8 @@ import type { Ready } from './ready.js';
 
 export interface Cluster extends AsyncDisposable {
   readonly ready: Ready;
+  /** Why it can not go on and is to be stopped; unsettled as long as it can. */
+  readonly failure: Promise<Error>;
 }
 
 export interface StartOptions {
@@ -52,7 +54,7 @@ export async function startCluster(
   const parts: Parts = { config, data, logger, port, publicAddress, stack };
 
   options.onStep('opening the database');
-  const { socketPath } = stack.use(
+  const { socketPath, lost } = stack.use(
     await startEmbeddedDatabase(data.folder('database'), join(options.root, '.cache')),
   );
   const database = createDatabase<object>({ socketPath, applicationName: 'event-log' });
@@ -68,7 +70,7 @@ export async function startCluster(
     options.onStep('starting the agent of this host');
     await startAgent(parts, auth);
   }
-  return await finish(parts, { auth, proxy });
+  return await finish(parts, { auth, proxy, failure: lost });
 }
 
 interface Parts {
@@ -182,8 +184,9 @@ async function startAgent(parts: Parts, auth: AuthService): Promise<void> {
 
 async function finish(
   parts: Parts,
-  { auth, proxy }: { auth: AuthService; proxy: ProxyService },
+  given: { auth: AuthService; proxy: ProxyService; failure: Promise<Error> },
 ): Promise<Cluster> {
+  const { auth, proxy, failure } = given;
   const { config, data, publicAddress, stack } = parts;
   const invite = await auth.createFirstAdminInvite({ logins: [config.login] });
   const ready: Ready = {
@@ -201,7 +204,7 @@ async function finish(
   stack.defer(() => data.remove('ready.json'));
   noteKnownCluster(ready);
   const resources = stack.move();
-  return { ready, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  return { ready, failure, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
 /** So that `bin/gate login` alone works for whoever started the cluster (D31). */

@@ -34,6 +34,11 @@ export const standaloneErrors = {
     remedy:
       'move that folder aside (nothing was changed) and start again, or restore a backup into it',
   },
+  DATABASE_LOST: {
+    kind: 'unavailable',
+    message: 'the database in {dir} has ended: {why}',
+    remedy: 'start again: what was committed is there',
+  },
   DATABASE_ENGINE_CHANGED: {
     kind: 'failed_precondition',
     message: 'the database in {dir} was written by engine {written}, this is {version}',

@@ -46,14 +46,15 @@ async function main(): Promise<number> {
     const cluster = await start(config);
     tuneGarbageCollection();
     process.stdout.write(renderBanner(cluster.ready, config));
-    await waitForStopSignal();
+    const reason = await Promise.race([waitForStopSignal(), cluster.failure]);
+    const code = reason instanceof Error ? fail(reason) : 0;
     say('\n  stopping\n');
     await withDeadline(
       Promise.resolve(cluster[Symbol.asyncDispose]()),
       stopTimeoutMs,
       () => new Error('the stop took too long'),
     );
-    return 0;
+    return code;
   } catch (thrown) {
     return fail(thrown);
   }

@@ -13,6 +13,8 @@ import { standaloneError } from '../errors.js';
 export interface EmbeddedDatabase extends AsyncDisposable {
   /** `<directory>/.s.PGSQL.5432`. */
   readonly socketPath: string;
+  /** Why it has ended without being told to; unsettled as long as it has not. */
+  readonly lost: Promise<Error>;
 }
 
 /** A Unix socket's path has 107 bytes at most. */
@@ -47,20 +49,41 @@ export async function startEmbeddedDatabase(
       details: { dir, why: thrown instanceof Error ? thrown.message : String(thrown) },
     });
   }
+  let isStopping = false;
+  const lost = new Promise<Error>((resolve) => {
+    const report = (cause: Error) => {
+      if (isStopping) return;
+      const details = { dir, why: cause.message };
+      resolve(standaloneError('DATABASE_LOST', { cause, details }));
+    };
+    worker.once('error', report);
+    worker.once('exit', (code) => report(new Error(`it ended with code ${code}`)));
+  });
   return {
     socketPath: socket.path,
+    lost,
     async [Symbol.asyncDispose]() {
-      const stopped = waitFor(worker, 'stopped');
-      worker.postMessage('stop');
-      await withDeadline(
-        stopped,
-        stopTimeoutMs,
-        () => new Error('the database did not stop in time'),
-      ).catch(() => undefined);
-      await worker.terminate();
+      isStopping = true;
+      if (!hasEnded(worker)) await stop(worker);
       socket.remove();
     },
   };
+}
+
+/** A thread that is over has this id. */
+function hasEnded(worker: Worker): boolean {
+  return worker.threadId === -1;
+}
+
+async function stop(worker: Worker): Promise<void> {
+  const stopped = waitFor(worker, 'stopped');
+  worker.postMessage('stop');
+  await withDeadline(
+    stopped,
+    stopTimeoutMs,
+    () => new Error('the database did not stop in time'),
+  ).catch(() => undefined);
+  await worker.terminate();
 }
 
 /** A directory is used only by the engine that wrote it; another one would misread it. Gives this engine's version. */
