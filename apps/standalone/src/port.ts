@@ -49,12 +49,19 @@ export async function choosePort({
     const address = probe.address();
     return typeof address === 'object' && address !== null ? address.port : port;
   } catch (cause) {
-    const details = { listen, port: String(port) };
-    const code = reasons[systemErrorCode(cause) ?? ''];
-    throw code === undefined ? cause : standaloneError(code, { cause, details });
+    throw explainPortError(cause, { listen, port: String(port) });
   } finally {
     if (probe.listening) await new Promise((resolve) => probe.close(resolve));
   }
+}
+
+/** Why a port can not be had, in words; what says nothing about the port comes back as it is. */
+export function explainPortError(
+  cause: unknown,
+  details: { readonly listen: string; readonly port: string },
+): unknown {
+  const code = reasons[systemErrorCode(cause) ?? ''];
+  return code === undefined ? cause : standaloneError(code, { cause, details });
 }
 
 const reasons: Readonly<Record<string, 'PORT_TAKEN' | 'PORT_FORBIDDEN' | 'ADDRESS_UNKNOWN'>> = {
