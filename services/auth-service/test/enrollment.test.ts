@@ -312,6 +312,73 @@ describe.each(engines)('joining on %s', (engine) => {
     expect(await refusal(register(agent, []))).toMatchObject({ kind: 'permission_denied' });
   });
 
+  // A token for test-* whose holder takes the name of an agent that was off for a weekend got that agent's targets.
+  it('lets nobody inherit the targets of a group whose agents are gone', async () => {
+    const before = await joinAgent(cluster, { name: 'prod-1', group: 'prod' });
+    await register(before, [node('registered')], { dynamic: ['vault', 'test-*'] });
+    const builtin = (name: string) => ({
+      kind: 'node',
+      version: 'v1',
+      metadata: { name, labels: { env: 'prod' } },
+      spec: { agent: 'prod', builtin: true },
+    });
+    await applyYamlLike(ada, builtin('vault'));
+    await applyYamlLike(ada, builtin('test-vault'));
+    await ageAgents(cluster.store.database, 25 * 3_600_000);
+    const { token } = await ada.admin.createJoinToken({ names: ['test-*'] });
+    expect(
+      await refusal(joinAgent(cluster, { name: 'prod-1', group: 'prod', token })),
+    ).toMatchObject({ kind: 'permission_denied' });
+    const alone = await joinAgent(cluster, { name: 'prod-1', token });
+    expect(alone.group).toBe(alone.agentId);
+    const registered = await register(alone, [node('test-vault')]);
+    expect(registered).toMatchObject({
+      refused: [{ name: 'test-vault', reason: 'name_taken' }],
+      dynamicTargets: [],
+    });
+    // What the old agent registered has gone with it; what an administrator wrote has not, and keeps the group closed.
+    expect(
+      await refusal(ada.admin.getDocument({ kind: 'node', name: 'registered' })),
+    ).toMatchObject({ kind: 'not_found' });
+    await ada.admin.getDocument({ kind: 'node', name: 'vault' });
+    expect(await refusal(joinAgent(cluster, { name: 'prod-2', group: 'prod' }))).toMatchObject({
+      kind: 'permission_denied',
+    });
+    for (const name of ['vault', 'test-vault'])
+      await ada.admin.deleteDocument({ kind: 'node', name });
+    expect((await joinAgent(cluster, { name: 'prod-2', group: 'prod' })).group).toBe('prod');
+  });
+
+  // Within a group too a token's globs bound which of an administrator's targets its agent gets.
+  it('gives an agent no target of its group that its token does not name', async () => {
+    const { token: wide } = await ada.admin.createJoinToken({ group: 'mixed' });
+    const first = await joinAgent(cluster, { name: 'mixed-1', token: wide });
+    await register(first, [], { dynamic: ['*'] });
+    await applyYamlLike(ada, {
+      kind: 'node',
+      version: 'v1',
+      metadata: { name: 'mixed-vault' },
+      spec: { agent: 'mixed', builtin: true },
+    });
+    const { token } = await ada.admin.createJoinToken({ group: 'mixed', names: ['test-*'] });
+    const second = await joinAgent(cluster, { name: 'mixed-2', token });
+    const publicKey = sshPublicKeyFromSpki(generateKeyPair('ed25519').spki);
+    const served = async (agent: typeof first) => {
+      const { dynamicTargets } = await register(agent, [], { dynamic: ['*'] });
+      const { enrollment } = await cluster.person(agent.keys);
+      const signing = enrollment.issueNodeHostCertificate({ name: 'mixed-vault', publicKey });
+      return [
+        dynamicTargets.map(({ name }) => name),
+        await signing.then(
+          () => 'signed',
+          () => 'refused',
+        ),
+      ];
+    };
+    expect(await served(first)).toEqual([['mixed-vault'], 'signed']);
+    expect(await served(second)).toEqual([[], 'refused']);
+  });
+
   it('signs host certificates for an agent’s own nodes only', async () => {
     const agent = await joinAgent(cluster, { name: 'builtin' });
     const other = await joinAgent(cluster, { name: 'builtin-2' });

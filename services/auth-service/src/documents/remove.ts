@@ -4,12 +4,12 @@ import { foldName } from '@gatehouse/policy';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
 import type { EventDraft } from '../events.js';
-import { findAgent, findAgentByName, listGroupAgents, removeAgent } from '../store/agents.js';
+import { clearGroup } from '../inventory/groups.js';
+import { findAgent, findAgentByName, removeAgent } from '../store/agents.js';
 import { removeCredential } from '../store/credentials.js';
 import {
   findDocument,
   listDocuments,
-  listOwnedTargets,
   putDocument,
   removeDocument,
   type StoredDocument,
@@ -18,7 +18,7 @@ import { revokeInvites } from '../store/invites.js';
 import { removeJoinToken } from '../store/join-tokens.js';
 import { endUserLogins } from '../store/logins.js';
 import type { ChangeScope } from '../store/store.js';
-import { removeGroupNames, removeTargetName } from '../store/target-names.js';
+import { removeTargetName } from '../store/target-names.js';
 import { requireRule, type Person } from '../users/person.js';
 import { loginEndBody } from '../watch/watch.js';
 import { refuseLastAdministrator } from './check-change.js';
@@ -137,11 +137,6 @@ async function deleteAgent(
   await removeAgent(scope.tx, agent.id);
   scope.publish({ kind: 'agent', name: agent.id });
   scope.audit(deps.event(deletedEvent(person, { kind: 'agent', name: agent.name }), scope.now));
-  if ((await listGroupAgents(scope.tx, agent.group)).length > 0) return true;
-  for (const target of await listOwnedTargets(scope.tx, agent.group)) {
-    await removeDocument(scope.tx, target.kind, target.folded);
-    scope.publish({ kind: target.kind, name: target.name });
-  }
-  await removeGroupNames(scope.tx, agent.group);
+  await clearGroup(scope, agent.group, ['agent', 'administrator']);
   return true;
 }

@@ -14,14 +14,9 @@ import type { Deps } from '../deps.js';
 import { findNameProblem } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { unknownActor } from '../events.js';
+import { clearGroup, isGroupFree } from '../inventory/groups.js';
 import { holdNamesMs } from '../inventory/register.js';
-import {
-  findAgentByName,
-  insertAgent,
-  listGroupAgents,
-  removeAgent,
-  setAgentGeneration,
-} from '../store/agents.js';
+import { findAgentByName, insertAgent, removeAgent, setAgentGeneration } from '../store/agents.js';
 import { findJoinToken, takeJoinToken, type StoredJoinToken } from '../store/join-tokens.js';
 import type { ChangeScope } from '../store/store.js';
 import { countLoginFailure, refuseSlowedAddress } from '../users/lockout.js';
@@ -110,7 +105,7 @@ async function admit(deps: Deps, scope: ChangeScope, admission: Admission): Prom
   const { name } = request;
   if (!(await takeJoinToken(scope.tx, token.id, scope.now)))
     throw authError('JOIN_TOKEN_INVALID', { reason: 'used' });
-  await freeName(scope, name);
+  await freeName(scope, name, token.group);
   const group = (await chooseGroup(scope, admission)) ?? id;
   const fingerprint = createHash('sha256').update(issued.certificate).digest();
   const { labels, names } = token;
@@ -134,8 +129,11 @@ async function admit(deps: Deps, scope: ChangeScope, admission: Admission): Prom
   return { ...issued, agentId: id, group };
 }
 
-/** A name is its agent's until that was not seen for a day; then the old agent goes. @throws AGENT_NAME_TAKEN */
-async function freeName(scope: ChangeScope, name: string): Promise<void> {
+/**
+ * A name is its agent's until that was not seen for a day; then the old agent goes, and with the last of a group what the
+ * group registered, unless the new one joins that group. Documents of administrators stay. @throws AGENT_NAME_TAKEN
+ */
+async function freeName(scope: ChangeScope, name: string, nextGroup: string): Promise<void> {
   const holder = await findAgentByName(scope.tx, foldName(name));
   if (holder === undefined) return;
   const heldUntilMs = (holder.lastSeenAtMs ?? holder.createdAtMs) + holdNamesMs;
@@ -143,9 +141,10 @@ async function freeName(scope: ChangeScope, name: string): Promise<void> {
     throw authError('AGENT_NAME_TAKEN', { reason: 'name_taken', details: { name } });
   await removeAgent(scope.tx, holder.id);
   scope.publish({ kind: 'agent', name: holder.id });
+  if (holder.group !== nextGroup) await clearGroup(scope, holder.group, ['agent']);
 }
 
-/** The token says which group; without that an agent may only found one. @throws AGENT_GROUP */
+/** The token says which group; without that an agent may only found one, and inherits nothing. @throws AGENT_GROUP */
 async function chooseGroup(
   scope: ChangeScope,
   { request, token }: Admission,
@@ -158,7 +157,7 @@ async function chooseGroup(
   }
   if (wanted === '') return undefined;
   if (wanted.startsWith('agt_') || findNameProblem(wanted) !== undefined) throw refused();
-  if ((await listGroupAgents(scope.tx, wanted)).length > 0) throw refused();
+  if (!(await isGroupFree(scope.tx, wanted))) throw refused();
   return wanted;
 }
 

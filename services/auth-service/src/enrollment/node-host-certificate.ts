@@ -5,6 +5,7 @@ import { recordDrafts } from '../audit/record-drafts.js';
 import { issueHostCertificate, nodePrincipals } from '../certificates/host-certificates.js';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
+import { isDynamicTarget } from '../inventory/groups.js';
 import { findDocument } from '../store/documents.js';
 import { doesAgentServe } from '../store/target-names.js';
 import { checkGeneration } from './generation.js';
@@ -29,7 +30,7 @@ export async function issueNodeHostCertificate(
   const db = deps.store.database;
   const folded = foldName(request.name);
   const document = await findDocument(db, 'node', folded);
-  const isDynamic = document?.origin === 'administrator' && document.ownerGroup === agent.group;
+  const isDynamic = document !== undefined && isDynamicTarget(agent, document);
   const isServed = isDynamic || (await doesAgentServe(db, agent.id, { kind: 'node', folded }));
   if (document?.ownerGroup !== agent.group || !isServed) {
     const name = request.name.slice(0, 256);

@@ -29,6 +29,7 @@ import {
   replaceServedNames,
   type NameKey,
 } from '../store/target-names.js';
+import { isDynamicTarget } from './groups.js';
 import { noteAgent } from './presence.js';
 
 export interface RegisteredTarget {
@@ -100,7 +101,7 @@ export async function registerAgent(deps: Deps, registration: Registration): Pro
     for (const one of refused) tellRefusal(deps, scope, { agent, refused: one, registration });
     if (registration.replicaId !== '')
       await noteAgent(deps, scope, { replicaId: registration.replicaId, agentId: agent.id });
-    const dynamicTargets = await listDynamicTargets(scope, agent.group);
+    const dynamicTargets = await listDynamicTargets(scope, agent);
     return { agentName: agent.name, group: agent.group, refused, dynamicTargets };
   });
 }
@@ -115,7 +116,7 @@ async function takeTarget(
   if (!matchesGlobs(agent.names, target.name)) return 'name_not_allowed';
   const key = { kind: target.kind, folded: foldName(target.name) };
   const stored = await findDocument(scope.tx, key.kind, key.folded);
-  if (!isOwnOrForeign(stored, { agent, target })) return 'name_taken';
+  if (!isReplaceable(stored, { agent, target })) return 'name_taken';
   if (!(await mayTakeName(scope, key, agent.group))) return 'name_taken';
   await putTargetName(scope.tx, key, agent.group);
   return writeParsed(scope, { agent, name: target.name, key, stored, parsed });
@@ -134,13 +135,14 @@ async function writeParsed(
   return isTrustKept ? 'trust_changed' : undefined;
 }
 
-/** False for an entry of the same group that an administrator made, or that is spelled otherwise. */
-function isOwnOrForeign(
+/** False for one that an administrator made, whoever was to serve it, and for the group's own in another spelling. */
+function isReplaceable(
   stored: StoredDocument | undefined,
   { agent, target }: { agent: StoredAgent; target: RegisteredTarget },
 ): boolean {
-  if (stored?.ownerGroup !== agent.group) return true;
-  return stored.origin === 'agent' && stored.name === target.name;
+  if (stored === undefined) return true;
+  const isOther = stored.ownerGroup !== agent.group;
+  return stored.origin === 'agent' && (isOther || stored.name === target.name);
 }
 
 interface TargetWrite {
@@ -257,10 +259,12 @@ function tellRefusal(
   if (deps.floodGate.admit(draft)) scope.audit(deps.event(draft, scope.now));
 }
 
-/** Targets that administrators gave to the group by documents. */
-async function listDynamicTargets(scope: ChangeScope, group: string): Promise<RegisteredTarget[]> {
-  const owned = await listOwnedTargets(scope.tx, group);
-  return owned.filter((document) => document.origin === 'administrator').map(toRegistered);
+async function listDynamicTargets(
+  scope: ChangeScope,
+  agent: StoredAgent,
+): Promise<RegisteredTarget[]> {
+  const owned = await listOwnedTargets(scope.tx, agent.group);
+  return owned.filter((document) => isDynamicTarget(agent, document)).map(toRegistered);
 }
 
 function toRegistered(document: StoredDocument): RegisteredTarget {

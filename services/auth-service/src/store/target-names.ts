@@ -51,8 +51,29 @@ export async function removeTargetName(db: Db, key: NameKey): Promise<void> {
   await query.where('name_folded', '=', key.folded).execute();
 }
 
+/** Frees a group's names, except those of documents that it still has. */
 export async function removeGroupNames(db: Db, group: string): Promise<void> {
-  await db.deleteFrom('target_name').where('owner_group', '=', group).execute();
+  await db
+    .deleteFrom('target_name')
+    .where('owner_group', '=', group)
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('document')
+            .select('document.name')
+            .where('document.owner_group', '=', group)
+            .whereRef('document.kind', '=', 'target_name.kind')
+            .whereRef('document.name_folded', '=', 'target_name.name_folded'),
+        ),
+      ),
+    )
+    .execute();
+}
+
+export async function ownsNames(db: Db, group: string): Promise<boolean> {
+  const query = db.selectFrom('target_name').select('kind').where('owner_group', '=', group);
+  return (await query.executeTakeFirst()) !== undefined;
 }
 
 export async function pruneTargetNames(db: Db, before: Date): Promise<void> {
