@@ -3,6 +3,7 @@
  * to the event log. None of them ever holds a secret.
  */
 import {
+  boundEvent,
   eventKey,
   type AuditActor,
   type AuditEvent,
@@ -128,36 +129,52 @@ export interface EventDraft {
 
 /** Longest text of a name in an event that came from outside. */
 const maxNameChars = 256;
+/** Readers of the log take no longer ones. */
+const maxKindChars = 64;
+const maxRoles = 256;
 
-/** Makes rows of drafts; one per service. */
+/** Makes rows of drafts, whatever length their texts have, that readers of the log can decode; one per service. */
 export function createEventWriter(cluster: string): (draft: EventDraft, now: Date) => AuditRow {
   return (draft, now) => {
     const traceId = currentTraceId();
-    const event: AuditEvent = {
+    const { event, json } = boundEvent({
       id: createId('evt', now.getTime()),
       type: draft.type,
       time: now.toISOString(),
       cluster,
       ...(draft.sessionId === undefined ? {} : { sessionId: draft.sessionId }),
-      actor: { ...draft.actor, name: boundText(draft.actor.name) },
-      ...(draft.target === undefined ? {} : { target: draft.target }),
+      actor: boundActor(draft.actor),
+      ...(draft.target === undefined ? {} : { target: boundTarget(draft.target) }),
       outcome: draft.outcome,
       ...(draft.reason === undefined ? {} : { reason: draft.reason }),
       ...(traceId === undefined ? {} : { traceId }),
       data: draft.data ?? {},
-    };
-    return { logKey: eventKey(event), event: JSON.stringify(event) };
+    });
+    return { logKey: eventKey(event), event: json };
   };
 }
 
+function boundActor(actor: AuditActor): AuditActor {
+  const { name, roles } = actor;
+  return {
+    ...actor,
+    name: boundText(name, maxNameChars),
+    ...(roles === undefined ? {} : { roles: roles.slice(0, maxRoles) }),
+  };
+}
+
+function boundTarget(target: AuditTarget): AuditTarget {
+  return { ...target, kind: boundText(target.kind, maxKindChars) || 'unknown' };
+}
+
 /** Text from outside in a bounded, storable form: no NUL, no lone surrogates. */
-function boundText(text: string): string {
-  return text.slice(0, maxNameChars).toWellFormed().replaceAll('\0', '\u2400');
+function boundText(text: string, maxChars: number): string {
+  return text.slice(0, maxChars).toWellFormed().replaceAll('\0', '\u2400');
 }
 
 /** Somebody who has not proven who they are. */
 export function unknownActor(name: string, address: string): AuditActor {
-  return { kind: 'unknown', name: boundText(name), address };
+  return { kind: 'unknown', name: boundText(name, maxNameChars), address };
 }
 
 /** auth-service itself. */

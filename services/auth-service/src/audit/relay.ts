@@ -1,8 +1,9 @@
 /**
  * Hands audit rows to the event log and deletes what it has acknowledged (D24): at least once; readers know events by id.
- * An outage of the log keeps rows in the table and loses nothing.
+ * An outage of the log keeps rows in the table and loses nothing. A row that is no event goes to the dead letters.
  */
 import { backoffMs, sleep } from '@gatehouse/kit/clock';
+import { toGatehouseError } from '@gatehouse/kit/errors';
 import {
   decodeAuditRecord,
   encodeAuditRecord,
@@ -35,6 +36,10 @@ export interface AuditRelayOptions {
 const batchRows = 200;
 /** Also looks by itself: a notice may be lost, and another replica may have died with rows waiting. */
 const pollMs = 1_000;
+/** A dead letter holds at most so much of what it is about. */
+const maxLetterBytes = 512 * 1024;
+const maxReasonChars = 512;
+const maxKeyChars = 256;
 
 export async function startAuditRelay(options: AuditRelayOptions): Promise<AuditRelay> {
   const { store, logger } = options;
@@ -81,15 +86,13 @@ export async function startAuditRelay(options: AuditRelayOptions): Promise<Audit
   };
 }
 
-async function relayAll({ store, eventLog, source, logger }: AuditRelayOptions): Promise<void> {
+async function relayAll(options: AuditRelayOptions): Promise<void> {
+  const { store, logger } = options;
   for (;;) {
     const rows = await listWaitingAudits(store.database, batchRows);
     if (rows.length === 0) return;
     for (const batch of splitRows(rows)) {
-      await eventLog.publish(
-        topics.audit,
-        batch.map((row) => toRecord(row, source)),
-      );
+      await publishRows(options, batch);
       await removeAudits(
         store.database,
         batch.map((row) => row.id),
@@ -98,6 +101,25 @@ async function relayAll({ store, eventLog, source, logger }: AuditRelayOptions):
     }
     if (rows.length < batchRows) return;
   }
+}
+
+/** A row that can't be decoded must not hold up those behind it. */
+async function publishRows(
+  { eventLog, source, logger }: AuditRelayOptions,
+  rows: readonly WaitingAudit[],
+): Promise<void> {
+  const records: LogRecord[] = [];
+  const letters: LogRecord[] = [];
+  for (const row of rows) {
+    try {
+      records.push(toRecord(row, source));
+    } catch (thrown) {
+      logger.error({ err: thrown, row: row.id }, 'dead letter');
+      letters.push(toDeadLetter(row, thrown));
+    }
+  }
+  if (records.length > 0) await eventLog.publish(topics.audit, records);
+  if (letters.length > 0) await eventLog.publish(topics.deadLetters, letters);
 }
 
 /** Well below the log's limit on a batch. */
@@ -119,4 +141,20 @@ function splitRows(rows: readonly WaitingAudit[]): WaitingAudit[][] {
 function toRecord(row: WaitingAudit, source: string): LogRecord {
   const value = Buffer.from(row.event);
   return encodeAuditRecord(decodeAuditRecord({ value }), source, value);
+}
+
+/** With the headers of audit-service's own dead letters; the position is the row's. */
+function toDeadLetter(row: WaitingAudit, thrown: unknown): LogRecord {
+  const value = Buffer.from(row.event);
+  const headers = {
+    dead_topic: topics.audit,
+    dead_position: String(row.id),
+    dead_reason: toGatehouseError(thrown).message.slice(0, maxReasonChars).toWellFormed(),
+    dead_bytes: String(value.length),
+  };
+  return {
+    key: row.logKey.slice(0, maxKeyChars),
+    headers,
+    value: value.subarray(0, maxLetterBytes),
+  };
 }

@@ -13,13 +13,16 @@ import type { StoredLogin } from '../store/logins.js';
 import type { InviteLink } from '../users/invites.js';
 import { loadRoles } from '../users/person.js';
 
+/** Longer than any address with its port. */
+const maxAddressChars = 128;
+
 /** Where a request came from: only a proxy may speak for somebody else's address. */
 export function addressOfRequest(
   request: { readonly clientAddress: string },
   context: Pick<Context, 'caller' | 'clientAddress'>,
 ): string {
   const isProxy = context.caller.type === 'service' && request.clientAddress !== '';
-  return isProxy ? request.clientAddress : context.clientAddress;
+  return isProxy ? request.clientAddress.slice(0, maxAddressChars) : context.clientAddress;
 }
 
 const minTtlMs = 1_000;

@@ -74,3 +74,9 @@ export async function cutConnections(db: Db): Promise<void> {
   await sql`select pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid()`.execute(db);
 }
+
+/** Puts a text where an audit event waits for the log. */
+export async function insertAuditText(db: Db, event: string): Promise<void> {
+  const row = { log_key: 'test', event, created_at: new Date() };
+  await db.insertInto('audit_row').values(row).execute();
+}

@@ -1,0 +1,82 @@
+import { topics } from '@gatehouse/kit/event-log';
+import { createId } from '@gatehouse/kit/ids';
+import { LoginServiceDefinition } from '@gatehouse/proto/auth/v1/login_service';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { insertAuditText } from '../src/store/testing.js';
+import {
+  engines,
+  refusal,
+  startWithAdministrator,
+  type EnrolledService,
+  type LoggedIn,
+  type TestCluster,
+} from './support.js';
+
+describe.each(engines)('audit events on %s', (engine) => {
+  let stack: AsyncDisposableStack;
+  let cluster: TestCluster;
+  let ada: LoggedIn;
+  let proxy: EnrolledService;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    ({ cluster, ada } = await startWithAdministrator(engine, stack));
+    proxy = await cluster.enroll('proxy');
+  }, 120_000);
+  afterAll(async () => stack.disposeAsync());
+
+  const session = (fields: object = {}) => ({
+    id: createId('ses'),
+    protocol: 'ssh',
+    user: 'ada',
+    target: 'web-1',
+    targetKind: 'node',
+    principal: 'deploy',
+    loginId: createId('lgn'),
+    clientAddress: '192.0.2.7:1',
+    ...fields,
+  });
+
+  // A proxy that was taken over could stop the whole audit by a text that readers of the log refuse.
+  it('hold whatever a proxy says within what readers of the log take', async () => {
+    const long = 'x'.repeat(5_000);
+    await refusal(
+      proxy.connection
+        .client(LoginServiceDefinition)
+        .getInvite({ token: 'inv-wrong', clientAddress: long }),
+    );
+    const hostile = { target: long, loginId: `lgn_\0${long}`, clientAddress: long };
+    await proxy.cluster.reportSessions({
+      started: [
+        session(),
+        session({ ...hostile, targetKind: long }),
+        session({ ...hostile, targetKind: '\0\ud800' }),
+        session({ ...hostile, targetKind: '' }),
+      ],
+      maxSessions: 1,
+    });
+    const failed = (await cluster.events('login.failed')).at(-1);
+    expect(failed?.actor.address?.length).toBeLessThan(1_000);
+    const limits = await cluster.events('limit.reached');
+    expect(limits.map(({ target }) => target?.kind)).toEqual([
+      'x'.repeat(64),
+      expect.stringMatching(/^.{1,64}$/),
+      'node',
+    ]);
+    expect(cluster.broker.records(topics.deadLetters)).toEqual([]);
+  });
+
+  // One row that could not be decoded kept every later event from the log.
+  it('go on past one that can’t be decoded, which is kept as a dead letter', async () => {
+    await insertAuditText(cluster.store.database, '{"type":"nonsense"}');
+    await ada.admin.createLock({ user: 'mallory', message: 'm' });
+    expect((await cluster.events('lock.created')).length).toBe(1);
+    const letters = cluster.broker.records(topics.deadLetters);
+    expect(letters.map(({ value }) => value.toString())).toEqual(['{"type":"nonsense"}']);
+    expect(letters[0]?.headers).toMatchObject({
+      dead_topic: topics.audit,
+      dead_reason: expect.stringContaining('id') as string,
+    });
+  });
+});
