@@ -30,6 +30,8 @@ export interface Deps {
   readonly passwords: PasswordHasher;
   /** One login of a person at a time, so that parallel guesses are counted one by one. */
   readonly loginTurns: KeyedMutex;
+  /** One registration of an agent at a time: each is written in several transactions. */
+  readonly registrationTurns: KeyedMutex;
   readonly floodGate: FloodGate;
   readonly hub: WatchHub;
   /** Join secrets by kind. */

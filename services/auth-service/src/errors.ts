@@ -109,6 +109,10 @@ export const authErrors = {
     message: 'this join token is not for the agent group "{group}"',
     remedy: 'gate tokens add --type agent --group {group}',
   },
+  AGENT_BUSY: {
+    kind: 'unavailable',
+    message: 'earlier registrations of this agent are still under way',
+  },
   AGENT_REFUSED: { kind: 'permission_denied', message: 'this agent is not accepted: {why}' },
   NOT_YOURS: { kind: 'permission_denied', message: 'not one of your targets: {name}' },
 

@@ -26,6 +26,7 @@ import type { AuthConfig } from './config.js';
 import type { Deps } from './deps.js';
 import { createRoleCache } from './documents/role-cache.js';
 import { createJoinToken, type JoinTokenRequest } from './enrollment/join-tokens.js';
+import { authError } from './errors.js';
 import { createEventWriter, systemActor } from './events.js';
 import { startJobs, type Jobs } from './jobs.js';
 import { createOwnCertificate, type OwnCertificate } from './own-certificate.js';
@@ -165,7 +166,8 @@ async function createDeps(
       logger.error({ err: thrown, role }, 'role is not understood: whoever has it gets nothing'),
     ),
     passwords: await createPasswordHasher(randomUUID()),
-    loginTurns: createKeyedMutex(20),
+    loginTurns: createKeyedMutex(20, () => authError('LOGIN_BUSY')),
+    registrationTurns: createKeyedMutex(4, () => authError('AGENT_BUSY')),
     floodGate: createFloodGate(clock),
     hub: stack.use(await createWatchHub(store, logger)),
     joinSecrets: {

@@ -7,7 +7,7 @@ import { findAgent, findAgentByName, listGroupAgents, type StoredAgent } from '.
 import { findDocuments, listDocuments, type StoredDocument } from '../store/documents.js';
 import type { ChangeScope, Db } from '../store/store.js';
 import type { DocumentOrigin, JsonObject } from '../store/tables.js';
-import { findTargetName, putTargetName } from '../store/target-names.js';
+import { findTargetName, putTargetNames } from '../store/target-names.js';
 import type { Person } from '../users/person.js';
 import { canonicalJson } from './canonical-json.js';
 import { isTargetKind } from './kinds.js';
@@ -158,7 +158,7 @@ async function prepareDynamicTarget(
   if (held !== undefined && held.group !== owner.group && held.releasedAtMs === undefined) {
     throw authError('DOCUMENT_EXISTS', { details: { kind, name } });
   }
-  await putTargetName(scope.tx, { kind, folded }, owner.group);
+  await putTargetNames(scope.tx, [{ kind, folded }], owner.group);
   const body = {
     ...document.body,
     metadata: withForcedLabels(document.body, owner),

@@ -15,7 +15,7 @@ import { findNameProblem } from '../documents/names.js';
 import { authError } from '../errors.js';
 import { unknownActor } from '../events.js';
 import { clearGroup, isGroupFree } from '../inventory/groups.js';
-import { holdNamesMs } from '../inventory/register.js';
+import { holdNamesMs } from '../inventory/write-targets.js';
 import { findAgentByName, insertAgent, removeAgent, setAgentGeneration } from '../store/agents.js';
 import { findJoinToken, takeJoinToken, type StoredJoinToken } from '../store/join-tokens.js';
 import type { ChangeScope } from '../store/store.js';

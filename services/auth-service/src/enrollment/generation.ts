@@ -11,6 +11,7 @@ import { authError } from '../errors.js';
 import { systemActor } from '../events.js';
 import { findAgent, type StoredAgent } from '../store/agents.js';
 import { putDocument } from '../store/documents.js';
+import type { Db } from '../store/store.js';
 import { loadLocks } from '../users/person.js';
 
 /** So long after a renewal the one before may still be shown: two tunnels do not change over at one moment. */
@@ -31,12 +32,7 @@ export async function checkGeneration(
   deps: Deps,
   { agentId, fingerprint, shownAtMs = deps.clock.now() }: ShownCertificate,
 ): Promise<{ agent: StoredAgent; isPresent: boolean }> {
-  const agent = await findAgent(deps.store.database, agentId);
-  if (agent === undefined)
-    throw authError('AGENT_REFUSED', {
-      reason: 'unknown_agent',
-      details: { why: 'it is not known here' },
-    });
+  const agent = await requireAgent(deps.store.database, agentId);
   const locks = await loadLocks(deps.store.database);
   const agents = [agent.id, agent.group, agent.name];
   const lock = findLock(locks, { agents }, deps.clock.now());
@@ -56,6 +52,14 @@ export async function checkGeneration(
     reason: 'old_generation',
     details: { why: 'its certificate was replaced by a newer one' },
   });
+}
+
+/** @throws AGENT_REFUSED */
+export async function requireAgent(db: Db, id: string): Promise<StoredAgent> {
+  const agent = await findAgent(db, id);
+  if (agent !== undefined) return agent;
+  const details = { why: 'it is not known here' };
+  throw authError('AGENT_REFUSED', { reason: 'unknown_agent', details });
 }
 
 async function lockAgent(deps: Deps, agent: StoredAgent): Promise<void> {

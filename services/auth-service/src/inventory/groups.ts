@@ -1,7 +1,7 @@
 /** What an agent group owns, and what becomes of it when the last agent of the group is gone (D32). */
 import { matchesGlobs } from '../documents/names.js';
 import { listGroupAgents, type StoredAgent } from '../store/agents.js';
-import { listOwnedTargets, removeDocument, type StoredDocument } from '../store/documents.js';
+import { listOwnedTargets, removeDocuments, type StoredDocument } from '../store/documents.js';
 import type { ChangeScope, Db } from '../store/store.js';
 import type { DocumentOrigin } from '../store/tables.js';
 import { ownsNames, removeGroupNames } from '../store/target-names.js';
@@ -19,11 +19,10 @@ export async function clearGroup(
   origins: readonly DocumentOrigin[],
 ): Promise<void> {
   if ((await listGroupAgents(scope.tx, group)).length > 0) return;
-  for (const { kind, name, folded, origin } of await listOwnedTargets(scope.tx, group)) {
-    if (!origins.includes(origin)) continue;
-    await removeDocument(scope.tx, kind, folded);
-    scope.publish({ kind, name });
-  }
+  const owned = await listOwnedTargets(scope.tx, group);
+  const gone = owned.filter((target) => origins.includes(target.origin));
+  await removeDocuments(scope.tx, gone);
+  for (const { kind, name } of gone) scope.publish({ kind, name });
   await removeGroupNames(scope.tx, group);
 }
 

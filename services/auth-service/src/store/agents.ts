@@ -101,6 +101,23 @@ export async function listGroupAgents(db: Db, group: string): Promise<StoredAgen
   return (await query.orderBy('name_folded').execute()).map(decode);
 }
 
+/** Those of these groups of which an agent was seen, or joined, since `since`. */
+export async function findGroupsAround(
+  db: Db,
+  groups: readonly string[],
+  since: Date,
+): Promise<Set<string>> {
+  if (groups.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('agent')
+    .select('group_name')
+    .distinct()
+    .where('group_name', 'in', groups)
+    .where(({ fn }) => fn.coalesce('last_seen_at', 'created_at'), '>=', since)
+    .execute();
+  return new Set(rows.map((row) => row.group_name));
+}
+
 export interface AgentInsert {
   readonly id: string;
   readonly name: string;

@@ -1,6 +1,7 @@
 /** Documents, by kind and case-folded name. */
 import type { Db } from './store.js';
 import type { DocumentOrigin, JsonObject } from './tables.js';
+import { foldedOf, type NameKey } from './target-names.js';
 
 export interface StoredDocument {
   readonly kind: string;
@@ -103,7 +104,18 @@ export interface DocumentWrite {
 
 /** Inserts or replaces. The caller holds the outbox lock and has compared revisions. */
 export async function putDocument(db: Db, write: DocumentWrite): Promise<StoredDocument> {
-  const values = {
+  const [document] = await putDocuments(db, [write]);
+  if (document === undefined) throw new Error('nothing was written');
+  return document;
+}
+
+/** The same for several, none of them twice, in one statement; they come back in no order. */
+export async function putDocuments(
+  db: Db,
+  writes: readonly DocumentWrite[],
+): Promise<StoredDocument[]> {
+  if (writes.length === 0) return [];
+  const values = writes.map((write) => ({
     kind: write.kind,
     name: write.name,
     name_folded: write.folded,
@@ -113,35 +125,43 @@ export async function putDocument(db: Db, write: DocumentWrite): Promise<StoredD
     owner_group: write.ownerGroup ?? null,
     created_at: write.now,
     updated_at: write.now,
-  };
-  const row = await db
+  }));
+  const rows = await db
     .insertInto('document')
     .values(values)
     .onConflict((conflict) =>
-      conflict.columns(['kind', 'name_folded']).doUpdateSet({
-        revision: values.revision,
-        body: values.body,
-        origin: values.origin,
-        owner_group: values.owner_group,
-        updated_at: write.now,
-      }),
+      conflict.columns(['kind', 'name_folded']).doUpdateSet((update) => ({
+        revision: update.ref('excluded.revision'),
+        body: update.ref('excluded.body'),
+        origin: update.ref('excluded.origin'),
+        owner_group: update.ref('excluded.owner_group'),
+        updated_at: update.ref('excluded.updated_at'),
+      })),
     )
     .returning(columns)
-    .executeTakeFirstOrThrow();
-  return decode(row);
+    .execute();
+  return rows.map(decode);
 }
 
 export async function removeDocument(db: Db, kind: string, folded: string): Promise<void> {
-  await db
-    .deleteFrom('document')
-    .where('kind', '=', kind)
-    .where('name_folded', '=', folded)
-    .execute();
+  await removeDocuments(db, [{ kind, folded }]);
 }
 
-/** Targets of one agent group, whoever made their documents. */
-export async function listOwnedTargets(db: Db, group: string): Promise<StoredDocument[]> {
-  const query = db.selectFrom('document').select(columns).where('owner_group', '=', group);
+export async function removeDocuments(db: Db, keys: readonly NameKey[]): Promise<void> {
+  for (const [kind, own] of Map.groupBy(keys, (key) => key.kind)) {
+    const query = db.deleteFrom('document').where('kind', '=', kind);
+    await query.where('name_folded', 'in', own.map(foldedOf)).execute();
+  }
+}
+
+/** Targets of one agent group, whoever made their documents, or of one origin. */
+export async function listOwnedTargets(
+  db: Db,
+  group: string,
+  origin?: DocumentOrigin,
+): Promise<StoredDocument[]> {
+  let query = db.selectFrom('document').select(columns).where('owner_group', '=', group);
+  if (origin !== undefined) query = query.where('origin', '=', origin);
   return (await query.orderBy('kind').orderBy('name_folded').execute()).map(decode);
 }
 
@@ -154,4 +174,15 @@ export async function findDocuments(
   if (folded.length === 0) return [];
   const query = db.selectFrom('document').select(columns).where('kind', '=', kind);
   return (await query.where('name_folded', 'in', folded).execute()).map(decode);
+}
+
+/** The same for documents of several kinds. */
+export async function findDocumentsByKey(
+  db: Db,
+  keys: readonly NameKey[],
+): Promise<StoredDocument[]> {
+  const found: StoredDocument[] = [];
+  for (const [kind, own] of Map.groupBy(keys, (key) => key.kind))
+    found.push(...(await findDocuments(db, kind, own.map(foldedOf))));
+  return found;
 }

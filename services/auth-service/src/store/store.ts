@@ -38,6 +38,9 @@ export interface ChangeScope extends RecordScope {
   publish(row: OutboxRow): void;
 }
 
+/** A statement holds at most 65 535 parameters. */
+const maxInsertRows = 1_000;
+
 export const outboxChannel = 'auth_outbox';
 export const auditChannel = 'auth_audit';
 
@@ -115,14 +118,14 @@ async function insertChanges(
   rows: readonly OutboxRow[],
   now: Date,
 ): Promise<void> {
-  // One statement a row: their ids must follow the order in which they were published.
-  for (const { kind, name, body } of rows) {
-    const values = {
+  // Rows of one statement take their ids in its order, which is that in which they were published.
+  for (let from = 0; from < rows.length; from += maxInsertRows) {
+    const values = rows.slice(from, from + maxInsertRows).map(({ kind, name, body }) => ({
       kind,
       name,
       body: body === undefined ? null : JSON.stringify(body),
       created_at: now,
-    };
+    }));
     await tx.insertInto('outbox').values(values).execute();
   }
 }

@@ -12,19 +12,52 @@ export interface NameKey {
   readonly folded: string;
 }
 
-export async function findTargetName(db: Db, key: NameKey): Promise<TargetName | undefined> {
-  const query = db
-    .selectFrom('target_name')
-    .select(['owner_group', 'released_at'])
-    .where('kind', '=', key.kind);
-  const row = await query.where('name_folded', '=', key.folded).executeTakeFirst();
-  return row === undefined
-    ? undefined
-    : { group: row.owner_group, releasedAtMs: row.released_at?.getTime() };
+/** The folded name of a key, for lists of them. */
+export function foldedOf(key: NameKey): string {
+  return key.folded;
 }
 
-export async function putTargetName(db: Db, key: NameKey, group: string): Promise<void> {
-  const values = { kind: key.kind, name_folded: key.folded, owner_group: group, released_at: null };
+/** A key as one text. */
+export function keyText({ kind, folded }: NameKey): string {
+  return `${kind}/${folded}`;
+}
+
+/** What is held of these names, by the text of their keys. */
+export async function findTargetNames(
+  db: Db,
+  keys: readonly NameKey[],
+): Promise<Map<string, TargetName>> {
+  const found = new Map<string, TargetName>();
+  for (const [kind, own] of Map.groupBy(keys, (key) => key.kind)) {
+    const query = db
+      .selectFrom('target_name')
+      .select(['name_folded', 'owner_group', 'released_at'])
+      .where('kind', '=', kind);
+    for (const row of await query.where('name_folded', 'in', own.map(foldedOf)).execute()) {
+      const text = keyText({ kind, folded: row.name_folded });
+      found.set(text, { group: row.owner_group, releasedAtMs: row.released_at?.getTime() });
+    }
+  }
+  return found;
+}
+
+export async function findTargetName(db: Db, key: NameKey): Promise<TargetName | undefined> {
+  return (await findTargetNames(db, [key])).get(keyText(key));
+}
+
+/** Makes names a group's. None of them twice. */
+export async function putTargetNames(
+  db: Db,
+  keys: readonly NameKey[],
+  group: string,
+): Promise<void> {
+  if (keys.length === 0) return;
+  const values = keys.map(({ kind, folded }) => ({
+    kind,
+    name_folded: folded,
+    owner_group: group,
+    released_at: null,
+  }));
   await db
     .insertInto('target_name')
     .values(values)
@@ -36,13 +69,16 @@ export async function putTargetName(db: Db, key: NameKey, group: string): Promis
     .execute();
 }
 
-/** The owner gave the name up; it is held for a while. */
-export async function releaseTargetName(db: Db, key: NameKey, now: Date): Promise<void> {
-  const query = db
-    .updateTable('target_name')
-    .set({ released_at: now })
-    .where('kind', '=', key.kind);
-  await query.where('name_folded', '=', key.folded).execute();
+/** The owner gave the names up; they are held for a while. */
+export async function releaseTargetNames(
+  db: Db,
+  keys: readonly NameKey[],
+  now: Date,
+): Promise<void> {
+  for (const [kind, own] of Map.groupBy(keys, (key) => key.kind)) {
+    const query = db.updateTable('target_name').set({ released_at: now }).where('kind', '=', kind);
+    await query.where('name_folded', 'in', own.map(foldedOf)).execute();
+  }
 }
 
 /** The name is free at once: an administrator said so. */
@@ -100,34 +136,40 @@ export async function doesAgentServe(db: Db, agentId: string, key: NameKey): Pro
   return row !== undefined;
 }
 
-/** Replaces what one agent serves; gives the names that nobody serves any more. */
-export async function replaceServedNames(
+export async function listNamesServedBy(db: Db, agentId: string): Promise<NameKey[]> {
+  const query = db.selectFrom('agent_target').select(['kind', 'name_folded']);
+  const rows = await query.where('agent_id', '=', agentId).execute();
+  return rows.map((row) => ({ kind: row.kind, folded: row.name_folded }));
+}
+
+export async function addServedNames(
+  db: Db,
+  agentId: string,
+  keys: readonly NameKey[],
+): Promise<void> {
+  if (keys.length === 0) return;
+  await db
+    .insertInto('agent_target')
+    .values(keys.map(({ kind, folded }) => ({ agent_id: agentId, kind, name_folded: folded })))
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+}
+
+/** An agent serves these no more; gives those that nobody serves now. */
+export async function removeServedNames(
   db: Db,
   agentId: string,
   keys: readonly NameKey[],
 ): Promise<NameKey[]> {
-  const before = await db
-    .deleteFrom('agent_target')
-    .where('agent_id', '=', agentId)
-    .returning(['kind', 'name_folded'])
-    .execute();
-  if (keys.length > 0) {
-    const values = keys.map((key) => ({
-      agent_id: agentId,
-      kind: key.kind,
-      name_folded: key.folded,
-    }));
-    await db
-      .insertInto('agent_target')
-      .values(values)
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-  }
   const orphans: NameKey[] = [];
-  for (const row of before) {
-    const query = db.selectFrom('agent_target').select('agent_id').where('kind', '=', row.kind);
-    const other = await query.where('name_folded', '=', row.name_folded).executeTakeFirst();
-    if (other === undefined) orphans.push({ kind: row.kind, folded: row.name_folded });
+  for (const [kind, own] of Map.groupBy(keys, (key) => key.kind)) {
+    const names = own.map(foldedOf);
+    const remove = db.deleteFrom('agent_target').where('agent_id', '=', agentId);
+    await remove.where('kind', '=', kind).where('name_folded', 'in', names).execute();
+    const others = db.selectFrom('agent_target').select('name_folded').where('kind', '=', kind);
+    const rows = await others.where('name_folded', 'in', names).execute();
+    const served = new Set(rows.map((row) => row.name_folded));
+    orphans.push(...own.filter((key) => !served.has(key.folded)));
   }
   return orphans;
 }

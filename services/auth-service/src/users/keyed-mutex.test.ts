@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { createKeyedMutex } from './keyed-mutex.js';
 
 it('lets one at a time pass per key, others beside it, and refuses beyond the bound', async () => {
-  const mutex = createKeyedMutex(3);
+  const mutex = createKeyedMutex(3, () => new Error('busy'));
   let inside = 0;
   let most = 0;
   const work = async () => {
@@ -24,7 +24,7 @@ it('lets one at a time pass per key, others beside it, and refuses beyond the bo
 });
 
 it('goes on after one has failed', async () => {
-  const mutex = createKeyedMutex(3);
+  const mutex = createKeyedMutex(3, () => new Error('busy'));
   const failing = mutex.run('a', async () => Promise.reject(new Error('no')));
   const next = mutex.run('a', async () => Promise.resolve('yes'));
   await expect(failing).rejects.toThrow('no');

@@ -1,17 +1,15 @@
 /** One at a time per key, with a bound on those who wait. */
-import { authError } from '../errors.js';
-
 export interface KeyedMutex {
-  /** @throws LOGIN_BUSY where too many wait for the key already */
+  /** @throws what `refuse` makes, where too many wait for the key already */
   run<T>(key: string, work: () => Promise<T>): Promise<T>;
 }
 
-export function createKeyedMutex(maxWaiting: number): KeyedMutex {
+export function createKeyedMutex(maxWaiting: number, refuse: () => Error): KeyedMutex {
   const turns = new Map<string, { tail: Promise<unknown>; count: number }>();
   return {
     async run(key, work) {
       const turn = turns.get(key) ?? { tail: Promise.resolve(), count: 0 };
-      if (turn.count > maxWaiting) throw authError('LOGIN_BUSY');
+      if (turn.count > maxWaiting) throw refuse();
       turn.count += 1;
       turns.set(key, turn);
       const mine = turn.tail.then(work);
