@@ -81,6 +81,44 @@ describe.each(engines)('certificates for targets on %s', (engine) => {
     expect(certificate.validBeforeMs).toBe(reply.validUntil?.getTime());
   });
 
+  // A login that was replaced went on being signed, and the new one was refused, until the person logged in again.
+  it('signs for the logins that a person has now, not for those of their certificate', async () => {
+    await applyYamlLike(ada, {
+      kind: 'role',
+      version: 'v1',
+      metadata: { name: 'by-trait' },
+      spec: { allow: { logins: ['{{internal.logins}}'], node_labels: { env: 'staging' } } },
+    });
+    const carol = await addPerson(cluster, ada, {
+      name: 'carol',
+      roles: ['by-trait'],
+      traits: { logins: 'old' },
+    });
+    const person = await logIn(cluster, carol);
+    const publicKey = newKey();
+    const sign = async (login: string) =>
+      proxy.credentials.issueTargetCertificate({
+        ...signSshProof(person, randomBytes(32), login),
+        publicKey,
+        login,
+      });
+    expect((await sign('old')).logins).toEqual(['old']);
+    await applyYamlLike(ada, {
+      kind: 'user',
+      version: 'v1',
+      metadata: { name: 'carol' },
+      spec: { roles: ['by-trait'], traits: { logins: ['new'] } },
+    });
+    expect((await sign('new')).logins).toEqual(['new']);
+    const renewed = await proxy.credentials.issueTargetCertificate({
+      renewLoginId: person.loginId,
+      publicKey,
+      login: 'old',
+    });
+    expect(renewed.logins).toEqual(['new']);
+    expect((await person.login.getSelf({})).self?.logins).toEqual(['new']);
+  });
+
   it('takes each SSH session as proof once', async () => {
     const person = await logIn(cluster, alice);
     const proof = signSshProof(person, randomBytes(32));

@@ -128,7 +128,7 @@ async function findProven(deps: Deps, request: TargetCertificateRequest): Promis
   return { person, endsAtMs: known.expiresAtMs };
 }
 
-/** A person by their login alone; roles and traits are those of the login. */
+/** A person by their login alone; roles are those of the login that they still have. */
 async function resolveLogin(deps: Deps, known: { loginId: string; user: string }): Promise<Person> {
   const login = await findLogin(deps.store.database, known.loginId);
   if (login === undefined) throw authError('LOGIN_ENDED', { reason: 'logged_out' });

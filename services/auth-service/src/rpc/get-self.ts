@@ -18,5 +18,6 @@ export async function handle(
   context: Context,
 ): Promise<DeepPartial<GetSelfResponse>> {
   const person = await requirePerson(deps, context);
-  return { self: await encodeSelf(deps, person.login, person.roleNames) };
+  const { login, roleNames: roles, traits } = person;
+  return { self: await encodeSelf(deps, login, { roles, traits }) };
 }

@@ -1,5 +1,5 @@
 /** Messages and domain types: what several handlers decode and encode. */
-import { loginsAnywhere } from '@gatehouse/policy';
+import { loginsAnywhere, type Traits } from '@gatehouse/policy';
 import type {
   DeepPartial,
   IssuedIdentity,
@@ -48,24 +48,25 @@ export async function encodeIssued(
     tlsCertificate: tls,
     validUntil: new Date(validBeforeMs),
     trust: deps.authorities.trust().bundle,
-    self: await encodeSelf(deps, login, identity.roles),
+    self: await encodeSelf(deps, login, identity),
   };
 }
 
-/** A person as the cluster knows them. `roles`: the effective ones. */
+/** A person as the cluster knows them. `roles`: the effective ones; `traits`: today's. */
 export async function encodeSelf(
   deps: Deps,
   login: StoredLogin,
-  roles: readonly string[],
+  has: { readonly roles: readonly string[]; readonly traits: Traits },
 ): Promise<DeepPartial<SelfIdentity>> {
+  const { roles } = has;
   const compiled = await loadRoles(deps, deps.store.database, roles);
   const traits: Record<string, { values: string[] }> = {};
-  for (const [name, values] of Object.entries(login.traits)) traits[name] = { values: [...values] };
+  for (const [name, values] of Object.entries(has.traits)) traits[name] = { values: [...values] };
   return {
     user: login.user,
     roles: [...roles],
     traits,
-    logins: loginsAnywhere(compiled, login.traits),
+    logins: loginsAnywhere(compiled, has.traits),
     mfaVerified: login.mfaAtMs !== undefined,
     activeRequests: [...login.requests],
     loginId: login.id,

@@ -32,6 +32,7 @@ export interface Person {
   /** Roles of the certificate that the person still has (D15). */
   readonly roleNames: readonly string[];
   readonly roles: readonly Role[];
+  /** Those of today, whatever the certificate says: proxies decide by them too. */
   readonly traits: Traits;
   readonly actor: AuditActor;
 }
@@ -76,7 +77,8 @@ export async function resolvePerson(
   }
   if (idTime(identity.loginId) < validAfterOf(document))
     throw authError('LOGIN_ENDED', { reason: 'reset' });
-  const roleNames = effectiveRoles(identity, userSpecOf(document).roles);
+  const { roles: presentRoles, traits } = userSpecOf(document);
+  const roleNames = effectiveRoles(identity, presentRoles);
   const roles = await loadRoles(deps, db, roleNames);
   const locks = await refuseLocked(deps, {
     user: identity.user,
@@ -92,7 +94,7 @@ export async function resolvePerson(
     loginId: identity.loginId,
     ...(address === undefined ? {} : { address }),
   };
-  return { name: identity.user, identity, login, roleNames, roles, traits: identity.traits, actor };
+  return { name: identity.user, identity, login, roleNames, roles, traits, actor };
 }
 
 /**

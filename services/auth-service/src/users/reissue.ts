@@ -30,7 +30,7 @@ const routeSchema = z.strictObject({
 
 /**
  * Never longer than the login, nor than today's roles allow counted from the login's beginning. What bound the login
- * (MFA time, address, requests) binds the new certificates: all of it comes from the stored login.
+ * (MFA time, address, requests) binds the new certificates: all of it comes from the stored login. Traits are today's.
  * @throws ROUTE_INVALID, KEY_REFUSED, LOGIN_ENDED
  */
 export async function reissue(
@@ -48,7 +48,7 @@ export async function reissue(
   if (endsAtMs <= nowMs) throw authError('LOGIN_ENDED', { reason: 'expired' });
   const route = parseRoute(request.routeJson);
   const certificates = await issuePersonCertificates(deps, {
-    login,
+    login: { ...login, traits: person.traits },
     sshPublicKey: request.sshPublicKey,
     tlsPublicKey: request.tlsPublicKey,
     roles: person.roleNames,
