@@ -62,6 +62,10 @@ export const authEvents = {
   },
   'mfa_device.added': { description: 'A second factor was set up.', data: device },
   'mfa_device.removed': { description: 'A second factor was taken away.', data: device },
+  'password.set': {
+    description: 'A person set their password by a link.',
+    data: z.object({ user: z.string(), link: z.enum(['first_administrator', 'invite', 'reset']) }),
+  },
   'certificate.issued': {
     description: 'Certificates were signed: by login, renewal, enrollment, or for a target.',
     data: z.object({
@@ -101,6 +105,10 @@ export const authEvents = {
   'agent.disconnected': {
     description: 'The last tunnel of an agent is gone.',
     data: z.object({ agent: z.string(), tunnel: z.string().optional().describe('srv_…') }),
+  },
+  'session.end_requested': {
+    description: 'A person told a session to end, their own or another’s; its proxy ends it.',
+    data: z.object({ session: z.string().describe('ses_…'), user: z.string().describe('whose') }),
   },
   'target.trust_changed': {
     description: 'An agent showed other host keys for a target; they wait for an administrator.',

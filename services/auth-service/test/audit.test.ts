@@ -5,6 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { insertAuditText } from '../src/store/testing.js';
 import {
+  acceptInvite,
+  addPerson,
+  applyYamlLike,
   engines,
   refusal,
   startWithAdministrator,
@@ -65,6 +68,43 @@ describe.each(engines)('audit events on %s', (engine) => {
       'node',
     ]);
     expect(cluster.broker.records(topics.deadLetters)).toEqual([]);
+  });
+
+  // Nobody could tell who had ended somebody's session.
+  it('say who told a session to end', async () => {
+    const one = session({ user: 'bob' });
+    await proxy.cluster.reportSessions({ started: [one] });
+    await ada.admin.endSession({ id: one.id });
+    expect(await cluster.events('session.end_requested')).toMatchObject([
+      {
+        actor: { kind: 'user', name: 'ada' },
+        target: { kind: 'node', name: 'web-1' },
+        data: { session: one.id, user: 'bob' },
+      },
+    ]);
+  });
+
+  // A stolen link that set a password left no trace where no second factor was set up with it.
+  it('say that a link set a password, with a second factor or without', async () => {
+    const preference = {
+      kind: 'cluster_auth_preference',
+      version: 'v1',
+      metadata: { name: 'cluster' },
+      spec: { second_factor: 'off' },
+    };
+    await applyYamlLike(ada, preference);
+    const zoe = await addPerson(cluster, ada, { name: 'zoe', roles: ['access'] });
+    expect(zoe.totpUri).toBe('');
+    await ada.admin.deleteDocument({ kind: 'cluster_auth_preference', name: 'cluster' });
+    const { token } = await ada.admin.resetUser({ user: 'zoe' });
+    await acceptInvite(cluster, { token, name: '' });
+    const set = await cluster.events('password.set');
+    expect(set.map(({ actor, data }) => ({ name: actor.name, ...data }))).toEqual([
+      { name: 'ada', user: 'ada', link: 'first_administrator' },
+      { name: 'zoe', user: 'zoe', link: 'invite' },
+      { name: 'zoe', user: 'zoe', link: 'reset' },
+    ]);
+    expect(set.at(-1)?.actor.address).toContain('192.0.2.1');
   });
 
   // One row that could not be decoded kept every later event from the log.

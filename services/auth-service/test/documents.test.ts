@@ -97,6 +97,26 @@ describe.each(engines)('documents on %s', (engine) => {
     await ada.admin.deleteDocument({ kind: 'cluster_auth_preference', name: 'cluster' });
   });
 
+  // It was taken, and locked nothing.
+  it('takes no lock on a second factor, which nothing can be named by yet', async () => {
+    expect(await refusal(ada.admin.createLock({ mfaDevice: 'totp', message: 'm' }))).toMatchObject({
+      code: 'DOCUMENT_INVALID',
+      message: expect.stringContaining('mfa_device is not available yet') as string,
+    });
+    expect(
+      await refusal(
+        apply({
+          kind: 'lock',
+          version: 'v1',
+          metadata: { name: 'device' },
+          spec: { target: { mfa_device: 'totp' } },
+        }),
+      ),
+    ).toMatchObject({
+      code: 'DOCUMENT_INVALID',
+    });
+  });
+
   it('takes no role that asks for what is not there yet', async () => {
     const endToEnd = role('e2e', { options: { ssh_session: 'end_to_end' } });
     expect(await refusal(apply(endToEnd, { dryRun: true }))).toMatchObject({

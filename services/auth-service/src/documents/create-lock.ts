@@ -16,7 +16,7 @@ export interface LockRequest {
   readonly expiresAt: Date | undefined;
 }
 
-/** @throws NOT_ALLOWED, POLICY_INVALID, LOCK_PAST */
+/** @throws NOT_ALLOWED, DOCUMENT_INVALID, POLICY_INVALID, LOCK_PAST */
 export async function createLock(
   deps: Deps,
   person: Person,

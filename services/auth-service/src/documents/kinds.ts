@@ -147,7 +147,12 @@ const plainSpecs: Readonly<Record<string, (document: PlainDocument) => JsonObjec
     return asObject(spec);
   },
   lock: ({ name, metadata, spec }) => {
-    parseLock({ kind: 'lock', version: 'v1', metadata: { name, ...metadata }, spec });
+    const lock = parseLock({ kind: 'lock', version: 'v1', metadata: { name, ...metadata }, spec });
+    // Devices have no ids yet that it could name: it would lock nothing.
+    if (lock.target.mfaDevice !== undefined) {
+      const problems = 'spec.target: mfa_device is not available yet';
+      throw authError('DOCUMENT_INVALID', { details: { problems } });
+    }
     return asObject(spec);
   },
   user: ({ spec }) => parseSpec(userSpecSchema, spec),

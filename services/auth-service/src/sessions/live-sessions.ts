@@ -1,9 +1,11 @@
 /** Live sessions as proxies report them, their limits, and their ends (D30). */
+import type { AuditTarget } from '@gatehouse/kit/event-log';
 import { isId } from '@gatehouse/kit/ids';
 import { mayAdminister } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
+import type { EventDraft } from '../events.js';
 import {
   countUserSessions,
   extendLeases,
@@ -99,14 +101,10 @@ async function refuseOverLimit(
       loginId: session.loginId,
       address: session.clientAddress,
     };
-    const target = {
-      kind: session.targetKind === '' ? 'node' : session.targetKind,
-      name: session.target,
-    };
     const draft = {
       type: 'limit.reached' as const,
       actor,
-      target,
+      target: targetOf(session),
       outcome: 'denied' as const,
       reason: 'max_sessions',
     };
@@ -138,7 +136,23 @@ export async function endSession(deps: Deps, person: Person, id: string): Promis
     const end = { id, reason: 'ended_by', by: person.name, until };
     await putSessionEnd(scope.tx, end);
     scope.publish({ kind: 'session_end', name: id, body: sessionEndBody(end) });
+    scope.audit(deps.event(endRequested(person, session), scope.now));
   });
+}
+
+/** Events with a session's id are its proxy's alone, so this one has it among its data. */
+function endRequested(person: Person, session: StoredSession): EventDraft {
+  return {
+    type: 'session.end_requested',
+    actor: person.actor,
+    target: targetOf(session),
+    outcome: 'success',
+    data: { session: session.id, user: session.user },
+  };
+}
+
+function targetOf({ targetKind, target }: StoredSession): AuditTarget {
+  return { kind: targetKind === '' ? 'node' : targetKind, name: target };
 }
 
 /**

@@ -176,12 +176,13 @@ export async function acceptInvite(deps: Deps, request: AcceptRequest): Promise<
       totpSecret,
       validAfter: scope.now,
     });
-    if (secret === undefined) return;
     const actor = { kind: 'user', name: document.name, address: request.clientAddress };
-    const data = { user: document.name, device: 'totp' };
-    scope.audit(
-      deps.event({ type: 'mfa_device.added', actor, outcome: 'success', data }, scope.now),
-    );
+    const by = { actor, outcome: 'success' as const };
+    const set = { user: document.name, link: invite.purpose };
+    scope.audit(deps.event({ ...by, type: 'password.set', data: set }, scope.now));
+    if (secret === undefined) return;
+    const added = { user: document.name, device: 'totp' };
+    scope.audit(deps.event({ ...by, type: 'mfa_device.added', data: added }, scope.now));
   });
   const uri =
     secret === undefined ? '' : totpUri(secret, { issuer: `Gatehouse ${deps.clusterName}`, user });
