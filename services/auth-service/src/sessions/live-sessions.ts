@@ -14,6 +14,7 @@ import {
   keepSessions,
   listSessions,
   putLease,
+  readDatabaseTime,
   removeLapsedReplicas,
   removeSessions,
   type SessionsPart,
@@ -21,7 +22,7 @@ import {
 } from '../store/live-sessions.js';
 import { findLogin } from '../store/logins.js';
 import { putSessionEnd } from '../store/session-ends.js';
-import type { RecordScope } from '../store/store.js';
+import type { RecordScope, Store } from '../store/store.js';
 import { requireRule, type Person } from '../users/person.js';
 import { sessionEndBody } from '../watch/watch.js';
 
@@ -58,8 +59,7 @@ export async function reportSessions(
   }
   const sessions = started.filter((session) => isId('ses', session.id));
   const work = async (scope: RecordScope): Promise<SessionReportResult> => {
-    const leaseUntil = new Date(scope.now.getTime() + leaseMs);
-    await putLease(scope.tx, { replicaId, kind: 'proxy', until: leaseUntil });
+    const leaseUntil = await putLease(scope.tx, { replicaId, kind: 'proxy', ms: leaseMs });
     await removeSessions(scope.tx, replicaId, ended);
     if (complete) {
       const ids = sessions.map((session) => session.id);
@@ -156,21 +156,25 @@ function targetOf({ targetKind, target }: StoredSession): AuditTarget {
 }
 
 /**
- * Ends leases that ran out. After a time in which nobody could have renewed (our own start, or our database away), all
- * get a full term instead: a lease ends by our word, never by our silence.
+ * Ends leases that ran out. After a time in which nobody could have renewed (our own start, or our database away), and
+ * after its clock was set, all get a full term instead: a lease ends by our word, never by our silence.
  */
-export function createLeaseSweep(deps: Deps): () => Promise<void> {
-  let sweptAt: number | undefined;
+export function createLeaseSweep(
+  deps: Pick<Deps, 'clock' | 'logger'> & { readonly store: Pick<Store, 'database'> },
+): () => Promise<void> {
+  const { clock, logger, store } = deps;
+  let last: { readonly at: number; readonly now: number } | undefined;
   const gapMs = leaseMs / 2;
   return async () => {
-    const startedAt = deps.clock.monotonic();
-    const wasAway = sweptAt === undefined || startedAt - sweptAt > gapMs;
-    const now = new Date(deps.clock.now());
-    if (wasAway) await extendLeases(deps.store.database, new Date(now.getTime() + leaseMs));
+    const at = clock.monotonic();
+    const now = (await readDatabaseTime(store.database)).getTime();
+    const passed = last === undefined ? Infinity : at - last.at;
+    const isClockSet = last !== undefined && Math.abs(now - last.now - passed) > gapMs;
+    if (passed > gapMs || isClockSet) await extendLeases(store.database, leaseMs);
     else {
-      const lapsed = await removeLapsedReplicas(deps.store.database, now);
-      for (const replica of lapsed) deps.logger.warn({ replica }, 'lease of a replica ran out');
+      const lapsed = await removeLapsedReplicas(store.database);
+      for (const replica of lapsed) logger.warn({ replica }, 'lease of a replica ran out');
     }
-    sweptAt = startedAt;
+    last = { at, now };
   };
 }

@@ -1,5 +1,5 @@
 /** Live sessions and the leases of the replicas that carry them (D30). */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { Db } from './store.js';
 
@@ -139,32 +139,48 @@ export async function keepSessions(
   await query.execute();
 }
 
-export async function putLease(
-  db: Db,
-  lease: { replicaId: string; kind: string; until: Date },
-): Promise<void> {
-  const values = { id: lease.replicaId, kind: lease.kind, lease_until: lease.until };
-  await db
-    .insertInto('replica')
-    .values(values)
-    .onConflict((conflict) => conflict.column('id').doUpdateSet({ lease_until: lease.until }))
-    .execute();
+/** The database's time: leases are written and compared by it, whatever the clocks of replicas say. */
+const databaseTime = sql<Date>`clock_timestamp()`;
+
+function inFuture(ms: number): RawBuilder<Date> {
+  return sql<Date>`${databaseTime} + ${ms / 1000} * interval '1 second'`;
 }
 
-/** After an outage of ours nobody could renew: all get a full term (D30). */
-export async function extendLeases(db: Db, until: Date): Promise<void> {
+export async function readDatabaseTime(db: Db): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`select ${databaseTime} as now`.execute(db);
+  const [row] = rows;
+  if (row === undefined) throw new Error('the database gave no time');
+  return row.now;
+}
+
+/** Gives its end. */
+export async function putLease(
+  db: Db,
+  lease: { replicaId: string; kind: string; ms: number },
+): Promise<Date> {
+  const until = inFuture(lease.ms);
+  const row = await db
+    .insertInto('replica')
+    .values({ id: lease.replicaId, kind: lease.kind, lease_until: until })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ lease_until: until }))
+    .returning('lease_until')
+    .executeTakeFirstOrThrow();
+  return row.lease_until;
+}
+
+/** After a time in which nobody could renew, all get a full term (D30). */
+export async function extendLeases(db: Db, ms: number): Promise<void> {
   await db
     .updateTable('replica')
-    .set({ lease_until: until })
-    .where('lease_until', '<', until)
+    .set({ lease_until: inFuture(ms) })
     .execute();
 }
 
 /** Ends leases that ran out, with their sessions; gives the replicas. */
-export async function removeLapsedReplicas(db: Db, now: Date): Promise<string[]> {
+export async function removeLapsedReplicas(db: Db): Promise<string[]> {
   const rows = await db
     .deleteFrom('replica')
-    .where('lease_until', '<', now)
+    .where('lease_until', '<', databaseTime)
     .returning('id')
     .execute();
   const ids = rows.map((row) => row.id);

@@ -64,6 +64,13 @@ export async function ageAgents(db: Db, ms: number): Promise<void> {
   await sql`update target_name set released_at = released_at - ${interval}`.execute(db);
 }
 
+/** Brings the ends of all leases nearer. */
+export async function ageLeases(db: Db, ms: number): Promise<void> {
+  await sql`update replica set lease_until = lease_until - ${ms / 1000} * interval '1 second'`.execute(
+    db,
+  );
+}
+
 /** Forgets all changes but the last `keep`. */
 export async function pruneOutboxTo(db: Db, keep: number): Promise<void> {
   await sql`delete from outbox where id <= (select max(id) from outbox) - ${keep}`.execute(db);
