@@ -252,26 +252,27 @@ describe.each(engines)('joining on %s', (engine) => {
 
   it('takes host keys at the first registration only; later ones wait for an administrator', async () => {
     const agent = await joinAgent(cluster, { name: 'keys' });
-    const line = (seed: string) =>
-      `ssh-ed25519 ${Buffer.from(seed.repeat(51).slice(0, 51)).toString('base64')}`;
+    const newLine = () =>
+      `ssh-ed25519 ${sshPublicKeyFromSpki(generateKeyPair('ed25519').spki).toString('base64')}`;
+    const [lineA, lineB] = [newLine(), newLine()];
     const spec = (host_key: string) => ({ address: '127.0.0.1:22', host_key });
-    await register(agent, [node('pinned', {}, spec(line('a')))]);
-    const changed = await register(agent, [node('pinned', {}, spec(line('b')))]);
+    await register(agent, [node('pinned', {}, spec(lineA))]);
+    const changed = await register(agent, [node('pinned', {}, spec(lineB))]);
     expect(changed.refused).toEqual([{ kind: 'node', name: 'pinned', reason: 'trust_changed' }]);
     const read = async () =>
       JSON.parse((await ada.admin.getDocument({ kind: 'node', name: 'pinned' })).documentJson) as {
         spec: { host_key: string };
       };
-    expect((await read()).spec.host_key).toBe(line('a'));
+    expect((await read()).spec.host_key).toBe(lineA);
     expect(await cluster.events('target.trust_changed')).toHaveLength(1);
     const document = await read();
-    await applyYamlLike(ada, { ...document, spec: spec(line('b')) });
-    expect((await register(agent, [node('pinned', {}, spec(line('b')))])).refused).toEqual([]);
+    await applyYamlLike(ada, { ...document, spec: spec(lineB) });
+    expect((await register(agent, [node('pinned', {}, spec(lineB))])).refused).toEqual([]);
     expect(
       await refusal(
         applyYamlLike(ada, {
           ...(await read()),
-          spec: { ...spec(line('b')), address: '10.0.0.1:22' },
+          spec: { ...spec(lineB), address: '10.0.0.1:22' },
         }),
       ),
     ).toMatchObject({ kind: 'failed_precondition' });
@@ -316,14 +317,14 @@ describe.each(engines)('joining on %s', (engine) => {
   it('lets nobody inherit the targets of a group whose agents are gone', async () => {
     const before = await joinAgent(cluster, { name: 'prod-1', group: 'prod' });
     await register(before, [node('registered')], { dynamic: ['vault', 'test-*'] });
-    const builtin = (name: string) => ({
+    const given = (name: string) => ({
       kind: 'node',
       version: 'v1',
       metadata: { name, labels: { env: 'prod' } },
-      spec: { agent: 'prod', builtin: true },
+      spec: { agent: 'prod', address: '127.0.0.1:22' },
     });
-    await applyYamlLike(ada, builtin('vault'));
-    await applyYamlLike(ada, builtin('test-vault'));
+    await applyYamlLike(ada, given('vault'));
+    await applyYamlLike(ada, given('test-vault'));
     await ageAgents(cluster.store.database, 25 * 3_600_000);
     const { token } = await ada.admin.createJoinToken({ names: ['test-*'] });
     expect(
@@ -358,7 +359,7 @@ describe.each(engines)('joining on %s', (engine) => {
       kind: 'node',
       version: 'v1',
       metadata: { name: 'mixed-vault' },
-      spec: { agent: 'mixed', builtin: true },
+      spec: { agent: 'mixed', address: '127.0.0.1:22' },
     });
     const { token } = await ada.admin.createJoinToken({ group: 'mixed', names: ['test-*'] });
     const second = await joinAgent(cluster, { name: 'mixed-2', token });
