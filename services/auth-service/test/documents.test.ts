@@ -98,6 +98,22 @@ describe.each(engines)('documents on %s', (engine) => {
   });
 
   // It was taken, and locked nothing.
+  // The one administrator could lock himself out, and nobody was left to lift it.
+  it('takes no lock that leaves nobody who could lift it', async () => {
+    for (const target of [{ user: 'ada' }, { role: 'admin' }])
+      expect(await refusal(ada.admin.createLock(target))).toMatchObject({
+        code: 'LAST_ADMINISTRATOR',
+      });
+    await addPerson(cluster, ada, { name: 'eve', roles: ['admin'] });
+    const { documentJson } = await ada.admin.createLock({ user: 'eve' });
+    expect(await refusal(ada.admin.createLock({ user: 'ada' }))).toMatchObject({
+      code: 'LAST_ADMINISTRATOR',
+    });
+    const { name } = (JSON.parse(documentJson) as { metadata: { name: string } }).metadata;
+    await ada.admin.deleteDocument({ kind: 'lock', name });
+    await ada.admin.deleteDocument({ kind: 'user', name: 'eve' });
+  });
+
   it('takes no lock on a second factor, which nothing can be named by yet', async () => {
     expect(await refusal(ada.admin.createLock({ mfaDevice: 'totp', message: 'm' }))).toMatchObject({
       code: 'DOCUMENT_INVALID',

@@ -1,5 +1,5 @@
 /** What each kind asks of a new or changed document, and what the service adds to it. */
-import { foldName, parseLock } from '@gatehouse/policy';
+import { findLock, foldName, parseLock, type Lock } from '@gatehouse/policy';
 
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
@@ -8,7 +8,7 @@ import { findDocuments, listDocuments, type StoredDocument } from '../store/docu
 import type { ChangeScope, Db } from '../store/store.js';
 import type { DocumentOrigin, JsonObject } from '../store/tables.js';
 import { findTargetName, putTargetNames } from '../store/target-names.js';
-import type { Person } from '../users/person.js';
+import { loadLocks, type Person } from '../users/person.js';
 import { canonicalJson } from './canonical-json.js';
 import { isTargetKind } from './kinds.js';
 import { resolveLockTarget } from './lock-target.js';
@@ -91,6 +91,18 @@ export async function refuseLastAdministrator(db: Db, name: string): Promise<voi
   if (others.length === 0) throw authError('LAST_ADMINISTRATOR');
 }
 
+/** Nobody could lift it. @throws LAST_ADMINISTRATOR where a lock leaves no administrator who is not locked */
+async function refuseLockingAll(scope: ChangeScope, lock: Lock): Promise<void> {
+  const locks = [...(await loadLocks(scope.tx)), lock];
+  const users = await listDocuments(scope.tx, { kinds: ['user'] });
+  const isFree = users.some((user) => {
+    const { roles } = userSpecOf(user);
+    if (!roles.includes('admin')) return false;
+    return findLock(locks, { user: user.name, roles }, scope.now.getTime()) === undefined;
+  });
+  if (!isFree) throw authError('LAST_ADMINISTRATOR');
+}
+
 async function prepareLock(
   scope: ChangeScope,
   { document, stored }: Change,
@@ -103,6 +115,7 @@ async function prepareLock(
   });
   if (lock.expiresAtMs !== undefined && lock.expiresAtMs <= scope.now.getTime())
     throw authError('LOCK_PAST');
+  await refuseLockingAll(scope, lock);
   const createdAt = objectOf(stored?.body['spec'])['created_at'] ?? scope.now.toISOString();
   const spec = objectOf(document.body['spec']);
   const target = await resolveLockTarget(scope.tx, objectOf(spec['target']));
