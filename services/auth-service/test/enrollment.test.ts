@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 
 import {
   computeEnrollmentMac,
@@ -24,6 +24,7 @@ import {
   type EnrolledService,
   type LoggedIn,
   type TestCluster,
+  registerTargets,
   startWithAdministrator,
 } from './support.js';
 
@@ -56,16 +57,7 @@ describe.each(engines)('joining on %s', (engine) => {
     agent: Awaited<ReturnType<typeof joinAgent>>,
     targets: ReturnType<typeof node>[],
     more: object = {},
-  ) => {
-    return tunnel.cluster.registerAgent({
-      agentId: agent.agentId,
-      certificateFingerprint: createHash('sha256').update(agent.keys.certificate).digest(),
-      targets,
-      version: '0.1.0',
-      clientAddress: '192.0.2.9:1234',
-      ...more,
-    });
-  };
+  ) => registerTargets(tunnel, agent, { targets, ...more });
 
   it('gives a service that knows the secret of its kind a certificate for 24 h, and proves itself by the same secret', async () => {
     const keys = generateKeyPair('p256');

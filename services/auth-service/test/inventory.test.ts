@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { readOutboxBounds } from '../src/store/outbox.js';
 import {
   engines,
   joinAgent,
+  registerTargets,
   startWithAdministrator,
   type EnrolledService,
   type LoggedIn,
@@ -37,14 +36,7 @@ describe.each(engines)('targets of agents on %s', (engine) => {
   const register = async (
     agent: Awaited<ReturnType<typeof joinAgent>>,
     targets: ReturnType<typeof nodes>,
-  ) =>
-    tunnel.cluster.registerAgent({
-      agentId: agent.agentId,
-      certificateFingerprint: createHash('sha256').update(agent.keys.certificate).digest(),
-      targets,
-      version: '0.1.0',
-      clientAddress: '192.0.2.9:1234',
-    });
+  ) => registerTargets(tunnel, agent, { targets });
   const listed = async (search: string) => {
     const { targets } = await ada.admin.listTargets({ search, pageSize: 1_000 });
     return targets.map(({ name }) => name).toSorted();

@@ -1,5 +1,5 @@
 /** A running auth-service with everything around it that tests need: database, proxy hop, people, services, agents. */
-import { createPrivateKey, randomBytes } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -513,6 +513,21 @@ export const devRole = {
     allow: { logins: ['deploy'], node_labels: { env: 'staging' } },
   },
 };
+
+/** What a tunnel-service tells of an agent's targets. */
+export async function registerTargets(
+  { cluster }: Pick<EnrolledService, 'cluster'>,
+  agent: Awaited<ReturnType<typeof joinAgent>>,
+  fields: Omit<Parameters<typeof cluster.registerAgent>[0], 'agentId'>,
+) {
+  return cluster.registerAgent({
+    agentId: agent.agentId,
+    certificateFingerprint: createHash('sha256').update(agent.keys.certificate).digest(),
+    version: '0.1.0',
+    clientAddress: '192.0.2.9:1234',
+    ...fields,
+  });
+}
 
 /** What most tests begin with: a cluster with its first administrator and the role `dev`. It ends with `stack`. */
 export async function startWithAdministrator(
