@@ -10,4 +10,5 @@ export {
   type Endpoint,
   type ProxyHeader,
 } from './proxy-header.js';
+export { onSharedChunks } from './shared-reads.js';
 export { splitAddress } from './split-address.js';

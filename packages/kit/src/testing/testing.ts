@@ -7,5 +7,6 @@ export type { FuzzTarget };
 export const fuzzTargets: readonly FuzzTarget[] = [...spoolFuzzTargets, ...eventLogFuzzTargets];
 
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
+export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';
 export { startTestPostgres, type TestPostgres } from './test-postgres.js';

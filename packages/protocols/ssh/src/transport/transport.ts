@@ -8,6 +8,7 @@
  */
 import type { Duplex } from 'node:stream';
 
+import { onSharedChunks } from '@gatehouse/kit/net';
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
 
 import { disconnectReason } from '../errors.js';
@@ -230,7 +231,10 @@ export class SshTransport {
   }
 
   private listen(): void {
-    this.socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    // ssh2 keeps views of the version line and of key exchanges (here and in `onPayload`).
+    onSharedChunks(this.socket, (chunk) =>
+      this.onData(this.established ? chunk : Buffer.from(chunk)),
+    );
     this.socket.on('drain', () => this.drained());
     this.socket.on('error', (error: Error) => this.end({ by: 'peer', error }));
     this.socket.on('end', () => this.end({ by: 'peer' }));
@@ -242,7 +246,7 @@ export class SshTransport {
   private onData(chunk: Buffer): void {
     if (this.endState !== undefined) return;
     this.chunks += 1;
-    if (this.isBusy || this.deferred.length > 0) this.deferred.push(chunk);
+    if (this.isBusy || this.deferred.length > 0) this.deferred.push(Buffer.from(chunk));
     else this.guard(() => this.parse(chunk));
   }
 
@@ -291,7 +295,7 @@ export class SshTransport {
     const type = payload[0] ?? 0;
     if (type >= 20 && type < 50) {
       this.startExchangeTimer();
-      return this.dispatchKeyExchange(payload);
+      return this.dispatchKeyExchange(Buffer.from(payload));
     }
     if (type === messageType.disconnect) this.onDisconnect(payload);
     else if (type >= messageType.serviceRequest && type !== messageType.extInfo)
