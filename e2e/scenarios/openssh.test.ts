@@ -39,6 +39,11 @@ describe('stock OpenSSH', () => {
     expect(events[0]?.target).toMatchObject({ kind: 'node', name: 'web-1' });
   });
 
+  it('adds nothing to stderr where other programs are told of further authorities of the web', async () => {
+    const env = { NODE_EXTRA_CA_CERTS: '/nowhere.pem', SSL_CERT_FILE: '/nowhere.pem' };
+    expect(await alice.ssh([target, 'true'], { env })).toMatchObject({ stderr: '', code: 0 });
+  });
+
   it.each([0, 7, 42, 127, 255])('passes exit code %i on (SSH-03)', async (code) => {
     expect((await alice.ssh([target, `exit ${code}`])).code).toBe(code);
   });
