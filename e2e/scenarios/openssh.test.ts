@@ -40,7 +40,7 @@ describe('stock OpenSSH', () => {
   });
 
   it('adds nothing to stderr where other programs are told of further authorities of the web', async () => {
-    const env = { NODE_EXTRA_CA_CERTS: '/nowhere.pem', SSL_CERT_FILE: '/nowhere.pem' };
+    const env = { NODE_EXTRA_CA_CERTS: '/nowhere.pem' };
     expect(await alice.ssh([target, 'true'], { env })).toMatchObject({ stderr: '', code: 0 });
   });
 

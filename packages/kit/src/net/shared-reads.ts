@@ -10,7 +10,8 @@ let shared: Buffer | undefined;
  * Hands what arrives on `stream` to `onChunk`. A chunk of a connected socket is a view of a buffer that every such socket
  * of the process reads into: it is valid only during the call. That saves a buffer of 64 KiB and its collection for each
  * read, and takes what waits in one read instead of eight. Chunks of any other stream, and those that were put back with
- * `unshift` or had been read before, come by 'data' as ever.
+ * `unshift` or had been read before, come by 'data' as ever. A pause of a TLS socket holds back what is not decrypted yet:
+ * chunks of up to 64 KiB may still come.
  *
  * `net` offers this only to sockets that it connects itself (option `onread`), not to accepted ones or to TLS on top of
  * them, so this sets what that option would have set; where a version of Node has it otherwise, all come by 'data'.

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-import { onSharedChunks } from '../net/shared-reads.js';
+import { canShareReads, onSharedChunks } from '../net/shared-reads.js';
 
 /** Overwrites the buffer of shared reads at every turn of the event loop, until disposed of. */
 export async function spoilSharedReads(): Promise<Disposable> {
@@ -27,7 +27,9 @@ async function findBuffer(): Promise<Buffer> {
   const chunk = await new Promise<Buffer>((resolve) => {
     onSharedChunks(socket, resolve);
   });
+  const isShared = canShareReads(socket);
   socket.destroy();
   server.close();
+  if (!isShared) throw new Error('this Node shares no reads: nothing would be spoiled');
   return Buffer.from(chunk.buffer);
 }

@@ -21,7 +21,8 @@ export function handleUserRequest(relay: Relay, channel: RelayChannel, message: 
   const request = parseChannelRequest(message);
   const isSession = channel.type === 'session';
   if (isSession && startsProgram(request.detail)) {
-    startCommand(relay, channel, { request, message: Buffer.from(message) });
+    const kept = Buffer.from(message);
+    startCommand(relay, channel, { request: parseChannelRequest(kept), message: kept });
   } else if (isSession ? isAllowed(relay, channel, request) : request.detail.kind === 'known') {
     pass(relay, channel, { request, message });
   } else deny(relay, channel, request);

@@ -1,7 +1,11 @@
 /** Messages for whoever asks for one after the other. */
 
+import { sshError } from '../errors.js';
+
 /** More than so many waiting, and `isFull` asks to read no more. */
 const maxWaiting = 64;
+
+const mostWaiting = 1024;
 
 export class Inbox {
   private waiting: Buffer[] = [];
@@ -11,7 +15,10 @@ export class Inbox {
     return this.waiting.length >= maxWaiting;
   }
 
+  /** @throws SSH_PROTOCOL where what was read at once holds more than anybody says before it is answered */
   push(message: Buffer): void {
+    if (this.waiting.length === mostWaiting)
+      throw sshError('SSH_PROTOCOL', { details: { why: 'too many messages at once' } });
     this.waiting.push(message);
     this.wake?.();
   }

@@ -75,9 +75,7 @@ export class SshTransport {
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
     this.readyPromise = new Promise((resolve) => (this.resolveReady = resolve));
     this.closed = new Promise((resolve) => {
-      options.socket.once('close', () => {
-        resolve();
-      });
+      options.socket.once('close', () => resolve());
     });
     this.protocol = new Protocol({
       server: options.client === undefined,
@@ -147,7 +145,7 @@ export class SshTransport {
   /** Sends one message; `payload` may be reused by the caller at once. */
   send(payload: Uint8Array): void {
     if (this.endState !== undefined) return;
-    if (!this.established || this.protocol._kexinit !== undefined) {
+    if (!this.hasKeys) {
       this.outbox.push(Buffer.from(payload));
       this.outboxBytes += payload.length;
       return;
@@ -230,11 +228,13 @@ export class SshTransport {
     this.end({ by: 'us', text });
   }
 
+  /** False during each key exchange: ssh2 keeps views of what it reads then. */
+  private get hasKeys(): boolean {
+    return this.established && this.protocol._kexinit === undefined;
+  }
+
   private listen(): void {
-    // ssh2 keeps views of the version line and of key exchanges (here and in `onPayload`).
-    onSharedChunks(this.socket, (chunk) =>
-      this.onData(this.established ? chunk : Buffer.from(chunk)),
-    );
+    onSharedChunks(this.socket, (chunk) => this.onData(this.hasKeys ? chunk : Buffer.from(chunk)));
     this.socket.on('drain', () => this.drained());
     this.socket.on('error', (error: Error) => this.end({ by: 'peer', error }));
     this.socket.on('end', () => this.end({ by: 'peer' }));
