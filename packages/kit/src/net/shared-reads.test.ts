@@ -1,12 +1,11 @@
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { duplexPair } from 'node:stream';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls, createSecureContext, TLSSocket } from 'node:tls';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { spoilSharedReads } from '../testing/testing.js';
+import { connectTcpPair, spoilSharedReads } from '../testing/testing.js';
 import { canShareReads, onSharedChunks } from './shared-reads.js';
 
 const opened: { destroy(): void }[] = [];
@@ -15,19 +14,10 @@ afterEach(() => {
   for (const one of opened.splice(0)) one.destroy();
 });
 
-/** Both ends of a connection, the accepted one paused. */
-async function connectPair(): Promise<{ accepted: Socket; connecting: Socket }> {
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const connecting = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const [[accepted]] = (await Promise.all([
-    once(server, 'connection'),
-    once(connecting, 'connect'),
-  ])) as [[Socket], unknown];
-  server.close();
-  opened.push(accepted, connecting);
-  return { accepted, connecting };
+async function connectPair(): ReturnType<typeof connectTcpPair> {
+  const pair = await connectTcpPair();
+  opened.push(pair.accepted, pair.connecting);
+  return pair;
 }
 
 /** Bytes whose order shows. */

@@ -1,8 +1,6 @@
 /** Shows who still looks at a chunk of `onSharedChunks` after returning. */
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-
 import { canShareReads, onSharedChunks } from '../net/shared-reads.js';
+import { connectTcpPair } from './connect-tcp-pair.js';
 
 /** Overwrites the buffer of shared reads at every turn of the event loop, until disposed of. */
 export async function spoilSharedReads(): Promise<Disposable> {
@@ -17,19 +15,13 @@ export async function spoilSharedReads(): Promise<Disposable> {
 }
 
 async function findBuffer(): Promise<Buffer> {
-  const server = createServer((socket) => socket.end('x'));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening on TCP');
-  const socket = connect(address.port, '127.0.0.1');
-  await once(socket, 'connect');
+  const { accepted, connecting } = await connectTcpPair();
   const chunk = await new Promise<Buffer>((resolve) => {
-    onSharedChunks(socket, resolve);
+    onSharedChunks(connecting, resolve);
+    accepted.write('x');
   });
-  const isShared = canShareReads(socket);
-  socket.destroy();
-  server.close();
+  const isShared = canShareReads(connecting);
+  for (const socket of [accepted, connecting]) socket.destroy();
   if (!isShared) throw new Error('this Node shares no reads: nothing would be spoiled');
   return Buffer.from(chunk.buffer);
 }

@@ -6,6 +6,7 @@ export type { FuzzTarget };
 /** Decoders of this package that meet bytes from elsewhere. */
 export const fuzzTargets: readonly FuzzTarget[] = [...spoolFuzzTargets, ...eventLogFuzzTargets];
 
+export { connectTcpPair } from './connect-tcp-pair.js';
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
 export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';

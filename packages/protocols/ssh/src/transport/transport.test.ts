@@ -1,39 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { duplexPair } from 'node:stream';
 
 import { parseSshCertificate, sshPublicKey } from '@gatehouse/identity';
-import { createTestAuthorities, issueTestHost } from '@gatehouse/identity/testing';
 import { bindingAvailable } from 'ssh2/lib/protocol/crypto.js';
 import { describe, expect, it } from 'vitest';
 
 import { encodeMessage } from '../wire/codec.js';
-import { clientFacing, hostCertificateAlgorithms, plainHostKeyAlgorithms } from './algorithms.js';
-import { createHostKeys } from './host-keys.js';
-import { SshTransport } from './transport.js';
-
-async function connectPair(options: {
-  hostKeyAlgorithms: readonly string[];
-  verifyHostKey?: (blob: Buffer) => boolean;
-  rekey?: { bytes: number; ms: number };
-}) {
-  const host = await issueTestHost(await createTestAuthorities(), ['web-1']);
-  const [left, right] = duplexPair();
-  const server = new SshTransport({
-    socket: right,
-    offer: clientFacing,
-    hostKeys: createHostKeys(host),
-  });
-  const client = new SshTransport({
-    socket: left,
-    offer: clientFacing,
-    client: {
-      hostKeyAlgorithms: options.hostKeyAlgorithms,
-      verifyHostKey: options.verifyHostKey ?? (() => true),
-    },
-    ...(options.rekey && { rekey: options.rekey }),
-  });
-  return { host, server, client };
-}
+import { hostCertificateAlgorithms, plainHostKeyAlgorithms } from './algorithms.js';
+import { connectPair } from './testing.js';
 
 /** Makes and drops ciphers, so that they are collected while no JavaScript runs. */
 const collectScript = `
