@@ -5,6 +5,7 @@ import { sshError } from '../errors.js';
 /** More than so many waiting, and `isFull` asks to read no more. */
 const maxWaiting = 64;
 
+/** One read may hold many small ones, and reading stops only after it; more than so many end the connection. */
 const mostWaiting = 1024;
 
 export class Inbox {
@@ -15,7 +16,7 @@ export class Inbox {
     return this.waiting.length >= maxWaiting;
   }
 
-  /** @throws SSH_PROTOCOL where what was read at once holds more than anybody says before it is answered */
+  /** @throws SSH_PROTOCOL where more wait than anybody says before it is answered */
   push(message: Buffer): void {
     if (this.waiting.length === mostWaiting)
       throw sshError('SSH_PROTOCOL', { details: { why: 'too many messages at once' } });
