@@ -1,5 +1,6 @@
 /** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
+import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { z } from 'zod';
 
 const address = z
@@ -37,6 +38,10 @@ export const auditConfigSchema = z.strictObject({
   }),
   /** Certificate of this replica, between starts. */
   state_dir: z.string(),
+  /** What audit events and recordings come through. */
+  event_log: eventLogSchema,
+  /** Makes topics that are missing. False where somebody else makes them and this service may not. */
+  create_topics: z.boolean().default(true),
   database: databaseSchema,
   recordings: z.strictObject({
     /** Where chunks of recordings lie, one file each. */

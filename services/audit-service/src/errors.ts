@@ -4,9 +4,8 @@ import { createErrorFactory } from '@gatehouse/kit/errors';
 export const auditErrors = {
   AUDIT_NO_EVENT_LOG: {
     kind: 'failed_precondition',
-    message:
-      'this service has no event log to read; only the one of apps/standalone is built so far',
-    remedy: 'npm start',
+    message: 'this service has no event log to read',
+    remedy: 'set event_log: {type: kafka, brokers: […]}',
   },
   AUDIT_LOGIN_ENDED: {
     kind: 'unauthenticated',

@@ -5,7 +5,6 @@ import { runService } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
 
 import { auditCommandLine } from './config.js';
-import { auditError } from './errors.js';
 import { createAuditService, type AuditOverrides } from './service.js';
 
 const command = readServiceCommand(auditCommandLine, process.argv.slice(2));
@@ -20,10 +19,6 @@ else {
   const url = readEnvironment()['AUDIT_DATABASE_URL'];
   const overrides: Partial<AuditOverrides> =
     url === undefined ? {} : { databaseUrl: new Secret(url) };
-  const start = async () => {
-    const { eventLog } = overrides;
-    if (eventLog === undefined) throw auditError('AUDIT_NO_EVENT_LOG');
-    return createAuditService(config, { ...overrides, logger, eventLog });
-  };
+  const start = async () => createAuditService(config, { ...overrides, logger });
   process.exitCode = await runService(start, { logger });
 }

@@ -20,6 +20,7 @@ import {
 
 import type { AuditConfig } from './config.js';
 import type { Deps, Policy } from './deps.js';
+import { openOwnEventLog } from './event-log.js';
 import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
@@ -65,11 +66,12 @@ const policyWaitMs = 10_000;
 /** Resolves when listening. @throws MIGRATION_FAILED, ENROLLMENT_REFUSED, or why a listener failed */
 export async function createAuditService(
   config: AuditConfig,
-  overrides: Partial<AuditOverrides> & Pick<AuditOverrides, 'eventLog'>,
+  overrides: Partial<AuditOverrides> = {},
 ): Promise<AuditService> {
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'audit', ...config.log });
   await using stack = new AsyncDisposableStack();
+  const eventLog = overrides.eventLog ?? openOwnEventLog(config, { clock, logger, stack });
   const { database, coordination } = await openDatabase(config.database, {
     logger,
     stack,
@@ -80,7 +82,7 @@ export async function createAuditService(
   const store = {
     clock,
     logger,
-    eventLog: overrides.eventLog,
+    eventLog,
     database,
     coordination,
     tailHub,

@@ -1,6 +1,7 @@
 /** What an operator may set. `docs/config/auth-service.example.yaml` is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { duration } from '@gatehouse/kit/config';
+import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { z } from 'zod';
 
 const endpoint = z
@@ -54,9 +55,7 @@ export const authConfigSchema = z.strictObject({
   /** The secret of each kind of service, 32 random bytes as text. */
   join_secret_files: z.strictObject({ proxy: z.string(), tunnel: z.string(), audit: z.string() }),
   /** Where audit events go. */
-  event_log: z
-    .discriminatedUnion('type', [z.strictObject({ type: z.literal('embedded') })])
-    .default({ type: 'embedded' }),
+  event_log: eventLogSchema,
   ttl: z
     .strictObject({
       /** Longest login, where no role says less. */

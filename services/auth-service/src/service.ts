@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { caPin } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile, type Secret } from '@gatehouse/kit/config';
-import { createFloodGate, type EventLog } from '@gatehouse/kit/event-log';
+import { createFloodGate, openEventLog, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
@@ -100,7 +100,11 @@ export async function createAuthService(
   const { store, keyring } = await prepareDatabase(config, { ...overrides, clock, logger, stack });
   const deps = await createDeps(config, { clock, logger, store, keyring, stack });
   const certificate = stack.use(await createOwnCertificate(deps));
-  const relay = await startRelay(deps, overrides.eventLog, stack);
+  const eventLog =
+    overrides.eventLog ??
+    openEventLog(config.event_log, { clientId: 'gatehouse-auth', clock, logger });
+  if (eventLog && overrides.eventLog === undefined) stack.use(eventLog);
+  const relay = await startRelay(deps, eventLog, stack);
   const jobs = stack.use(startJobs(deps));
   const listeners = await openListeners(deps, certificate, stack);
   const metricsUrl = await openMetrics(deps, { certificate, relay, jobs, stack });

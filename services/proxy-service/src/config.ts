@@ -1,6 +1,7 @@
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 /** Configuration of proxy-service; docs/config/proxy-service.example.yaml is the manual. */
 import { byteSize, duration } from '@gatehouse/kit/config';
+import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { z } from 'zod';
 
 const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
@@ -29,6 +30,8 @@ export const proxyConfigSchema = z.strictObject({
   }),
   /** Certificate of this replica, between starts. */
   state_dir: z.string(),
+  /** What audit events and recordings go through. */
+  event_log: eventLogSchema,
   spool: z.strictObject({
     dir: z.string(),
     events: byteSize('256MiB'),

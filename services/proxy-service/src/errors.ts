@@ -30,7 +30,7 @@ export const proxyErrors = {
   PROXY_NO_EVENT_LOG: {
     kind: 'failed_precondition',
     message: 'a proxy of its own needs an event log that all services share',
-    remedy: 'npm start runs all services in one process, with an event log of its own',
+    remedy: 'set event_log: {type: kafka, brokers: […]}',
   },
   PROXY_STOPPING: { kind: 'unavailable', message: 'this proxy is stopping; connect again' },
 } as const;

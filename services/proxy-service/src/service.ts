@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Identity } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
-import type { EventLog } from '@gatehouse/kit/event-log';
+import { openEventLog, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort } from '@gatehouse/kit/http';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
@@ -25,6 +25,7 @@ import { createAgentDirectory } from '@gatehouse/tunnel';
 import type { ProxyConfig } from './config.js';
 import { createCredentials } from './credentials/credentials.js';
 import { createDialer } from './dial/dialer.js';
+import { proxyError } from './errors.js';
 import { createWeb } from './http/routes.js';
 import { createConnectionLimits } from './port/connection-limits.js';
 import { openPort, type PortRoutes } from './port/port.js';
@@ -70,14 +71,25 @@ const watchedKinds = [
 ];
 const webDir = join(import.meta.dirname, '../../../apps/web/public');
 
+/** @throws PROXY_NO_EVENT_LOG */
+function openOwnEventLog(
+  { event_log }: ProxyConfig,
+  { clock, logger, stack }: { clock: Clock; logger: Logger; stack: AsyncDisposableStack },
+): EventLog {
+  const eventLog = openEventLog(event_log, { clientId: 'gatehouse-proxy', clock, logger });
+  if (eventLog === undefined) throw proxyError('PROXY_NO_EVENT_LOG');
+  return stack.use(eventLog);
+}
+
 /** Joins the cluster, waits for a first view of its policy, then opens the port. */
 export async function createProxyService(
   config: ProxyConfig,
-  overrides: Partial<ProxyDeps> & Pick<ProxyDeps, 'eventLog'>,
+  overrides: Partial<ProxyDeps> = {},
 ): Promise<ProxyService> {
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'proxy', ...config.log });
   await using stack = new AsyncDisposableStack();
+  const eventLog = overrides.eventLog ?? openOwnEventLog(config, { clock, logger, stack });
   const publicHost = splitAddress(config.public_addr).host;
   const membership = stack.use(
     await joinCluster({
@@ -111,7 +123,7 @@ export async function createProxyService(
   const spool = stack.use(
     await openSpool({
       dir: config.spool.dir,
-      eventLog: overrides.eventLog,
+      eventLog,
       clock,
       logger,
       cluster: config.cluster_name,

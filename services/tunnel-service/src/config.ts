@@ -1,6 +1,7 @@
 /** Configuration of tunnel-service; docs/config/tunnel-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { byteSize, duration } from '@gatehouse/kit/config';
+import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { z } from 'zod';
 
 const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
@@ -25,6 +26,8 @@ export const tunnelConfigSchema = z.strictObject({
   }),
   /** Certificate of this replica, between starts. */
   state_dir: z.string(),
+  /** What audit events and recordings go through. */
+  event_log: eventLogSchema,
   /** Where this service's audit events wait for the event log; without it they are only logged. */
   spool: z
     .strictObject({

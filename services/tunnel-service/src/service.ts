@@ -4,7 +4,7 @@
  */
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
-import type { EventLog } from '@gatehouse/kit/event-log';
+import { openEventLog, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort, type PrivatePort } from '@gatehouse/kit/http';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
@@ -89,7 +89,11 @@ export async function createTunnelService(
         },
       }),
     );
-  const spool = await openOwnSpool(config, { ...overrides, clock, logger, membership });
+  const eventLog =
+    overrides.eventLog ??
+    openEventLog(config.event_log, { clientId: 'gatehouse-tunnel', clock, logger });
+  if (eventLog && overrides.eventLog === undefined) stack.use(eventLog);
+  const spool = await openOwnSpool(config, { eventLog, clock, logger, membership });
   if (spool) stack.use(spool);
   await policy.ready;
   const parts = { config, clock, logger, membership, policy, spool, overrides };
@@ -114,7 +118,7 @@ async function join(
 
 async function openOwnSpool(
   config: TunnelConfig,
-  deps: { eventLog?: EventLog; clock: Clock; logger: Logger; membership: Membership },
+  deps: { eventLog: EventLog | undefined; clock: Clock; logger: Logger; membership: Membership },
 ): Promise<Spool | undefined> {
   const { eventLog, clock, logger, membership } = deps;
   if (eventLog === undefined || config.spool === undefined) return undefined;

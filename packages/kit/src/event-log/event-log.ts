@@ -1,7 +1,7 @@
 /**
  * The event log and what travels on it. Events: `createAuditEvent` values become records by `encodeAuditRecord`
  * (CloudEvents 1.0 binary mode) and come back by `decodeAuditRecord`. Recording chunks likewise. Drivers: embedded
- * (tables of the embedded database); both drivers pass conformance.ts.
+ * (tables of the embedded database) and Kafka; both pass conformance.ts.
  */
 export {
   auditEventSchema,
@@ -30,6 +30,8 @@ export {
 } from './chunk-record.js';
 export { createEmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded.js';
 export { eventLogErrors } from './errors.js';
+export { createKafkaTopics, type TopicSpec } from './kafka/kafka.js';
+export { eventLogSchema, openEventLog, readKafkaConnection, type EventLogConfig } from './open.js';
 export {
   createFloodGate,
   type CountedEvents,

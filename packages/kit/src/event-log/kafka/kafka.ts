@@ -10,6 +10,8 @@ import { Member } from './member.js';
 import { Publisher } from './publisher.js';
 import { createTopics, type TopicSpec } from './topics.js';
 
+export type { TopicSpec };
+
 export interface KafkaEventLogOptions extends KafkaConnection {
   readonly clock: Clock;
 }
