@@ -2,7 +2,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,10 @@ export interface TestKafka extends AsyncDisposable {
   /** `127.0.0.1:port`, in clear, everything allowed. */
   readonly address: string;
   readonly pid: number;
+  /** What starts it again, from anywhere. */
+  readonly command: readonly string[];
+  readonly configFile: string;
+  readonly logFile: string;
   /** kill -9. */
   kill(): Promise<void>;
   /** Starts it again on the same port and data. */
@@ -22,6 +26,8 @@ export interface TestKafka extends AsyncDisposable {
 }
 
 export interface TestKafkaOptions {
+  /** Where its data lasts; default: a temporary folder. */
+  readonly dir?: string;
   /** Lines for server.properties, after ours. */
   readonly properties?: readonly string[];
 }
@@ -37,8 +43,10 @@ const readyTimeoutMs = 60_000;
 export async function startTestKafka(options: TestKafkaOptions = {}): Promise<TestKafka> {
   if (!existsSync(lib)) throw new Error('Kafka is not installed; run sh tools/install-servers.sh');
   await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), 'gatehouse-kafka-'));
-  stack.defer(async () => rm(folder, { recursive: true, force: true }));
+  const folder = options.dir ?? (await mkdtemp(join(tmpdir(), 'gatehouse-kafka-')));
+  if (options.dir === undefined)
+    stack.defer(async () => rm(folder, { recursive: true, force: true }));
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   const [port, controllerPort] = [await findPort(), await findPort()];
   const address = `127.0.0.1:${port}`;
   const file = join(folder, 'server.properties');
@@ -46,14 +54,13 @@ export async function startTestKafka(options: TestKafkaOptions = {}): Promise<Te
   await writeFile(file, `${lines.join('\n')}\n`);
   const java = (main: string) => [...jvm, '-cp', `${lib}/*`, main];
   const format = [...java('kafka.tools.StorageTool'), 'format', '-t', clusterId, '-c', file];
-  await promisify(execFile)('java', format);
+  if (!existsSync(join(folder, 'data'))) await promisify(execFile)('java', format);
+  const command = ['java', ...java('kafka.Kafka'), file];
   let child: ChildProcess;
   const log = join(folder, 'log');
   const start = async () => {
     await using output = await open(log, 'a');
-    child = spawn('java', [...java('kafka.Kafka'), file], {
-      stdio: ['ignore', output.fd, output.fd],
-    });
+    child = spawn('java', command.slice(1), { stdio: ['ignore', output.fd, output.fd] });
     await waitUntilReady(address, child, log);
   };
   const end = async (signal: NodeJS.Signals) => {
@@ -70,6 +77,9 @@ export async function startTestKafka(options: TestKafkaOptions = {}): Promise<Te
     get pid() {
       return child.pid ?? 0;
     },
+    command,
+    configFile: file,
+    logFile: log,
     kill: async () => end('SIGKILL'),
     restart: start,
     [Symbol.asyncDispose]: async () => owned.disposeAsync(),

@@ -10,4 +10,5 @@ export { connectTcpPair } from './connect-tcp-pair.js';
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
 export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';
+export { startTestKafka, type TestKafka, type TestKafkaOptions } from './test-kafka.js';
 export { startTestPostgres, type TestPostgres } from './test-postgres.js';

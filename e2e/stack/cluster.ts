@@ -1,0 +1,299 @@
+/**
+ * A cluster of processes on loopback (contract.md §5): PostgreSQL and Kafka, the four services with replicas, a balancer
+ * over the proxies. What `pnpm dev:cluster` shows and what e2e runs against are this one.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { TestKafka } from '@gatehouse/kit/testing';
+import { z } from 'zod';
+
+import { startKafka } from '../servers/kafka.js';
+import { Postgres } from '../servers/postgres.js';
+import { startBalancer } from './balancer.js';
+import type { Ready } from './home.js';
+import { findFreePort } from './ports.js';
+import { run } from './run.js';
+import { Service, type ServiceName } from './service.js';
+
+export interface Replicas {
+  readonly auth: number;
+  readonly proxy: number;
+  readonly tunnel: number;
+  readonly audit: number;
+}
+
+export const defaultReplicas: Replicas = { auth: 1, proxy: 2, tunnel: 2, audit: 1 };
+
+/** A part as `ready.json` lists it. */
+export interface Part {
+  readonly name: ServiceName | 'kafka' | 'postgres';
+  /** srv_… of a service; a number of the others. */
+  readonly replica: string;
+  readonly pid: number;
+  readonly command: string;
+  readonly configFile: string;
+  readonly logFile: string;
+  readonly metricsUrl: string;
+}
+
+export interface ClusterReady extends Ready {
+  readonly proxies: readonly string[];
+  readonly kafka: string;
+  readonly postgres: string;
+  readonly services: readonly Part[];
+}
+
+export interface ClusterOptions {
+  readonly dataDir: string;
+  readonly replicas?: Replicas;
+  readonly onStep?: (step: string) => void;
+}
+
+const clusterName = 'dev';
+const serviceKinds = ['proxy', 'tunnel', 'audit'] as const;
+
+export class Cluster implements AsyncDisposable {
+  readonly services: readonly Service[];
+  readonly postgres: Postgres;
+  readonly kafka: TestKafka;
+  readonly ready: ClusterReady;
+  readonly #stack: AsyncDisposableStack;
+
+  constructor(
+    parts: Pick<Cluster, 'services' | 'postgres' | 'kafka' | 'ready'>,
+    stack: AsyncDisposableStack,
+  ) {
+    this.services = parts.services;
+    this.postgres = parts.postgres;
+    this.kafka = parts.kafka;
+    this.ready = parts.ready;
+    this.#stack = stack;
+  }
+
+  /** Those of one kind. */
+  of(name: ServiceName): Service[] {
+    return this.services.filter((service) => service.name === name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { dataDir, replicas = defaultReplicas, onStep = () => undefined } = options;
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const startedAt = new Date().toISOString();
+  const readyFile = join(dataDir, 'ready.json');
+  rmSync(readyFile, { force: true });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(readyFile, { force: true }));
+  onStep('PostgreSQL and Kafka');
+  const [postgres, kafka] = await Promise.all([
+    new Postgres(postgresDir(dataDir)).start(),
+    startKafka({ dir: join(dataDir, 'kafka') }),
+  ]);
+  stack.use(postgres);
+  stack.use(kafka);
+  await makeDatabases(postgres);
+  const balancerPort = await findFreePort();
+  const plan = await makePlan({ dataDir, replicas, postgres, kafka, balancerPort });
+  onStep('auth-service');
+  for (const service of plan.auth) stack.use(await service.start());
+  onStep('audit-service, tunnel-service, proxy-service');
+  const others = [...plan.audit, ...plan.tunnel, ...plan.proxy];
+  for (const service of others) stack.use(service);
+  await Promise.all(others.map(async (service) => service.start()));
+  const balancer = stack.use(await startBalancer(balancerPort, plan.proxies));
+  const services = [...plan.auth, ...others];
+  const ready: ClusterReady = {
+    version: 1,
+    pid: process.pid,
+    clusterName,
+    proxyAddr: `localhost:${balancerPort}`,
+    webUrl: `https://localhost:${balancerPort}`,
+    caPin: await readPin(balancer.address),
+    adminInviteUrl: await inviteAdministrator(plan.auth[0]),
+    metricsUrl: plan.proxy[0]?.metricsUrl ?? '',
+    startedAt,
+    proxies: plan.proxies,
+    kafka: kafka.address,
+    postgres: postgres.url,
+    services: [...services.map(describeService), ...describeServers(postgres, kafka)],
+  };
+  writeWhole(readyFile, JSON.stringify(ready, undefined, 2));
+  return new Cluster({ services, postgres, kafka, ready }, stack.move());
+}
+
+/** The OS user `postgres` can't reach a folder of somebody else's, so its data lies where everybody may go. */
+function postgresDir(dataDir: string): string {
+  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  return join(tmpdir(), `gatehouse-postgres-${name}`);
+}
+
+const databases = ['gatehouse_auth', 'gatehouse_audit'];
+
+async function makeDatabases(postgres: Postgres): Promise<void> {
+  for (const name of databases) {
+    await postgres.ask(`create role ${name} login`).catch(() => undefined);
+    await postgres.ask(`create database ${name} owner ${name}`).catch(() => undefined);
+  }
+}
+
+interface PlanInput {
+  readonly dataDir: string;
+  readonly replicas: Replicas;
+  readonly postgres: Postgres;
+  readonly kafka: TestKafka;
+  readonly balancerPort: number;
+}
+
+interface Plan extends Readonly<Record<ServiceName, readonly Service[]>> {
+  readonly proxies: readonly string[];
+}
+
+async function makePlan(input: PlanInput): Promise<Plan> {
+  const { dataDir, replicas, postgres, kafka, balancerPort } = input;
+  const secret = (name: string) => keepSecret(join(dataDir, 'secrets'), name);
+  const folder = (name: string) => {
+    const path = join(dataDir, name);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  const listen = async () => `127.0.0.1:${await findFreePort()}`;
+  const database = (name: string) => ({ url: `postgres://${name}@${postgres.address}/${name}` });
+  const shared = {
+    cluster_name: clusterName,
+    event_log: { type: 'kafka', brokers: [kafka.address] },
+  };
+  const make = async (
+    name: ServiceName,
+    configOf: (number: number) => Promise<Record<string, unknown>>,
+  ) =>
+    Promise.all(
+      Array.from({ length: replicas[name] }, async (_, index) => {
+        const number = index + 1;
+        const config = { ...shared, metrics_listen: await listen(), ...(await configOf(number)) };
+        return { config, service: new Service({ name, number, dir: dataDir, config }) };
+      }),
+    );
+  const joins = Object.fromEntries(serviceKinds.map((kind) => [kind, secret(`join-${kind}`)]));
+  const auth = await make('auth', async () => ({
+    listen: await listen(),
+    public_listen: await listen(),
+    public_addr: `localhost:${balancerPort}`,
+    public_names: ['localhost'],
+    database: database('gatehouse_auth'),
+    kek_file: secret('kek'),
+    join_secret_files: joins,
+  }));
+  const authOf = (kind: (typeof serviceKinds)[number]) => ({
+    address: textOf(auth[0]?.config, 'listen'),
+    join_secret_file: joins[kind] ?? '',
+  });
+  const audit = await make('audit', async (number) => ({
+    public_listen: await listen(),
+    auth: authOf('audit'),
+    state_dir: folder(`audit-${number}`),
+    database: database('gatehouse_audit'),
+    recordings: { dir: folder('recordings') },
+  }));
+  const tunnel = await make('tunnel', async (number) => ({
+    listen: await listen(),
+    public_listen: await listen(),
+    auth: authOf('tunnel'),
+    state_dir: folder(`tunnel-${number}`),
+    spool: { dir: folder(`tunnel-${number}-spool`) },
+    drain_timeout: '10s',
+  }));
+  const proxy = await make('proxy', async (number) => ({
+    listen: await listen(),
+    public_addr: `localhost:${balancerPort}`,
+    auth: { ...authOf('proxy'), public_address: textOf(auth[0]?.config, 'public_listen') },
+    audit: { public_address: textOf(audit[0]?.config, 'public_listen') },
+    tunnel: {
+      addresses: tunnel.map(({ config }) => textOf(config, 'listen')),
+      public_addresses: tunnel.map(({ config }) => textOf(config, 'public_listen')),
+    },
+    state_dir: folder(`proxy-${number}`),
+    spool: { dir: folder(`proxy-${number}-spool`) },
+  }));
+  const servicesOf = (made: typeof auth) => made.map(({ service }) => service);
+  return {
+    auth: servicesOf(auth),
+    audit: servicesOf(audit),
+    tunnel: servicesOf(tunnel),
+    proxy: servicesOf(proxy),
+    proxies: proxy.map(({ config }) => textOf(config, 'listen')),
+  };
+}
+
+function textOf(config: Readonly<Record<string, unknown>> | undefined, key: string): string {
+  const value = config?.[key];
+  if (typeof value !== 'string') throw new Error(`no ${key}`);
+  return value;
+}
+
+/** A file with 32 random bytes as text, made once. */
+function keepSecret(dir: string, name: string): string {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const file = join(dir, name);
+  if (!existsSync(file))
+    writeFileSync(file, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  return file;
+}
+
+const wellKnownSchema = z.object({ caPins: z.array(z.string()).min(1) });
+
+/** The first contact of a cluster that was just made here: its own word is taken. */
+async function readPin(address: string): Promise<string> {
+  const answer = await run('curl', [
+    '--silent',
+    '--insecure',
+    `https://${address}/.well-known/gatehouse.json`,
+  ]);
+  return wellKnownSchema.parse(JSON.parse(answer.stdout)).caPins[0] ?? '';
+}
+
+/** Null once there is an administrator. */
+async function inviteAdministrator(auth: Service | undefined): Promise<string | null> {
+  const [program = '', ...args] = auth?.program ?? [];
+  const asked = await run(program, [...args, 'invite-admin', '--config', auth?.configFile ?? '']);
+  return asked.code === 0 ? asked.stdout.trim() : null;
+}
+
+function describeService(service: Service): Part {
+  const { name, pid, command, configFile, logFile, metricsUrl, log } = service;
+  const replica = /srv_[0-9a-f]{32}/.exec(log)?.[0] ?? '';
+  return { name, replica, pid, command: command.join(' '), configFile, logFile, metricsUrl };
+}
+
+function describeServers(postgres: Postgres, kafka: TestKafka): Part[] {
+  const common = { replica: '1', metricsUrl: '' };
+  return [
+    {
+      ...common,
+      name: 'postgres',
+      pid: postgres.pid,
+      command: postgres.command.join(' '),
+      configFile: '',
+      logFile: postgres.logFile,
+    },
+    {
+      ...common,
+      name: 'kafka',
+      pid: kafka.pid,
+      command: kafka.command.join(' '),
+      configFile: kafka.configFile,
+      logFile: kafka.logFile,
+    },
+  ];
+}
+
+function writeWhole(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,103 @@
+/** One service of a cluster as a process of its own: its configuration as a file, its log, its private port. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { stringify } from 'yaml';
+
+import { root } from './home.js';
+import { eventually, GiveUp } from './run.js';
+
+export type ServiceName = 'auth' | 'proxy' | 'tunnel' | 'audit';
+
+export interface ServiceOptions {
+  readonly name: ServiceName;
+  /** Of several of one kind: 1, 2, … */
+  readonly number: number;
+  /** Folder for configuration and log. */
+  readonly dir: string;
+  readonly config: Readonly<Record<string, unknown>> & { readonly metrics_listen: string };
+}
+
+const readyTimeoutMs = 60_000;
+
+export class Service implements AsyncDisposable {
+  readonly name: ServiceName;
+  readonly configFile: string;
+  readonly logFile: string;
+  readonly metricsUrl: string;
+  #child: ChildProcess | undefined;
+
+  constructor({ name, number, dir, config }: ServiceOptions) {
+    this.name = name;
+    this.configFile = join(dir, `${name}-${number}.yaml`);
+    this.logFile = join(dir, `${name}-${number}.log`);
+    this.metricsUrl = `http://${config.metrics_listen}`;
+    writeFileSync(this.configFile, stringify(config), { mode: 0o600 });
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  get log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
+  }
+
+  /** What starts it again, from anywhere. */
+  get command(): readonly string[] {
+    return [...this.program, '--config', this.configFile];
+  }
+
+  /** Without a configuration. */
+  get program(): readonly string[] {
+    return [
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      '--conditions=source',
+      '--import',
+      import.meta.resolve('tsx'),
+      join(root, `services/${this.name}-service/src/main.ts`),
+    ];
+  }
+
+  /** Resolves when it says that it is ready. */
+  async start(): Promise<this> {
+    const log = openSync(this.logFile, 'a');
+    const [program = '', ...args] = this.command;
+    const child = spawn(program, args, { cwd: root, stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child = child;
+    await eventually(
+      `${this.name} to be ready`,
+      async () => {
+        if (child.exitCode !== null || child.signalCode !== null)
+          throw new GiveUp(`${this.name} ended with ${child.exitCode}:\n${this.log.slice(-4000)}`);
+        return (await this.readiness()).code === 200;
+      },
+      readyTimeoutMs,
+    );
+    return this;
+  }
+
+  async readiness(): Promise<{ code: number; status: string; degraded: readonly string[] }> {
+    const answer = await fetch(`${this.metricsUrl}/readyz`, { signal: AbortSignal.timeout(2_000) });
+    const body = (await answer.json()) as { status: string; degraded?: string[] };
+    return { code: answer.status, status: body.status, degraded: body.degraded ?? [] };
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
