@@ -5,9 +5,9 @@ import { chownSync, existsSync, mkdirSync, openSync, readdirSync, closeSync } fr
 import { join } from 'node:path';
 
 import { createDatabase } from '@gatehouse/kit/postgres';
+import { findFreePort } from '@gatehouse/kit/testing';
 import { sql } from 'kysely';
 
-import { findFreePort } from '../stack/ports.js';
 import { eventually, run } from '../stack/run.js';
 
 const versions = '/usr/lib/postgresql';

@@ -3,18 +3,17 @@
  * over the proxies. What `pnpm dev:cluster` shows and what e2e runs against are this one.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { TestKafka } from '@gatehouse/kit/testing';
+import { findFreePort, type TestKafka } from '@gatehouse/kit/testing';
 import { z } from 'zod';
 
 import { startKafka } from '../servers/kafka.js';
 import { Postgres } from '../servers/postgres.js';
 import { startBalancer } from './balancer.js';
 import type { Ready } from './home.js';
-import { findFreePort } from './ports.js';
 import { run } from './run.js';
 import { Service, type ServiceName } from './service.js';
 

@@ -132,16 +132,8 @@ export async function createProxyService(
     }),
   );
   await policy.ready;
-  return await startServing({
-    config,
-    clock,
-    logger,
-    membership,
-    policy,
-    spool,
-    overrides,
-    stack: stack.move(),
-  });
+  const parts = { config, clock, logger, membership, policy, spool, overrides };
+  return await startServing({ ...parts, stack: stack.move() });
 }
 
 interface Parts {

@@ -3,13 +3,14 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { Kafka, logLevel } from 'kafkajs';
+
+import { findFreePort } from './find-free-port.js';
 
 export interface TestKafka extends AsyncDisposable {
   /** `127.0.0.1:port`, in clear, everything allowed. */
@@ -47,7 +48,7 @@ export async function startTestKafka(options: TestKafkaOptions = {}): Promise<Te
   if (options.dir === undefined)
     stack.defer(async () => rm(folder, { recursive: true, force: true }));
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const [port, controllerPort] = [await findPort(), await findPort()];
+  const [port, controllerPort] = [await findFreePort(), await findFreePort()];
   const address = `127.0.0.1:${port}`;
   const file = join(folder, 'server.properties');
   const lines = [...settings(folder, { port, controllerPort }), ...(options.properties ?? [])];
@@ -113,15 +114,6 @@ function settings(folder: string, ports: { port: number; controllerPort: number 
     'num.io.threads=2',
     'background.threads=2',
   ];
-}
-
-async function findPort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function waitUntilReady(address: string, child: ChildProcess, log: string): Promise<void> {

@@ -7,6 +7,7 @@ export type { FuzzTarget };
 export const fuzzTargets: readonly FuzzTarget[] = [...spoolFuzzTargets, ...eventLogFuzzTargets];
 
 export { connectTcpPair } from './connect-tcp-pair.js';
+export { findFreePort } from './find-free-port.js';
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
 export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';

@@ -26,8 +26,11 @@ interface Cause {
 function* causesOf(thrown: unknown, depth = 0): Generator<Cause> {
   if (typeof thrown !== 'object' || thrown === null || depth > maxDepth) return;
   if ('type' in thrown && typeof thrown.type === 'string') yield { type: thrown.type };
-  for (const inner of ['cause', 'originalError'] as const)
-    if (inner in thrown) yield* causesOf((thrown as Record<string, unknown>)[inner], depth + 1);
-  if ('errors' in thrown && Array.isArray(thrown.errors))
-    for (const error of thrown.errors) yield* causesOf(error, depth + 1);
+  const errors: unknown = Reflect.get(thrown, 'errors');
+  const inner = [
+    Reflect.get(thrown, 'cause'),
+    Reflect.get(thrown, 'originalError'),
+    ...(Array.isArray(errors) ? (errors as unknown[]) : []),
+  ];
+  for (const cause of inner) yield* causesOf(cause, depth + 1);
 }

@@ -137,21 +137,21 @@ export class Member implements AsyncDisposable {
 
   /** Hands out what one partition has, in pieces; nothing behind a piece goes ahead of it. */
   async #take(consumer: Consumer, payload: EachBatchPayload): Promise<void> {
-    const { batch, isRunning, isStale, resolveOffset } = payload;
-    const { topic, partition } = batch;
+    const { topic, partition } = payload.batch;
     const gone = new AbortController();
     const signal = AbortSignal.any([this.#closing.signal, gone.signal]);
     const timer = setInterval(() => {
       payload.heartbeat().catch((thrown: unknown) => gone.abort(thrown));
-      if (!isRunning() || isStale()) gone.abort(new Error('the partition is another member’s'));
+      if (!payload.isRunning() || payload.isStale())
+        gone.abort(new Error('the partition is another member’s'));
     }, heartbeatMs);
     try {
-      for (const piece of cut(batch.messages)) {
+      for (const piece of cut(payload.batch.messages)) {
         const records = piece.map((message) => toRecord(message, { topic, partition }));
         await this.#offer(records, signal);
         const last = piece.at(-1);
         if (last === undefined) continue;
-        resolveOffset(last.offset);
+        payload.resolveOffset(last.offset);
         const offset = (BigInt(last.offset) + 1n).toString();
         await consumer.commitOffsets([{ topic, partition, offset }]);
         if (signal.aborted) return;
@@ -163,11 +163,11 @@ export class Member implements AsyncDisposable {
 
   /** Until it is taken. @throws when the partition is lost or the subscription ends */
   async #offer(records: readonly StoredRecord[], signal: AbortSignal): Promise<void> {
-    const { onBatch, logger, topic, group } = this.#options;
+    const { logger, topic, group } = this.#options;
     for (let attempt = 0; ; attempt += 1) {
       signal.throwIfAborted();
       try {
-        await onBatch(records, signal);
+        await this.#options.onBatch(records, signal);
         return;
       } catch (thrown) {
         signal.throwIfAborted();
