@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { TOTP, URI } from 'otpauth';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { root, startHome, type Home } from '../stack/home.js';
+import { startHome, type Home } from '../stack/home.js';
+import { root } from '../stack/installation.js';
 import { eventually, run, type RunResult } from '../stack/run.js';
 
 /** The commands of each block; a line that ends in a backslash goes on. */

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCredential } from '../stack/credential.js';
 import { openDoor, request, statusOf } from '../stack/door.js';
 import { searchEvents, waitForEvent } from '../stack/events.js';
-import { root } from '../stack/home.js';
+import { root } from '../stack/installation.js';
 import type { Person } from '../stack/person.js';
 import { createWorld, type World } from '../stack/world.js';
 

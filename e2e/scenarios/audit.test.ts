@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { searchEvents, sessionEvents, waitForEvent, type Event } from '../stack/events.js';
-import { root } from '../stack/home.js';
+import { root } from '../stack/installation.js';
 import type { Person } from '../stack/person.js';
 import { eventually, run } from '../stack/run.js';
 import { createWorld, type World } from '../stack/world.js';

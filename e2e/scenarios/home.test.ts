@@ -5,7 +5,8 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { Home, root } from '../stack/home.js';
+import { Home } from '../stack/home.js';
+import { root } from '../stack/installation.js';
 import { createAdmin, createPerson, type Person } from '../stack/person.js';
 import { run } from '../stack/run.js';
 

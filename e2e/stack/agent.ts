@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { stringify } from 'yaml';
 
-import type { Home } from './home.js';
+import type { Installation } from './installation.js';
 import type { Person } from './person.js';
 import { eventually, GiveUp } from './run.js';
 
@@ -19,11 +19,11 @@ export interface AgentTargetSpec {
 
 export class AgentProcess implements AsyncDisposable {
   readonly name: string;
-  readonly home: Home;
+  readonly home: Installation;
   readonly dir: string;
   #child: ChildProcess | undefined;
 
-  constructor(home: Home, name: string) {
+  constructor(home: Installation, name: string) {
     this.home = home;
     this.name = name;
     this.dir = home.folder(`agents/${name}`);

@@ -3,7 +3,7 @@
  * over the proxies. What `pnpm dev:cluster` shows and what e2e runs against are this one.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { startKafka } from '../servers/kafka.js';
 import { Postgres } from '../servers/postgres.js';
 import { startBalancer } from './balancer.js';
-import type { Ready } from './home.js';
+import { Installation, type Ready } from './installation.js';
 import { run } from './run.js';
 import { Service, type ServiceName } from './service.js';
 
@@ -46,7 +46,8 @@ export interface ClusterReady extends Ready {
 }
 
 export interface ClusterOptions {
-  readonly dataDir: string;
+  /** Where everything lasts; default: a temporary folder. */
+  readonly dataDir?: string;
   readonly replicas?: Replicas;
   readonly onStep?: (step: string) => void;
 }
@@ -54,17 +55,20 @@ export interface ClusterOptions {
 const clusterName = 'dev';
 const serviceKinds = ['proxy', 'tunnel', 'audit'] as const;
 
-export class Cluster implements AsyncDisposable {
+export class Cluster extends Installation {
+  override readonly dir: string;
   readonly services: readonly Service[];
   readonly postgres: Postgres;
   readonly kafka: TestKafka;
-  readonly ready: ClusterReady;
+  override readonly ready: ClusterReady;
   readonly #stack: AsyncDisposableStack;
 
   constructor(
-    parts: Pick<Cluster, 'services' | 'postgres' | 'kafka' | 'ready'>,
+    parts: Pick<Cluster, 'dir' | 'services' | 'postgres' | 'kafka' | 'ready'>,
     stack: AsyncDisposableStack,
   ) {
+    super();
+    this.dir = parts.dir;
     this.services = parts.services;
     this.postgres = parts.postgres;
     this.kafka = parts.kafka;
@@ -77,29 +81,33 @@ export class Cluster implements AsyncDisposable {
     return this.services.filter((service) => service.name === name);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  override get log(): string {
+    return this.services.map(({ log }) => log.slice(-2000)).join('\n');
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
 }
 
-export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const { dataDir, replicas = defaultReplicas, onStep = () => undefined } = options;
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const startedAt = new Date().toISOString();
-  const readyFile = join(dataDir, 'ready.json');
-  rmSync(readyFile, { force: true });
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { replicas = defaultReplicas, onStep = () => undefined } = options;
   await using stack = new AsyncDisposableStack();
+  const dir = prepareFolder(options.dataDir, stack);
+  const startedAt = new Date().toISOString();
+  const readyFile = join(dir, 'ready.json');
+  rmSync(readyFile, { force: true });
   stack.defer(() => rmSync(readyFile, { force: true }));
   onStep('PostgreSQL and Kafka');
   const [postgres, kafka] = await Promise.all([
-    new Postgres(postgresDir(dataDir)).start(),
-    startKafka({ dir: join(dataDir, 'kafka') }),
+    new Postgres(postgresDir(dir)).start(),
+    startKafka({ dir: join(dir, 'kafka') }),
   ]);
   stack.use(postgres);
   stack.use(kafka);
   await makeDatabases(postgres);
   const balancerPort = await findFreePort();
-  const plan = await makePlan({ dataDir, replicas, postgres, kafka, balancerPort });
+  const plan = await makePlan({ dataDir: dir, replicas, postgres, kafka, balancerPort });
   onStep('auth-service');
   for (const service of plan.auth) stack.use(await service.start());
   onStep('audit-service, tunnel-service, proxy-service');
@@ -124,7 +132,21 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     services: [...services.map(describeService), ...describeServers(postgres, kafka)],
   };
   writeWhole(readyFile, JSON.stringify(ready, undefined, 2));
-  return new Cluster({ services, postgres, kafka, ready }, stack.move());
+  return new Cluster({ dir, services, postgres, kafka, ready }, stack.move());
+}
+
+/** The given one, or a temporary one that goes with all that lies in it. */
+function prepareFolder(given: string | undefined, stack: AsyncDisposableStack): string {
+  const dir = given ?? mkdtempSync(join(tmpdir(), 'gatehouse-cluster-'));
+  // A database without the folder that has its keys is of no use to anybody.
+  if (!existsSync(join(dir, 'secrets')))
+    rmSync(postgresDir(dir), { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  if (given === undefined && process.env['GATEHOUSE_KEEP'] === undefined)
+    stack.defer(() => {
+      for (const path of [dir, postgresDir(dir)]) rmSync(path, { recursive: true, force: true });
+    });
+  return dir;
 }
 
 /** The OS user `postgres` can't reach a folder of somebody else's, so its data lies where everybody may go. */

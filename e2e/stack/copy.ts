@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import { root } from './home.js';
+import { root } from './installation.js';
 import { run } from './run.js';
 
 export class TreeCopy implements AsyncDisposable {

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { waitForStopSignal } from '@gatehouse/kit/lifecycle';
 
 import { defaultReplicas, startCluster, type Replicas } from './cluster.js';
-import { root } from './home.js';
+import { root } from './installation.js';
 
 const { values } = parseArgs({
   options: {

@@ -1,32 +1,12 @@
 /** A cluster at home for tests: `apps/standalone` as a process of its own, on a data directory of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs';
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { eventually, GiveUp, run, type RunOptions, type RunResult } from './run.js';
-
-export const root = join(import.meta.dirname, '../..');
-
-export interface Ready {
-  readonly version: number;
-  readonly pid: number;
-  readonly clusterName: string;
-  readonly proxyAddr: string;
-  readonly webUrl: string;
-  readonly caPin: string;
-  readonly adminInviteUrl: string | null;
-  readonly metricsUrl: string;
-  readonly startedAt: string;
-}
+import { Installation, root, type Ready } from './installation.js';
+import { eventually, GiveUp } from './run.js';
 
 export interface HomeOptions {
   readonly flags?: readonly string[];
@@ -39,17 +19,18 @@ export interface HomeOptions {
   readonly root?: string;
 }
 
-export class Home implements AsyncDisposable {
-  readonly dir: string;
+export class Home extends Installation {
+  override readonly dir: string;
   readonly dataDir: string;
   readonly logFile: string;
-  readonly root: string;
-  ready!: Ready;
+  override readonly root: string;
+  override ready!: Ready;
   #child: ChildProcess | undefined;
   readonly #flags: readonly string[];
   readonly #options: HomeOptions;
 
   constructor(options: HomeOptions) {
+    super();
     this.dir = options.dir ?? mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
     this.dataDir = join(this.dir, 'data');
     this.logFile = join(this.dir, 'cluster.log');
@@ -62,14 +43,7 @@ export class Home implements AsyncDisposable {
     return this.#child?.pid ?? 0;
   }
 
-  /** A folder for a person's or an agent's files. */
-  folder(name: string): string {
-    const path = join(this.dir, name);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    return path;
-  }
-
-  get log(): string {
+  override get log(): string {
     return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
   }
 
@@ -133,21 +107,7 @@ export class Home implements AsyncDisposable {
     return child.exitCode;
   }
 
-  /** `bin/gate` as somebody. */
-  async gate(home: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run(join(root, 'bin/gate'), args, {
-      ...options,
-      env: {
-        GATE_HOME: home,
-        GATE_PROXY: this.ready.proxyAddr,
-        GATE_CA_PIN: this.ready.caPin,
-        NO_COLOR: '1',
-        ...options.env,
-      },
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
+  override async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     if (process.env['GATEHOUSE_KEEP'] === undefined)
       rmSync(this.dir, { recursive: true, force: true });

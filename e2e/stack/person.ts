@@ -4,21 +4,21 @@ import { join } from 'node:path';
 
 import { TOTP, URI } from 'otpauth';
 
-import type { Home } from './home.js';
+import type { Installation } from './installation.js';
 import { run, type RunOptions, type RunResult } from './run.js';
 
 const stepMs = 30_000;
 
 export class Person {
   readonly name: string;
-  readonly home: Home;
+  readonly home: Installation;
   readonly gateHome: string;
   readonly passwordFile: string;
   readonly password: string;
   #totp: TOTP | undefined;
   #lastStep = 0;
 
-  constructor(home: Home, name: string) {
+  constructor(home: Installation, name: string) {
     this.home = home;
     this.name = name;
     this.gateHome = home.folder(`people/${name}`);
@@ -122,7 +122,7 @@ export class Person {
 }
 
 /** The first administrator, invited and logged in. */
-export async function createAdmin(home: Home, name = 'ada'): Promise<Person> {
+export async function createAdmin(home: Installation, name = 'ada'): Promise<Person> {
   const url = home.ready.adminInviteUrl;
   if (url === null) throw new Error('there is an administrator already');
   const admin = new Person(home, name);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { stringify } from 'yaml';
 
-import { root } from './home.js';
+import { root } from './installation.js';
 import { eventually, GiveUp } from './run.js';
 
 export type ServiceName = 'auth' | 'proxy' | 'tunnel' | 'audit';

@@ -6,7 +6,9 @@ import { stringify } from 'yaml';
 
 import { Sshd, type SshdOptions } from '../servers/sshd.js';
 import { joinAgent, type AgentProcess } from './agent.js';
+import { startCluster, type Cluster, type ClusterOptions } from './cluster.js';
 import { startHome, type Home } from './home.js';
+import type { Installation } from './installation.js';
 import { createAdmin, createPerson, type Person } from './person.js';
 import { run } from './run.js';
 
@@ -37,15 +39,15 @@ export interface WorldOptions {
   readonly flags?: readonly string[];
 }
 
-export class World implements AsyncDisposable {
-  readonly home: Home;
+export class World<Place extends Installation = Home> implements AsyncDisposable {
+  readonly home: Place;
   readonly ada: Person;
   readonly people = new Map<string, Person>();
   readonly web1: Sshd;
   readonly web2: Sshd;
   readonly agents = new Map<string, AgentProcess>();
 
-  constructor(home: Home, ada: Person, sshd: { web1: Sshd; web2: Sshd }) {
+  constructor(home: Place, ada: Person, sshd: { web1: Sshd; web2: Sshd }) {
     this.home = home;
     this.ada = ada;
     this.web1 = sshd.web1;
@@ -79,10 +81,24 @@ export class World implements AsyncDisposable {
   }
 }
 
+/** At home, in one process. */
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
-  await ensureUser('deploy');
-  const home = await startHome({ flags: options.flags ?? ['--no-agent'] });
+  return furnish(await startHome({ flags: options.flags ?? ['--no-agent'] }), options);
+}
+
+/** The same in a cluster of processes. */
+export async function createClusterWorld(
+  options: Omit<WorldOptions, 'flags'> & ClusterOptions = {},
+): Promise<World<Cluster>> {
+  return furnish(await startCluster(options), options);
+}
+
+async function furnish<Place extends Installation>(
+  home: Place,
+  options: WorldOptions,
+): Promise<World<Place>> {
   try {
+    await ensureUser('deploy');
     const ada = await createAdmin(home);
     const trustedUserCa = await exportCa(ada, 'target_ssh');
     const make = () => new Sshd({ ...options.sshd, trustedUserCa });
@@ -99,7 +115,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   }
 }
 
-async function addTargets(world: World, options: WorldOptions): Promise<void> {
+async function addTargets(world: World<Installation>, options: WorldOptions): Promise<void> {
   await world.web1.start();
   const node = (name: string, env: string, sshd: Sshd) => ({
     kind: 'node',

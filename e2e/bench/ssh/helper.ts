@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-import { root } from '../../stack/home.js';
+import { root } from '../../stack/installation.js';
 import { median, percentile, time, type Command } from '../measure.js';
 import type { BenchOptions, Table } from '../report.js';
 import type { Cluster } from './routes.js';

@@ -4,7 +4,7 @@ import { runService } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
 
 import { proxyCommandLine } from './config.js';
-import { proxyError } from './errors.js';
+import { createProxyService } from './service.js';
 
 const command = readServiceCommand(proxyCommandLine, process.argv.slice(2));
 if (command.type === 'done') finishCommand(command);
@@ -12,8 +12,5 @@ else {
   const { config, logLevel } = command;
   const level = logLevel === undefined ? {} : { level: logLevel };
   const logger = createLogger({ name: 'proxy', ...config.log, ...level });
-  const start = async (): Promise<AsyncDisposable> => {
-    throw proxyError('PROXY_NO_EVENT_LOG');
-  };
-  process.exitCode = await runService(start, { logger });
+  process.exitCode = await runService(async () => createProxyService(config, { logger }), { logger });
 }
