@@ -139,8 +139,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 function prepareFolder(given: string | undefined, stack: AsyncDisposableStack): string {
   const dir = given ?? mkdtempSync(join(tmpdir(), 'gatehouse-cluster-'));
   // A database without the folder that has its keys is of no use to anybody.
-  if (!existsSync(join(dir, 'secrets')))
-    rmSync(postgresDir(dir), { recursive: true, force: true });
+  if (!existsSync(join(dir, 'secrets'))) rmSync(postgresDir(dir), { recursive: true, force: true });
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   if (given === undefined && process.env['GATEHOUSE_KEEP'] === undefined)
     stack.defer(() => {
@@ -287,8 +286,7 @@ async function inviteAdministrator(auth: Service | undefined): Promise<string | 
 }
 
 function describeService(service: Service): Part {
-  const { name, pid, command, configFile, logFile, metricsUrl, log } = service;
-  const replica = /srv_[0-9a-f]{32}/.exec(log)?.[0] ?? '';
+  const { name, replica, pid, command, configFile, logFile, metricsUrl } = service;
   return { name, replica, pid, command: command.join(' '), configFile, logFile, metricsUrl };
 }
 

@@ -45,6 +45,11 @@ export class Service implements AsyncDisposable {
     return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
   }
 
+  /** srv_…, by its own word. */
+  get replica(): string {
+    return /"replica":"(srv_[0-9a-f]{32})"/.exec(this.log)?.[1] ?? '';
+  }
+
   /** What starts it again, from anywhere. */
   get command(): readonly string[] {
     return [...this.program, '--config', this.configFile];

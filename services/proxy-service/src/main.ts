@@ -12,5 +12,7 @@ else {
   const { config, logLevel } = command;
   const level = logLevel === undefined ? {} : { level: logLevel };
   const logger = createLogger({ name: 'proxy', ...config.log, ...level });
-  process.exitCode = await runService(async () => createProxyService(config, { logger }), { logger });
+  process.exitCode = await runService(async () => createProxyService(config, { logger }), {
+    logger,
+  });
 }

@@ -160,11 +160,15 @@ async function startServing(parts: Parts): Promise<ProxyService> {
     live.endAll({ reason: 'proxy_stopping', message: 'this proxy is stopping; connect again' });
     await live.drained(2_000);
   });
+  const { replicaId } = membership;
+  const address = { host: port.address.address, port: port.address.port };
+  const metricsUrl = privatePort.url;
+  parts.logger.info({ replica: replicaId, address, metricsUrl }, 'proxy-service is listening');
   const resources = stack.move();
   return {
-    replicaId: membership.replicaId,
-    address: { host: port.address.address, port: port.address.port },
-    metricsUrl: privatePort.url,
+    replicaId,
+    address,
+    metricsUrl,
     get sessions() {
       return live.size;
     },

@@ -189,6 +189,10 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
   stack.defer(async () => drain({ ...serving, port, config, logger }));
   const { host, port: publicPort } = hostAndPort(port.address);
   const internal = hostAndPort(server.address);
+  logger.info(
+    { replica: membership.replicaId, host, publicPort, internal },
+    'tunnel-service is listening',
+  );
   const resources = stack.move();
   return {
     replicaId,

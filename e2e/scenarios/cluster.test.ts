@@ -1,0 +1,184 @@
+/** The services apart, with replicas, on PostgreSQL and Kafka: what works at home works here, and what an outage leaves. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { Cluster } from '../stack/cluster.js';
+import { lastSession, searchEvents, sessionEvents, waitForEvent } from '../stack/events.js';
+import type { Person } from '../stack/person.js';
+import { eventually } from '../stack/run.js';
+import type { Service } from '../stack/service.js';
+import { readAuditTopic } from '../stack/topic.js';
+import { createClusterWorld, type World } from '../stack/world.js';
+
+const target = 'deploy@web-1';
+
+describe('a cluster of processes', () => {
+  let world: World<Cluster>;
+  let alice: Person;
+  beforeAll(async () => {
+    world = await createClusterWorld({ only: 'staging' });
+    alice = world.person('alice');
+  }, 180_000);
+  afterAll(async () => world?.[Symbol.asyncDispose]());
+
+  /** A command that must succeed; its session, ended. */
+  const runMark = async (mark: string) => {
+    const from = new Date().toISOString();
+    const result = await alice.ssh([target, `echo ${mark}`], { timeoutMs: 30_000 });
+    expect(result).toMatchObject({ code: 0, stdout: `${mark}\n` });
+    return from;
+  };
+
+  const services = (name: 'proxy' | 'tunnel' | 'audit' | 'auth'): Service[] => world.home.of(name);
+
+  /** The sessions of these marks, each with all its events in order. */
+  const storedSessions = async (marks: readonly string[]) => {
+    const found = await Promise.all(
+      marks.map(async (mark) => {
+        const [started] = await searchEvents(world.ada, {
+          type: 'ssh.command_started',
+          text: mark,
+        });
+        return started === undefined ? [] : sessionEvents(world.ada, started.sessionId ?? '');
+      }),
+    );
+    return found.every((events) => events.at(-1)?.type === 'session.ended') ? found : undefined;
+  };
+
+  it('says of each part what starts it again (contract.md §5)', () => {
+    const { ready } = world.home;
+    const names = ready.services.map(({ name }) => name).toSorted();
+    expect(names).toEqual([
+      'audit',
+      'auth',
+      'kafka',
+      'postgres',
+      'proxy',
+      'proxy',
+      'tunnel',
+      'tunnel',
+    ]);
+    for (const { name, replica, pid, command } of ready.services) {
+      expect(replica).toMatch(name === 'kafka' || name === 'postgres' ? /^1$/ : /^srv_/);
+      expect(pid).toBeGreaterThan(0);
+      expect(command).not.toBe('');
+    }
+    expect(ready.proxies).toHaveLength(2);
+    expect(ready.kafka).toMatch(/^127\.0\.0\.1:\d+$/);
+  });
+
+  it('records a session as at home, whichever proxy has it, and names the tunnel', async () => {
+    const tunnels = new Set<unknown>();
+    for (let round = 0; round < 4; round += 1) {
+      const from = await runMark(`mark-both-${round}`);
+      const events = await lastSession(world.ada, { user: 'alice', target: 'web-1', from });
+      expect(events.map(({ type }) => type)).toEqual([
+        'session.started',
+        'ssh.command_started',
+        'ssh.command_ended',
+        'session.ended',
+      ]);
+      expect(events.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4]);
+      tunnels.add(events[0]?.data['tunnel']);
+    }
+    for (const tunnel of tunnels) expect(tunnel).toMatch(/^srv_[0-9a-f]{32}$/);
+    for (const proxy of services('proxy')) {
+      const metrics = await fetch(`${proxy.metricsUrl}/metrics`);
+      expect(await metrics.text()).toMatch(/session/);
+    }
+  });
+
+  it('has on the topic what it has in the store', async () => {
+    await using topic = await readAuditTopic(world.home.ready.kafka);
+    const stored = await searchEvents(world.ada, { user: 'alice' });
+    expect(stored.length).toBeGreaterThan(10);
+    await eventually(
+      'the topic to be read',
+      () => stored.every(({ id }) => topic.events.some((event) => event.id === id)),
+      30_000,
+    );
+  });
+
+  it('goes on while Kafka is away, says so, and loses and doubles nothing', async () => {
+    const [proxy] = services('proxy');
+    await world.home.kafka.kill();
+    const marks = Array.from({ length: 6 }, (_, index) => `mark-outage-${index}`);
+    for (const mark of marks) await runMark(mark);
+    await eventually(
+      'the proxies to say so',
+      async () => {
+        const states = await Promise.all(services('proxy').map(async (one) => one.readiness()));
+        return states.every(({ code, degraded }) => code === 200 && degraded.includes('kafka'));
+      },
+      30_000,
+    );
+    await world.home.kafka.restart();
+    const sessions = await eventually(
+      'all marks in the store',
+      async () => storedSessions(marks),
+      60_000,
+    );
+    for (const events of sessions)
+      expect(events.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4]);
+    const ids = sessions.flat().map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    await eventually(
+      'the proxy to be whole again',
+      async () => (await proxy?.readiness())?.degraded.length === 0,
+      30_000,
+    );
+  });
+
+  it('goes on through the other proxy where one was killed, and ends what that one had', async () => {
+    const [first] = services('proxy');
+    const from = new Date().toISOString();
+    const open = [0, 1, 2, 3].map(async () =>
+      alice.ssh([target, 'sleep 12'], { timeoutMs: 40_000 }),
+    );
+    await eventually(
+      'four sessions',
+      async () =>
+        (await searchEvents(world.ada, { type: 'session.started', user: 'alice', from })).length ===
+        4,
+      20_000,
+    );
+    await first?.stop('SIGKILL');
+    await runMark('mark-other-proxy');
+    await first?.start();
+    const lost = await waitForEvent(
+      world.ada,
+      { type: 'session.ended', user: 'alice', from },
+      ({ reason }) => reason === 'proxy_lost',
+      30_000,
+    );
+    const events = await sessionEvents(world.ada, lost.sessionId ?? '');
+    expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
+    const codes = (await Promise.all(open)).map(({ code }) => code);
+    // Those of the other proxy go on where the agent's tunnels did not come through the one that was killed.
+    expect(codes).toContain(255);
+  }, 90_000);
+
+  it('opens the next session through the other tunnel replica where one was killed', async () => {
+    const from = await runMark('mark-tunnel-before');
+    const [started] = await lastSession(world.ada, { user: 'alice', target: 'web-1', from });
+    const used = services('tunnel').find(({ replica }) => replica === started?.data['tunnel']);
+    expect(used).toBeDefined();
+    await used?.stop('SIGKILL');
+    const again = await runMark('mark-tunnel-after');
+    const [next] = await lastSession(world.ada, { user: 'alice', target: 'web-1', from: again });
+    expect(next?.data['tunnel']).not.toBe(started?.data['tunnel']);
+    await used?.start();
+  });
+
+  it('is whole again by itself after PostgreSQL was killed and started again', async () => {
+    await world.home.postgres.stop('SIGKILL');
+    expect(await alice.ssh([target, 'echo while it is away'])).toMatchObject({ code: 0 });
+    await world.home.postgres.start();
+    await eventually('a login', async () => (await alice.tryLogin()).code === 0, 60_000);
+    await runMark('mark-after-postgres');
+    await eventually(
+      'the mark in the store',
+      async () => storedSessions(['mark-after-postgres']),
+      30_000,
+    );
+  }, 120_000);
+});
