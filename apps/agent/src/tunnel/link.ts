@@ -36,6 +36,8 @@ export interface LinkOptions {
 
 export interface Link {
   readonly replicaId: string;
+  /** The proxy through which it came, srv_…; empty: directly, or not welcome yet. */
+  readonly viaProxy: string;
   readonly streamCount: number;
   /** Resolves with the first welcome. @throws TUNNEL_HANDSHAKE when the replica does not let us in */
   readonly welcomed: Promise<void>;
@@ -55,10 +57,12 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
     options.limits,
   );
   const welcomed = Promise.withResolvers<undefined>();
+  let viaProxy = '';
   runInBackground(
     async () => {
       try {
-        await readControl(tunnel, options, () => {
+        await readControl(tunnel, options, (welcome) => {
+          ({ viaProxy } = welcome);
           welcomed.resolve(undefined);
         });
       } finally {
@@ -71,6 +75,9 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
   );
   return {
     replicaId,
+    get viaProxy() {
+      return viaProxy;
+    },
     get streamCount() {
       return tunnel.streamCount;
     },
@@ -87,7 +94,7 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
 async function readControl(
   tunnel: ServedTunnel,
   options: LinkOptions,
-  onWelcomed: () => void,
+  onWelcomed: (welcome: ServiceWelcome) => void,
 ): Promise<void> {
   const control = await tunnel.control;
   const collectLocks = createLockCollector();
@@ -95,7 +102,7 @@ async function readControl(
   for await (const { message } of control.messages()) {
     if (message?.$case === 'welcome') {
       options.onWelcome(message.value);
-      onWelcomed();
+      onWelcomed(message.value);
     } else if (message?.$case === 'locks') {
       const locks = collectLocks(message.value);
       if (locks !== undefined) options.onNews({ $case: 'locks', value: locks });

@@ -14,6 +14,7 @@ it('stops while it waits for a welcome', async () => {
   const welcomed = Promise.withResolvers<never>();
   const link: Link = {
     replicaId: 'srv_1',
+    viaProxy: '',
     streamCount: 0,
     welcomed: welcomed.promise,
     closed: new Promise(() => undefined),
@@ -27,6 +28,7 @@ it('stops while it waits for a welcome', async () => {
       reached.resolve();
       return Promise.resolve(link);
     },
+    isTwin: () => false,
     onChange: () => undefined,
   });
   const running = slot.run();
@@ -34,4 +36,51 @@ it('stops while it waits for a welcome', async () => {
   await expect.poll(() => slot.replicaId).toBe('srv_1');
   stop.abort();
   await running;
+});
+
+/** A slot whose tunnels come through these proxies, one after the other, the last one again and again. */
+function startSlot(proxies: readonly string[]) {
+  const stop = new AbortController();
+  const opened: string[] = [];
+  const closed: string[] = [];
+  const slot = createSlot({
+    clock: systemClock,
+    logger,
+    signal: stop.signal,
+    isTwin: ({ viaProxy }) => viaProxy === 'srv_same',
+    async open() {
+      const viaProxy = proxies[opened.length] ?? proxies.at(-1) ?? '';
+      opened.push(viaProxy);
+      const end = Promise.withResolvers<{ reason: 'closed' }>();
+      return Promise.resolve({
+        replicaId: 'srv_1',
+        viaProxy,
+        streamCount: 0,
+        welcomed: Promise.resolve(),
+        closed: end.promise,
+        close: () => {
+          closed.push(viaProxy);
+          end.resolve({ reason: 'closed' });
+        },
+      });
+    },
+    onChange: () => undefined,
+  });
+  const running = slot.run();
+  return { slot, opened, closed, end: async () => (stop.abort(), running) };
+}
+
+it('dials again until its tunnel comes through another proxy than its twin', async () => {
+  const started = startSlot(['srv_same', 'srv_same', 'srv_other']);
+  await expect.poll(() => started.slot.link?.viaProxy).toBe('srv_other');
+  await expect.poll(() => started.closed, { timeout: 5_000 }).toEqual(['srv_same', 'srv_same']);
+  await started.end();
+});
+
+it('keeps what it has after five tries more: there may be one proxy only', async () => {
+  const started = startSlot(['srv_same']);
+  await expect.poll(() => started.closed.length, { timeout: 5_000 }).toBe(5);
+  expect(started.opened).toHaveLength(6);
+  expect(started.slot.link?.viaProxy).toBe('srv_same');
+  await started.end();
 });

@@ -16,6 +16,8 @@ export interface SlotDeps {
   readonly signal: AbortSignal;
   /** Connects to a replica that the other slot neither has nor reaches; undefined where there seems to be none. */
   open(): Promise<Link | undefined>;
+  /** Did it come through the same proxy as the other slot's tunnel? Then both would end with that one. */
+  isTwin(link: Link): boolean;
   onChange(): void;
 }
 
@@ -33,6 +35,9 @@ export interface Slot {
 /** How often the second slot looks for another replica where there was one only. */
 const lookAgainMs = { first: 15_000, cap: 5 * 60_000 };
 
+/** How often in a row a tunnel is replaced at once because it came through the other one's proxy (D28). */
+const mostRedials = 5;
+
 export function createSlot(deps: SlotDeps): Slot {
   return new TunnelSlot(deps);
 }
@@ -48,6 +53,7 @@ class TunnelSlot implements Slot {
   #candidate: Link | undefined;
   #replace = new AbortController();
   #alone = 0;
+  #redials = 0;
 
   constructor(deps: SlotDeps) {
     this.#deps = deps;
@@ -106,6 +112,12 @@ class TunnelSlot implements Slot {
     this.#alone = 0;
     this.#take(link);
     logger.info({ replicaId: link.replicaId }, 'tunnel stands');
+    if (this.#deps.isTwin(link) && this.#redials < mostRedials) {
+      this.#redials += 1;
+      this.#retire(link);
+      return 'replaced';
+    }
+    this.#redials = 0;
     const startedMs = clock.monotonic();
     const end = await endOf(link, AbortSignal.any([this.#replace.signal, signal]));
     this.#plan.noteService(clock.monotonic() - startedMs);

@@ -60,6 +60,8 @@ class TwoTunnels implements Tunnels {
         clock,
         logger: logger.child({ slot: index }),
         signal: this.#stop.signal,
+        isTwin: ({ viaProxy }) =>
+          viaProxy !== '' && viaProxy === this.#slots[1 - index]?.link?.viaProxy,
         open: async () => this.#open(slot, () => this.#slots[1 - index]?.replicaId),
         onChange: () => {
           for (const listener of this.#listeners) listener();
