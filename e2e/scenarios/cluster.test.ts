@@ -150,6 +150,12 @@ describe('a cluster of processes', () => {
       },
       30_000,
     );
+    await eventually(
+      'the start of each in the store',
+      async () =>
+        (await searchEvents(world.ada, { type: 'session.started', user: 'alice', from })).length >=
+        open.length,
+    );
     await first?.stop('SIGKILL');
     await runMark('mark-other-proxy');
     await first?.start();
@@ -180,8 +186,10 @@ describe('a cluster of processes', () => {
   });
 
   it('is whole again by itself after PostgreSQL was killed and started again', async () => {
+    const open = alice.ssh([target, 'echo began; sleep 4; echo went on']);
+    await waitForEvent(world.ada, { type: 'ssh.command_started', text: 'went on' });
     await world.home.postgres.stop('SIGKILL');
-    expect(await alice.ssh([target, 'echo while it is away'])).toMatchObject({ code: 0 });
+    expect(await open).toMatchObject({ code: 0, stdout: 'began\nwent on\n' });
     await world.home.postgres.start();
     await eventually('a login', async () => (await alice.tryLogin()).code === 0, 60_000);
     await runMark('mark-after-postgres');
