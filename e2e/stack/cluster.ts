@@ -108,6 +108,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   await makeDatabases(postgres);
   const balancerPort = await findFreePort();
   const plan = await makePlan({ dataDir: dir, replicas, postgres, kafka, balancerPort });
+  onStep('migrations');
+  await migrateDatabases(postgres, plan);
   onStep('auth-service');
   for (const service of plan.auth) stack.use(await service.start());
   onStep('audit-service, tunnel-service, proxy-service');
@@ -154,12 +156,32 @@ function postgresDir(dataDir: string): string {
   return join(tmpdir(), `gatehouse-postgres-${name}`);
 }
 
-const databases = ['gatehouse_auth', 'gatehouse_audit'];
+/** Owns the tables of both databases and migrates them; the services' own users may not change a table. */
+const migrator = 'gatehouse_migrate';
+const databases = { auth: 'gatehouse_auth', audit: 'gatehouse_audit' } as const;
 
 async function makeDatabases(postgres: Postgres): Promise<void> {
-  for (const name of databases) {
+  await postgres.ask(`create role ${migrator} login`).catch(() => undefined);
+  for (const name of Object.values(databases)) {
     await postgres.ask(`create role ${name} login`).catch(() => undefined);
-    await postgres.ask(`create database ${name} owner ${name}`).catch(() => undefined);
+    await postgres.ask(`create database ${name} owner ${migrator}`).catch(() => undefined);
+  }
+}
+
+/** What the release's hook does: `migrate` of both services, as the owner of the tables. */
+async function migrateDatabases(postgres: Postgres, plan: Plan): Promise<void> {
+  for (const [kind, service] of [
+    ['auth', plan.auth[0]],
+    ['audit', plan.audit[0]],
+  ] as const) {
+    const [program = '', ...args] = service?.program ?? [];
+    const asked = await run(program, [...args, 'migrate', '--config', service?.configFile ?? ''], {
+      env: {
+        [`${kind.toUpperCase()}_DATABASE_URL`]: `postgres://${migrator}@${postgres.address}/${databases[kind]}`,
+      },
+    });
+    if (asked.code !== 0)
+      throw new Error(`${kind}-service migrate: ${asked.stdout}${asked.stderr}`);
   }
 }
 
@@ -184,7 +206,11 @@ async function makePlan(input: PlanInput): Promise<Plan> {
     return path;
   };
   const listen = async () => `127.0.0.1:${await findFreePort()}`;
-  const database = (name: string) => ({ url: `postgres://${name}@${postgres.address}/${name}` });
+  const database = (kind: keyof typeof databases) => ({
+    url: `postgres://${databases[kind]}@${postgres.address}/${databases[kind]}`,
+    migrations: 'expect',
+    grant_to: databases[kind],
+  });
   const shared = {
     cluster_name: clusterName,
     event_log: { type: 'kafka', brokers: [kafka.address] },
@@ -206,7 +232,7 @@ async function makePlan(input: PlanInput): Promise<Plan> {
     public_listen: await listen(),
     public_addr: `localhost:${balancerPort}`,
     public_names: ['localhost'],
-    database: database('gatehouse_auth'),
+    database: database('auth'),
     kek_file: secret('kek'),
     join_secret_files: joins,
   }));
@@ -218,7 +244,7 @@ async function makePlan(input: PlanInput): Promise<Plan> {
     public_listen: await listen(),
     auth: authOf('audit'),
     state_dir: folder(`audit-${number}`),
-    database: database('gatehouse_audit'),
+    database: database('audit'),
     recordings: { dir: folder('recordings') },
   }));
   const tunnel = await make('tunnel', async (number) => ({

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import {
   createCoordination,
   createDatabase,
+  expectMigrated,
   migrate,
   type Coordination,
 } from '../src/postgres/postgres.js';
@@ -135,6 +136,42 @@ describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) =>
     await expect(migrate(place.database, { folder: path, name: 'third' })).rejects.toMatchObject({
       details: { migration: 'unknown' },
     });
+  });
+
+  it('tells a service that may not migrate which migrations its database lacks', async () => {
+    const path = await folder({
+      '0001_early.sql': 'create table early (a int);',
+      '0002_late.sql': 'create table late (a int);',
+    });
+    const options = { folder: path, name: 'fourth' };
+    await expect(expectMigrated(place.database, options)).rejects.toMatchObject({
+      code: 'MIGRATION_MISSING',
+      details: { migrations: '0001_early, 0002_late' },
+    });
+    await migrate(place.database, options);
+    await expectMigrated(place.database, options);
+    // A release that is being replaced goes on while the next one has migrated already.
+    await rm(join(path, '0002_late.sql'));
+    await expectMigrated(place.database, options);
+  });
+
+  it('gives the service the rights that its grants list, and no right to change a table', async () => {
+    const path = join(
+      await folder({ 'grants.sql': 'grant select on kept to :role' }),
+      'migrations',
+    );
+    await mkdir(path);
+    await writeFile(join(path, '0001_kept.sql'), 'create table kept (a int);');
+    await sql`create role served`.execute(place.database);
+    await migrate(place.database, { folder: path, name: 'fifth', grantTo: 'served' });
+    const asServed = async (statement: string) =>
+      place.database.transaction().execute(async (transaction) => {
+        await sql`set local role served`.execute(transaction);
+        return sql.raw(statement).execute(transaction);
+      });
+    expect((await asServed('select a from kept')).rows).toEqual([]);
+    await expect(asServed('insert into kept values (1)')).rejects.toThrow(/permission denied/);
+    await expect(asServed('alter table kept add b int')).rejects.toThrow(/owner/);
   });
 
   it('lets one transaction at a time into a lock', async () => {

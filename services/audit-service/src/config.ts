@@ -1,29 +1,13 @@
 /** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
+import { stopSettings } from '@gatehouse/kit/lifecycle';
+import { databaseSchema } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
 
 const address = z
   .string()
   .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'write it as host:port');
-
-const databaseSchema = z
-  .strictObject({
-    /** `postgres://user@host:5432/name`, without a password. */
-    url: z.string().startsWith('postgres').optional(),
-    /** File with the password for `url`. */
-    password_file: z.string().optional(),
-    /** Socket of an embedded database, `…/.s.PGSQL.<port>`. */
-    socket: z.string().optional(),
-  })
-  .refine(
-    ({ url, socket }) => (url === undefined) !== (socket === undefined),
-    'set either url or socket',
-  )
-  .refine(
-    ({ url }) => url === undefined || !hasPassword(url),
-    'the url holds a password; write it to password_file',
-  );
 
 export const auditConfigSchema = z.strictObject({
   cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
@@ -42,11 +26,15 @@ export const auditConfigSchema = z.strictObject({
   event_log: eventLogSchema,
   /** Makes topics that are missing. False where somebody else makes them and this service may not. */
   create_topics: z.boolean().default(true),
-  database: databaseSchema,
+  database: databaseSchema.refine(
+    ({ url, socket }) => (url === undefined) !== (socket === undefined),
+    'set either url or socket',
+  ),
   recordings: z.strictObject({
     /** Where chunks of recordings lie, one file each. */
     dir: z.string(),
   }),
+  ...stopSettings('10s'),
   log: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -60,16 +48,8 @@ export const auditCommandLine: ServiceCommandLine<typeof auditConfigSchema> = {
   name: 'audit-service',
   summary: 'stores audit events and recordings, answers searches, plays recordings.',
   schema: auditConfigSchema,
+  verbs: { migrate: 'bring the database up to date and give database.grant_to its rights' },
   environment: { AUDIT_DATABASE_URL: 'takes the place of database.url' },
 };
 
 export type AuditConfig = z.output<typeof auditConfigSchema>;
-
-function hasPassword(url: string): boolean {
-  try {
-    const { password, searchParams } = new URL(url);
-    return password !== '' || searchParams.has('password');
-  } catch {
-    return false;
-  }
-}

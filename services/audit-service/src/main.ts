@@ -1,16 +1,16 @@
 /** The process: command line, signals and exit codes (0 done, 1 failed, 2 wrong usage or configuration). */
 import { finishCommand, readServiceCommand } from '@gatehouse/kit/command-line';
 import { readEnvironment, Secret } from '@gatehouse/kit/config';
-import { runService } from '@gatehouse/kit/lifecycle';
+import { runOnce, runService } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
 
 import { auditCommandLine } from './config.js';
-import { createAuditService, type AuditOverrides } from './service.js';
+import { createAuditService, migrateDatabase, type AuditOverrides } from './service.js';
 
 const command = readServiceCommand(auditCommandLine, process.argv.slice(2));
 if (command.type === 'done') finishCommand(command);
 else {
-  const { config, logLevel } = command;
+  const { config, verb, logLevel } = command;
   const logger = createLogger({
     name: 'audit',
     ...config.log,
@@ -18,7 +18,12 @@ else {
   });
   const url = readEnvironment()['AUDIT_DATABASE_URL'];
   const overrides: Partial<AuditOverrides> =
-    url === undefined ? {} : { databaseUrl: new Secret(url) };
-  const start = async () => createAuditService(config, { ...overrides, logger });
-  process.exitCode = await runService(start, { logger });
+    url === undefined ? { logger } : { logger, databaseUrl: new Secret(url) };
+  process.exitCode =
+    verb === 'migrate'
+      ? await runOnce(async () => migrateDatabase(config, overrides), logger)
+      : await runService(async () => createAuditService(config, overrides), {
+          logger,
+          stop: config,
+        });
 }

@@ -118,6 +118,18 @@ export async function createAuditService(
   };
 }
 
+/** Brings the database up to date and ends (`audit-service migrate`). @throws MIGRATION_FAILED */
+export async function migrateDatabase(
+  config: AuditConfig,
+  overrides: Partial<AuditOverrides> = {},
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const logger = overrides.logger ?? createLogger({ name: 'audit', ...config.log });
+  const { databaseUrl } = overrides;
+  const settings = { ...config.database, migrations: 'apply' as const };
+  await openDatabase(settings, { logger, stack, databaseUrl });
+}
+
 type StoreDeps = Omit<Deps, 'clusterName' | 'replicaId' | 'policy' | 'pageTokens'>;
 
 /** All replicas are one group. */

@@ -2,34 +2,13 @@
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { duration } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
+import { stopSettings } from '@gatehouse/kit/lifecycle';
+import { databaseSchema } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
 
 const endpoint = z
   .string()
   .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'expected host:port');
-
-const databaseSchema = z
-  .strictObject({
-    /** `postgres://user@host:5432/name`, without a password. */
-    url: z.string().startsWith('postgres').optional(),
-    /** File with the password for `url`. */
-    password_file: z.string().optional(),
-    /** Socket of an embedded database, `…/.s.PGSQL.<port>`. */
-    socket: z.string().optional(),
-  })
-  .superRefine((database, context) => {
-    if (database.url !== undefined && database.socket !== undefined)
-      context.addIssue({ code: 'custom', message: 'url and socket exclude each other' });
-    if (database.url !== undefined && hasPassword(database.url)) {
-      const message =
-        'holds a password; write it to a file (password_file) or set AUTH_DATABASE_URL';
-      context.addIssue({ code: 'custom', path: ['url'], message });
-    }
-  });
-
-function hasPassword(url: string): boolean {
-  return /^\w+:\/\/[^/@?]*:[^/@?]+@/.test(url) || /[?&]password=/.test(url);
-}
 
 /** auth-service's configuration as it stands in YAML. */
 export const authConfigSchema = z.strictObject({
@@ -49,7 +28,7 @@ export const authConfigSchema = z.strictObject({
   public_names: z.array(z.string().max(253)).max(50).default([]),
   /** Names and addresses under which the other services reach `listen`. */
   dns_names: z.array(z.string().max(253)).max(50).default(['localhost', '127.0.0.1']),
-  database: databaseSchema.default({}),
+  database: databaseSchema.prefault({}),
   /** Key-encryption keys, one a line, 32 bytes as base64 or hex; the first seals, all open. */
   kek_file: z.string(),
   /** The secret of each kind of service, 32 random bytes as text. */
@@ -79,6 +58,7 @@ export const authConfigSchema = z.strictObject({
       address_attempts: z.int().min(1).max(100_000).default(20),
     })
     .prefault({}),
+  ...stopSettings('10s'),
 });
 
 /** What the process understands. */
@@ -86,7 +66,10 @@ export const authCommandLine: ServiceCommandLine<typeof authConfigSchema> = {
   name: 'auth-service',
   summary: 'people, roles, certificates and the inventory of a Gatehouse cluster.',
   schema: authConfigSchema,
-  verbs: { 'invite-admin': 'print a link for the first administrator' },
+  verbs: {
+    'invite-admin': 'print a link for the first administrator',
+    migrate: 'bring the database up to date and give database.grant_to its rights',
+  },
   environment: { AUTH_DATABASE_URL: 'takes the place of database.url' },
 };
 

@@ -12,7 +12,7 @@ import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
-import { migrate, migrationsFolder, type Coordination } from '@gatehouse/kit/postgres';
+import { migrationsFolder, prepareDatabase, type Coordination } from '@gatehouse/kit/postgres';
 import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { createMetrics } from '@gatehouse/kit/telemetry';
 import { createIdentifier } from '@gatehouse/membership';
@@ -97,7 +97,7 @@ export async function createAuthService(
   await using stack = new AsyncDisposableStack();
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'auth' });
-  const { store, keyring } = await prepareDatabase(config, { ...overrides, clock, logger, stack });
+  const { store, keyring } = await openStore(config, { ...overrides, clock, logger, stack });
   const deps = await createDeps(config, { clock, logger, store, keyring, stack });
   const certificate = stack.use(await createOwnCertificate(deps));
   const eventLog =
@@ -121,9 +121,25 @@ export async function inviteFirstAdministrator(
   await using stack = new AsyncDisposableStack();
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'auth', level: 'warn' });
-  const { store, keyring } = await prepareDatabase(config, { ...overrides, clock, logger, stack });
+  const { store, keyring } = await openStore(config, { ...overrides, clock, logger, stack });
   const deps = await createDeps(config, { clock, logger, store, keyring, stack });
   return encodeFirstInvite(await createFirstInvite(deps, []));
+}
+
+/** Brings the database up to date and ends (`auth-service migrate`). @throws MIGRATION_FAILED, DATABASE_SETTINGS */
+export async function migrateDatabase(
+  config: AuthConfig,
+  overrides: Partial<AuthOverrides> = {},
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const logger = overrides.logger ?? createLogger({ name: 'auth', level: 'warn' });
+  const { database } = openDatabase(config.database, { ...overrides, logger, stack });
+  const settings = { ...config.database, migrations: 'apply' as const };
+  await prepareDatabase(database, {
+    folder: migrationsFolder(import.meta.url),
+    name: 'auth',
+    settings,
+  });
 }
 
 interface Base {
@@ -132,14 +148,15 @@ interface Base {
   readonly stack: AsyncDisposableStack;
 }
 
-async function prepareDatabase(
+async function openStore(
   config: AuthConfig,
   base: Base & Partial<AuthOverrides>,
 ): Promise<{ store: Store; keyring: Keyring }> {
   const keyring = createKeyring(readKeyFile(config.kek_file));
   const { database, coordination } = openDatabase(config.database, base);
   await checkKeyring(database, keyring);
-  await migrate(database, { folder: migrationsFolder(import.meta.url), name: 'auth' });
+  const folder = migrationsFolder(import.meta.url);
+  await prepareDatabase(database, { folder, name: 'auth', settings: config.database });
   const store = createStore({ database, coordination, clock: base.clock });
   await bootstrapCluster(store, keyring, config.cluster_name);
   return { store, keyring };

@@ -2,6 +2,7 @@ import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 /** Configuration of proxy-service; docs/config/proxy-service.example.yaml is the manual. */
 import { byteSize, duration } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
+import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { z } from 'zod';
 
 const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
@@ -51,6 +52,7 @@ export const proxyConfigSchema = z.strictObject({
       login_timeout: duration('30s'),
     })
     .prefault({}),
+  ...stopSettings('1h'),
   log: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),

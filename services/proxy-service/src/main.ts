@@ -14,5 +14,6 @@ else {
   const logger = createLogger({ name: 'proxy', ...config.log, ...level });
   process.exitCode = await runService(async () => createProxyService(config, { logger }), {
     logger,
+    stop: config,
   });
 }

@@ -2,6 +2,7 @@
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 import { byteSize, duration } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
+import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { z } from 'zod';
 
 const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
@@ -47,10 +48,7 @@ export const tunnelConfigSchema = z.strictObject({
       handshake_timeout: duration('10s'),
     })
     .prefault({}),
-  /** Between SIGTERM and the end of listening, so that balancers notice. */
-  shutdown_delay: duration('0s'),
-  /** How long open connections may go on after that. */
-  drain_timeout: duration('1h'),
+  ...stopSettings('1h'),
   log: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),

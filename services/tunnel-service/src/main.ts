@@ -13,6 +13,6 @@ else {
   const logger = createLogger({ name: 'tunnel', ...config.log, level });
   process.exitCode = await runService(async () => createTunnelService(config, { logger }), {
     logger,
-    stopTimeoutMs: config.shutdown_delay + config.drain_timeout + 10_000,
+    stop: config,
   });
 }

@@ -1,6 +1,7 @@
 /** The life of a process and of background work: signals, exit codes, deadlines, who owns a directory, and nothing else. */
 import { setFlagsFromString } from 'node:v8';
 
+import { duration } from '../config/config.js';
 import { toGatehouseError } from '../errors/errors.js';
 import type { Logger } from '../log/log.js';
 
@@ -53,10 +54,28 @@ export async function waitForStopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
+/**
+ * Keys of a service's orderly stop (D29): it says that it is not ready, goes on for `shutdown_delay` so that balancers
+ * notice, takes nothing new, and gives what is open until `drain_timeout`.
+ */
+export const stopSettings = (drainTimeout: string) => ({
+  shutdown_delay: duration('0s'),
+  drain_timeout: duration(drainTimeout),
+});
+
+/** In ms, once parsed. */
+export interface StopSettings {
+  readonly shutdown_delay: number;
+  readonly drain_timeout: number;
+}
+
+/** What a stop may take beyond what its settings give it. */
+const stopGraceMs = 10_000;
+
 export interface RunOptions {
   readonly logger: Logger;
-  /** How long a stop may take before the process ends with code 1. Default 10 s. */
-  readonly stopTimeoutMs?: number;
+  /** After `shutdown_delay`, `drain_timeout` and 10 s more the process ends with code 1. Default: none, so 10 s. */
+  readonly stop?: StopSettings;
 }
 
 /**
@@ -76,6 +95,7 @@ export async function runService(
   start: () => Promise<AsyncDisposable>,
   options: RunOptions,
 ): Promise<number> {
+  const { stop } = options;
   let service: AsyncDisposable;
   try {
     service = await start();
@@ -88,12 +108,23 @@ export async function runService(
   try {
     await withDeadline(
       Promise.resolve(service[Symbol.asyncDispose]()),
-      options.stopTimeoutMs ?? 10_000,
+      (stop?.shutdown_delay ?? 0) + (stop?.drain_timeout ?? 0) + stopGraceMs,
       () => new Error('the stop took too long'),
     );
     return 0;
   } catch (thrown) {
     options.logger.error({ err: thrown }, 'stop failed');
+    return 1;
+  }
+}
+
+/** Runs one piece of work as this process. Exit codes: 0 done, 1 failed, and why is in the log. */
+export async function runOnce(work: () => Promise<unknown>, logger: Logger): Promise<number> {
+  try {
+    await work();
+    return 0;
+  } catch (thrown) {
+    logger.error({ err: toGatehouseError(thrown) }, 'failed');
     return 1;
   }
 }

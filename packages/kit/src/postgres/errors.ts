@@ -11,6 +11,12 @@ export const postgresErrors = {
     kind: 'internal',
     message: 'a migration is not named NNNN_name.sql, or its number is taken: {file}',
   },
+  MIGRATION_MISSING: {
+    kind: 'failed_precondition',
+    message: 'the database is behind this release: it lacks {migrations}',
+    remedy:
+      'run `{service} migrate --config FILE` as the owner of the tables, or set database.migrations to apply',
+  },
   DATABASE_SETTINGS: {
     kind: 'invalid_argument',
     message: 'a database needs either url or socketPath (…/.s.PGSQL.<port>)',

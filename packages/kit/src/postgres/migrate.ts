@@ -8,6 +8,7 @@ import { sql, type Kysely } from 'kysely';
 import { Migrator, type Migration, type MigrationProvider } from 'kysely/migration';
 
 import { postgresError } from './errors.js';
+import type { DatabaseSettings } from './settings.js';
 
 export interface MigrateOptions {
   /** Directory of the `NNNN_name.sql` files; see {@link migrationsFolder}. */
@@ -17,28 +18,71 @@ export interface MigrateOptions {
 }
 
 /**
- * Brings the database to the newest migration. Any number of replicas may call it at once.
+ * Brings the database to the newest migration and, with `grantTo`, gives that role what `grants.sql` beside the folder
+ * lists. Any number of replicas may call it at once.
  * @throws MIGRATION_FAILED when a file failed (it was rolled back), MIGRATION_NAME
  */
 export async function migrate<Schema>(
   database: Kysely<Schema>,
+  options: MigrateOptions & { readonly grantTo?: string | undefined },
+): Promise<void> {
+  const { error, results } = await createMigrator(database, options).migrateToLatest();
+  if (error !== undefined) {
+    const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'unknown';
+    throw postgresError('MIGRATION_FAILED', { cause: error, details: { migration: failed } });
+  }
+  if (options.grantTo === undefined) return;
+  const grants = await readFile(join(dirname(options.folder), 'grants.sql'), 'utf8');
+  await sql.raw(grants.replaceAll(':role', `"${options.grantTo}"`)).execute(database);
+}
+
+/**
+ * That somebody has migrated the database this far; further is fine, since a migration never breaks the release before it.
+ * @throws MIGRATION_MISSING
+ */
+export async function expectMigrated<Schema>(
+  database: Kysely<Schema>,
   options: MigrateOptions,
 ): Promise<void> {
-  const provider = createFileProvider(options.folder);
-  const { migrationTableName, migrationLockTableName } = {
+  const names = Object.keys(await createFileProvider(options.folder).getMigrations());
+  const done = await readMigrated(database, options);
+  const missing = names.filter((name) => !done.has(name));
+  if (missing.length === 0) return;
+  throw postgresError('MIGRATION_MISSING', {
+    details: { migrations: missing.join(', '), service: `${options.name}-service` },
+  });
+}
+
+/** What a service does with its database before anything else: migrates it, or looks whether somebody has. */
+export async function prepareDatabase<Schema>(
+  database: Kysely<Schema>,
+  options: MigrateOptions & { readonly settings: DatabaseSettings },
+): Promise<void> {
+  const { settings, ...rest } = options;
+  if (settings.migrations === 'expect') await expectMigrated(database, rest);
+  else await migrate(database, { ...rest, grantTo: settings.grant_to });
+}
+
+async function readMigrated<Schema>(
+  database: Kysely<Schema>,
+  { name }: MigrateOptions,
+): Promise<Set<string>> {
+  const table = `${name}_migration`;
+  const exists = await sql<{
+    found: boolean;
+  }>`select to_regclass(${table}) is not null as found`.execute(database);
+  if (exists.rows[0]?.found !== true) return new Set();
+  const { rows } = await sql<{ name: string }>`select name from ${sql.id(table)}`.execute(database);
+  return new Set(rows.map((row) => row.name));
+}
+
+function createMigrator<Schema>(database: Kysely<Schema>, options: MigrateOptions): Migrator {
+  return new Migrator({
+    db: database,
+    provider: createFileProvider(options.folder),
     migrationTableName: `${options.name}_migration`,
     migrationLockTableName: `${options.name}_migration_lock`,
-  };
-  const migrator = new Migrator({
-    db: database,
-    provider,
-    migrationTableName,
-    migrationLockTableName,
   });
-  const { error, results } = await migrator.migrateToLatest();
-  if (error === undefined) return;
-  const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'unknown';
-  throw postgresError('MIGRATION_FAILED', { cause: error, details: { migration: failed } });
 }
 
 /**

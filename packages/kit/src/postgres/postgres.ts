@@ -11,7 +11,14 @@ export {
   type CoordinationOptions,
   type LockedTransaction,
 } from './coordination.js';
-export { migrate, migrationsFolder, type MigrateOptions } from './migrate.js';
+export {
+  expectMigrated,
+  migrate,
+  migrationsFolder,
+  prepareDatabase,
+  type MigrateOptions,
+} from './migrate.js';
+export { databaseAddress, databaseSchema, type DatabaseSettings } from './settings.js';
 export { postgresErrors } from './errors.js';
 export {
   serveEmbedded,

@@ -1,11 +1,12 @@
 /** The database of a configuration, migrated. */
-import { readSecretFile, type Secret } from '@gatehouse/kit/config';
+import type { Secret } from '@gatehouse/kit/config';
 import type { Logger } from '@gatehouse/kit/log';
 import {
   createCoordination,
   createDatabase,
-  migrate,
+  databaseAddress,
   migrationsFolder,
+  prepareDatabase,
   type Coordination,
 } from '@gatehouse/kit/postgres';
 
@@ -20,28 +21,19 @@ export interface OpenOptions {
   readonly databaseUrl?: Secret | undefined;
 }
 
-/** @throws MIGRATION_FAILED, or why the database can't be reached */
+/** @throws MIGRATION_FAILED, MIGRATION_MISSING, or why the database can't be reached */
 export async function openDatabase(
   config: AuditConfig['database'],
   { logger, stack, databaseUrl }: OpenOptions,
 ): Promise<{ database: Db; coordination: Coordination<Tables> }> {
-  const url = databaseUrl?.reveal() ?? completeUrl(config);
-  const where = url === undefined ? { socketPath: config.socket ?? '' } : { url };
+  const where = databaseAddress(config, databaseUrl);
   const database = createDatabase<Tables>({ ...where, applicationName: 'gatehouse audit', logger });
   stack.defer(async () => database.destroy());
-  await migrate(database, { folder: migrationsFolder(import.meta.url), name: 'audit' });
+  const folder = migrationsFolder(import.meta.url);
+  await prepareDatabase(database, { folder, name: 'audit', settings: config });
+  const { url } = where;
   const coordination = stack.use(
     createCoordination<Tables>({ database, logger, ...(url === undefined ? {} : { url }) }),
   );
   return { database, coordination };
-}
-
-function completeUrl({
-  url,
-  password_file: passwordFile,
-}: AuditConfig['database']): string | undefined {
-  if (url === undefined || passwordFile === undefined) return url;
-  const complete = new URL(url);
-  complete.password = encodeURIComponent(readSecretFile(passwordFile).reveal());
-  return complete.toString();
 }

@@ -1,7 +1,12 @@
 /** The database of a configuration, or one that the caller has opened. */
-import { readSecretFile, type Secret } from '@gatehouse/kit/config';
+import type { Secret } from '@gatehouse/kit/config';
 import type { Logger } from '@gatehouse/kit/log';
-import { createCoordination, createDatabase, type Coordination } from '@gatehouse/kit/postgres';
+import {
+  createCoordination,
+  createDatabase,
+  databaseAddress,
+  type Coordination,
+} from '@gatehouse/kit/postgres';
 
 import type { AuthConfig } from '../config.js';
 import type { Db } from './store.js';
@@ -21,8 +26,8 @@ export function openDatabase(
   options: OpenOptions,
 ): { database: Db; coordination: Coordination<Tables> } {
   const { logger, stack } = options;
-  const url = databaseUrl(config, options);
-  const where = url === undefined ? socketOf(config) : { url };
+  const where = databaseAddress(config, options.databaseUrl);
+  const { url } = where;
   const opened =
     options.database ??
     createDatabase<Tables>({ ...where, applicationName: 'gatehouse auth', logger });
@@ -33,15 +38,4 @@ export function openDatabase(
     createCoordination<Tables>({ database: opened, logger, ...(isListening ? { url } : {}) });
   if (options.coordination === undefined) stack.use(coordination);
   return { database: opened, coordination };
-}
-
-function socketOf(config: AuthConfig['database']): { socketPath?: string } {
-  return config.socket === undefined ? {} : { socketPath: config.socket };
-}
-
-function databaseUrl(config: AuthConfig['database'], options: OpenOptions): string | undefined {
-  if (options.databaseUrl !== undefined) return options.databaseUrl.reveal();
-  if (config.url === undefined || config.password_file === undefined) return config.url;
-  const password = encodeURIComponent(readSecretFile(config.password_file).reveal());
-  return config.url.replace(/^(\w+:\/\/[^/@:?]+)@/, `$1:${password}@`);
 }
