@@ -2,7 +2,7 @@
  * A cluster of processes on loopback (contract.md §5): PostgreSQL and Kafka, the four services with replicas, a balancer
  * over the proxies. What `pnpm dev:cluster` shows and what e2e runs against are this one.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,15 +14,9 @@ import { startKafka } from '../servers/kafka.js';
 import { Postgres } from '../servers/postgres.js';
 import { startBalancer } from './balancer.js';
 import { Installation, type Ready } from './installation.js';
+import { databases, makePlan, type Plan, type Replicas } from './plan.js';
 import { run } from './run.js';
 import { Service, type ServiceName } from './service.js';
-
-export interface Replicas {
-  readonly auth: number;
-  readonly proxy: number;
-  readonly tunnel: number;
-  readonly audit: number;
-}
 
 export const defaultReplicas: Replicas = { auth: 1, proxy: 2, tunnel: 2, audit: 1 };
 
@@ -53,7 +47,6 @@ export interface ClusterOptions {
 }
 
 const clusterName = 'dev';
-const serviceKinds = ['proxy', 'tunnel', 'audit'] as const;
 
 export class Cluster extends Installation {
   override readonly dir: string;
@@ -158,7 +151,6 @@ function postgresDir(dataDir: string): string {
 
 /** Owns the tables of both databases and migrates them; the services' own users may not change a table. */
 const migrator = 'gatehouse_migrate';
-const databases = { auth: 'gatehouse_auth', audit: 'gatehouse_audit' } as const;
 
 async function makeDatabases(postgres: Postgres): Promise<void> {
   await postgres.ask(`create role ${migrator} login`).catch(() => undefined);
@@ -183,113 +175,6 @@ async function migrateDatabases(postgres: Postgres, plan: Plan): Promise<void> {
     if (asked.code !== 0)
       throw new Error(`${kind}-service migrate: ${asked.stdout}${asked.stderr}`);
   }
-}
-
-interface PlanInput {
-  readonly dataDir: string;
-  readonly replicas: Replicas;
-  readonly postgres: Postgres;
-  readonly kafka: TestKafka;
-  readonly balancerPort: number;
-}
-
-interface Plan extends Readonly<Record<ServiceName, readonly Service[]>> {
-  readonly proxies: readonly string[];
-}
-
-async function makePlan(input: PlanInput): Promise<Plan> {
-  const { dataDir, replicas, postgres, kafka, balancerPort } = input;
-  const secret = (name: string) => keepSecret(join(dataDir, 'secrets'), name);
-  const folder = (name: string) => {
-    const path = join(dataDir, name);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    return path;
-  };
-  const listen = async () => `127.0.0.1:${await findFreePort()}`;
-  const database = (kind: keyof typeof databases) => ({
-    url: `postgres://${databases[kind]}@${postgres.address}/${databases[kind]}`,
-    migrations: 'expect',
-    grant_to: databases[kind],
-  });
-  const shared = {
-    cluster_name: clusterName,
-    event_log: { type: 'kafka', brokers: [kafka.address] },
-  };
-  const make = async (
-    name: ServiceName,
-    configOf: (number: number) => Promise<Record<string, unknown>>,
-  ) =>
-    Promise.all(
-      Array.from({ length: replicas[name] }, async (_, index) => {
-        const number = index + 1;
-        const config = { ...shared, metrics_listen: await listen(), ...(await configOf(number)) };
-        return { config, service: new Service({ name, number, dir: dataDir, config }) };
-      }),
-    );
-  const joins = Object.fromEntries(serviceKinds.map((kind) => [kind, secret(`join-${kind}`)]));
-  const auth = await make('auth', async () => ({
-    listen: await listen(),
-    public_listen: await listen(),
-    public_addr: `localhost:${balancerPort}`,
-    public_names: ['localhost'],
-    database: database('auth'),
-    kek_file: secret('kek'),
-    join_secret_files: joins,
-  }));
-  const authOf = (kind: (typeof serviceKinds)[number]) => ({
-    address: textOf(auth[0]?.config, 'listen'),
-    join_secret_file: joins[kind] ?? '',
-  });
-  const audit = await make('audit', async (number) => ({
-    public_listen: await listen(),
-    auth: authOf('audit'),
-    state_dir: folder(`audit-${number}`),
-    database: database('audit'),
-    recordings: { dir: folder('recordings') },
-  }));
-  const tunnel = await make('tunnel', async (number) => ({
-    listen: await listen(),
-    public_listen: await listen(),
-    auth: authOf('tunnel'),
-    state_dir: folder(`tunnel-${number}`),
-    spool: { dir: folder(`tunnel-${number}-spool`) },
-    drain_timeout: '10s',
-  }));
-  const proxy = await make('proxy', async (number) => ({
-    listen: await listen(),
-    public_addr: `localhost:${balancerPort}`,
-    auth: { ...authOf('proxy'), public_address: textOf(auth[0]?.config, 'public_listen') },
-    audit: { public_address: textOf(audit[0]?.config, 'public_listen') },
-    tunnel: {
-      addresses: tunnel.map(({ config }) => textOf(config, 'listen')),
-      public_addresses: tunnel.map(({ config }) => textOf(config, 'public_listen')),
-    },
-    state_dir: folder(`proxy-${number}`),
-    spool: { dir: folder(`proxy-${number}-spool`) },
-  }));
-  const servicesOf = (made: typeof auth) => made.map(({ service }) => service);
-  return {
-    auth: servicesOf(auth),
-    audit: servicesOf(audit),
-    tunnel: servicesOf(tunnel),
-    proxy: servicesOf(proxy),
-    proxies: proxy.map(({ config }) => textOf(config, 'listen')),
-  };
-}
-
-function textOf(config: Readonly<Record<string, unknown>> | undefined, key: string): string {
-  const value = config?.[key];
-  if (typeof value !== 'string') throw new Error(`no ${key}`);
-  return value;
-}
-
-/** A file with 32 random bytes as text, made once. */
-function keepSecret(dir: string, name: string): string {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const file = join(dir, name);
-  if (!existsSync(file))
-    writeFileSync(file, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-  return file;
 }
 
 const wellKnownSchema = z.object({ caPins: z.array(z.string()).min(1) });

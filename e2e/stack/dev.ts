@@ -4,8 +4,9 @@ import { parseArgs } from 'node:util';
 
 import { waitForStopSignal } from '@gatehouse/kit/lifecycle';
 
-import { defaultReplicas, startCluster, type Replicas } from './cluster.js';
+import { defaultReplicas, startCluster } from './cluster.js';
 import { root } from './installation.js';
+import type { Replicas } from './plan.js';
 
 const { values } = parseArgs({
   options: {

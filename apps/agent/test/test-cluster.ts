@@ -369,7 +369,7 @@ function createMembership(
       clock: systemClock,
       trust: () => ({ userTlsCa: trust.userTlsCa, hostTlsCa: trust.hostTlsCa }),
     }),
-    connect: ({ address }) => connect(address),
+    connect: ({ address }) => connect(String(address)),
     [Symbol.asyncDispose]: async () => undefined,
   } as Membership;
 }
@@ -475,14 +475,13 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
     },
     directory() {
       const membership = createMembership(authorities, proxy, auth.address);
-      const connections = tunnels.map(({ address }) =>
-        membership.connect({ address, kind: 'tunnel' }),
-      );
-      const directory = createAgentDirectory({ connections, proxyId: 'srv_proxy', logger });
-      onTestFinished(async () => {
-        await directory[Symbol.asyncDispose]();
-        for (const connection of connections) connection[Symbol.dispose]();
+      const directory = createAgentDirectory({
+        connect: (address) => membership.connect({ address, kind: 'tunnel' }),
+        proxyId: 'srv_proxy',
+        logger,
       });
+      directory.use(tunnels.map(({ address }) => address));
+      onTestFinished(async () => directory[Symbol.asyncDispose]());
       return directory;
     },
     async startAgent(config, { dataDir = makeDir(), token, ...overrides } = {}) {

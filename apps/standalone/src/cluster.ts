@@ -101,6 +101,7 @@ async function startAuth(
       tunnel: data.secretFile('join-tunnel'),
       audit: data.secretFile('join-audit'),
     },
+    drain_timeout: '0s',
   });
   return stack.use(
     await createAuthService(authConfig, { logger: logger('auth'), eventLog: given.eventLog }),
@@ -126,6 +127,7 @@ async function startOthers(
     state_dir: data.folder('audit'),
     database: { socket: socketPath },
     recordings: { dir: data.folder('recordings') },
+    drain_timeout: '0s',
   });
   const tunnelConfig = parseConfig(tunnelConfigSchema, {
     ...cluster,
@@ -153,6 +155,7 @@ async function startOthers(
     tunnel: { addresses: [tunnel.address], public_addresses: [tunnel.publicAddress] },
     state_dir: data.folder('proxy'),
     spool: { dir: data.folder('proxy-spool') },
+    drain_timeout: '0s',
   });
   return {
     proxy: stack.use(await createProxyService(proxyConfig, { logger: logger('proxy'), eventLog })),

@@ -24,8 +24,8 @@ import { membershipError } from './errors.js';
 export interface JoinOptions {
   readonly kind: Exclude<ServiceKind, 'auth'>;
   readonly clusterName: string;
-  /** `host:port` of auth-service's internal listener. */
-  readonly authAddress: string;
+  /** `host:port` of auth-service's internal listener, or those of its replicas. */
+  readonly authAddress: string | readonly string[];
   readonly joinSecret: Secret;
   /** Where the certificate is kept (0600) for a start while auth-service is away. */
   readonly stateDir: string;

@@ -42,8 +42,14 @@ export interface Membership extends AsyncDisposable {
   identify(certificate: Buffer | undefined): Caller;
   /** The own certificate has ended; nobody takes it any more. */
   isExpired(): boolean;
-  /** A connection to another service; its certificate must say that it is of `kind`. */
-  connect(options: { readonly address: string; readonly kind: ServiceKind }): RpcConnection;
+  /** A connection to another service; its certificate must say that it is of `kind`. Closed with the membership, or before. */
+  connect(options: ConnectOptions): RpcConnection;
+}
+
+interface ConnectOptions {
+  /** `host:port`, or several of which any will do. */
+  readonly address: string | readonly string[];
+  readonly kind: ServiceKind;
 }
 
 /** Joins; waits for auth-service with back-off. @throws ENROLLMENT_REFUSED where the secret is wrong */
@@ -58,7 +64,7 @@ class ClusterMembership implements Membership {
   readonly identify: Membership['identify'];
   #credentials: Credentials;
   readonly #options: JoinOptions;
-  readonly #connections: RpcConnection[] = [];
+  readonly #connections = new Set<RpcConnection>();
   readonly #listeners: (() => void)[] = [];
   readonly #stop = new AbortController();
 
@@ -106,7 +112,7 @@ class ClusterMembership implements Membership {
     return this.#credentials.validUntilMs <= this.#options.clock.now();
   }
 
-  connect({ address, kind }: { address: string; kind: ServiceKind }): RpcConnection {
+  connect({ address, kind }: ConnectOptions): RpcConnection {
     const { clusterName, clock } = this.#options;
     const connection = createRpcConnection({
       address,
@@ -118,7 +124,12 @@ class ClusterMembership implements Membership {
       verifyServer: (certificate) =>
         verifyServer(certificate, { kind, clusterName, clock, trust: this.#credentials.trust }),
     });
-    this.#connections.push(connection);
+    const close = connection[Symbol.dispose].bind(connection);
+    connection[Symbol.dispose] = () => {
+      this.#connections.delete(connection);
+      close();
+    };
+    this.#connections.add(connection);
     return connection;
   }
 

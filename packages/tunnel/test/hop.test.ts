@@ -29,6 +29,8 @@ interface Replica {
   readonly server: RpcServer;
   readonly address: string;
   readonly tls: TestTls;
+  /** Proxies that asked to have their tunnels moved. */
+  readonly moved: readonly string[];
 }
 
 async function startReplica(
@@ -37,9 +39,11 @@ async function startReplica(
   isProxy = true,
 ): Promise<Replica> {
   const tls = await createTestTls();
+  const moved: string[] = [];
   const rpc = createTunnelRpc({
     replicaId: () => 'srv_t',
-    isProxy: (certificate) => isProxy && certificate !== undefined,
+    proxyOf: (certificate) => (isProxy && certificate !== undefined ? 'srv_p' : undefined),
+    moveTunnels: (proxyId) => moved.push(proxyId),
     open: async (_dial, signal) => open(signal),
     watch(onChange) {
       const all = present.map((agent) => ({ ...agent, group: 'web', viaProxy: '' }));
@@ -57,7 +61,7 @@ async function startReplica(
     logger,
   });
   onTestFinished(async () => server[Symbol.asyncDispose]());
-  return { rpc, server, tls, address: `127.0.0.1:${server.address.port}` };
+  return { rpc, server, tls, moved, address: `127.0.0.1:${server.address.port}` };
 }
 
 function connectTo({ tls }: { tls: TestTls }, address: string) {
@@ -67,6 +71,18 @@ function connectTo({ tls }: { tls: TestTls }, address: string) {
     serverName: 'localhost',
     verifyServer: () => undefined,
     channelOptions: { 'grpc-node.flow_control_window': 1 << 20 },
+  });
+}
+
+function createDirectory(replicas: readonly Replica[]) {
+  return createAgentDirectory({
+    connect(address) {
+      const replica = replicas.find((one) => one.address === address);
+      if (replica === undefined) throw new Error(`no replica at ${address}`);
+      return connectTo(replica, address);
+    },
+    proxyId: 'srv_p',
+    logger,
   });
 }
 
@@ -226,12 +242,10 @@ it('finds an agent through whichever replica has it, and forgets it with the rep
     [{ agentId: 'agt_1', nonce: 9n }],
   );
   const here = await startReplica(async () => tcp(port), [{ agentId: 'agt_1', nonce: 5n }]);
-  const connections = [gone, here].map((replica) => connectTo(replica, replica.address));
-  onTestFinished(() => connections.forEach((connection) => connection[Symbol.dispose]()));
-  await using directory = createAgentDirectory({ connections, proxyId: 'srv_p', logger });
+  await using directory = createDirectory([gone, here]);
+  directory.use([gone.address, here.address]);
   expect(await directory.waitFor('web', 5000)).toBe(true);
   await expect.poll(() => directory.find('web').length).toBe(2);
-  expect(directory.replicaIndex('srv_t')).toBe(0);
   const request = {
     group: 'web',
     sessionId: 'ses_1',
@@ -243,8 +257,44 @@ it('finds an agent through whichever replica has it, and forgets it with the rep
   stream.end();
   await here.server[Symbol.asyncDispose]();
   await expect.poll(() => directory.find('web').length).toBe(1);
-  expect(directory.replicaIndex(undefined)).toBe(0);
+  expect(directory.replicas().filter(({ isConnected }) => isConnected)).toMatchObject([
+    { address: gone.address },
+  ]);
   await expect(directory.dial(request)).rejects.toMatchObject({ reason: 'offline' });
   await gone.server[Symbol.asyncDispose]();
   await expect.poll(() => directory.isOnline('web')).toBe(false);
+});
+
+it('takes a replica that comes later, and keeps one that is no longer named until it ends', async () => {
+  const agent = (agentId: string) => [{ agentId, nonce: 1n }];
+  const open = async () => Promise.reject(dialError('offline'));
+  const first = await startReplica(open, agent('agt_1'));
+  const second = await startReplica(open, agent('agt_2'));
+  await using directory = createDirectory([first, second]);
+  directory.use([first.address]);
+  expect(await directory.waitFor('agt_1', 5000)).toBe(true);
+  directory.use([second.address]);
+  expect(await directory.waitFor('agt_2', 5000)).toBe(true);
+  expect(directory.isOnline('agt_1')).toBe(true);
+  await first.server[Symbol.asyncDispose]();
+  await expect.poll(() => directory.replicas().length).toBe(1);
+  expect(directory.isOnline('agt_1')).toBe(false);
+});
+
+it('asks every replica to move the tunnels of the proxy that asks, and of no other', async () => {
+  const open = async () => Promise.reject(dialError('offline'));
+  const replicas = [await startReplica(open), await startReplica(open)];
+  await using directory = createDirectory(replicas);
+  directory.use(replicas.map(({ address }) => address));
+  await expect
+    .poll(() => directory.replicas().filter(({ isConnected }) => isConnected).length)
+    .toBe(2);
+  await directory.moveTunnels();
+  expect(replicas.map(({ moved }) => moved)).toEqual([['srv_p'], ['srv_p']]);
+});
+
+it('moves nothing for a caller that is no proxy', async () => {
+  const replica = await startReplica(async () => Promise.reject(dialError('offline')), [], false);
+  await expect(hopTo(replica).moveTunnels()).rejects.toMatchObject({ code: 7 });
+  expect(replica.moved).toEqual([]);
 });

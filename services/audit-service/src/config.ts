@@ -1,23 +1,20 @@
 /** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
+import { hostPort, rpcAddresses } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { databaseSchema } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
 
-const address = z
-  .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'write it as host:port');
-
 export const auditConfigSchema = z.strictObject({
   cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
   /** What people search and play through; reached through the one port, each connection starts with a PROXY v2 header. */
-  public_listen: address.default('127.0.0.1:3027'),
+  public_listen: hostPort.default('127.0.0.1:3027'),
   /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
-  metrics_listen: address.default('127.0.0.1:9442'),
+  metrics_listen: hostPort.default('127.0.0.1:9442'),
   auth: z.strictObject({
-    /** Internal listener of auth-service. */
-    address,
+    /** Internal listener of auth-service, or those of its replicas. */
+    address: rpcAddresses,
     join_secret_file: z.string(),
   }),
   /** Certificate of this replica, between starts. */

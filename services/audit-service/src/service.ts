@@ -9,7 +9,7 @@ import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { withDeadline } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
-import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import { createRpcServer, drainServers, type RpcServer } from '@gatehouse/kit/rpc';
 import {
   joinCluster,
   readReadiness,
@@ -105,8 +105,11 @@ export async function createAuditService(
     policy,
     pageTokens,
   };
+  const state = { isDraining: false };
+  const observed = { membership, watch, consumers, state };
   const server = await openListener(config, { deps, membership, stack });
-  const metricsUrl = await openMetrics(config, { deps, membership, watch, consumers, stack });
+  const metricsUrl = await openMetrics(config, { deps, ...observed, stack });
+  stack.defer(async () => drainServers([server], { settings: config, state }));
   const publicAddress = formatAddress(server);
   logger.info({ replica: deps.replicaId, publicAddress, metricsUrl }, 'audit-service is listening');
   const resources = stack.move();
@@ -227,15 +230,16 @@ interface Observed {
   readonly membership: AuditMembership;
   readonly watch: DatabaseWatch;
   readonly consumers: readonly Subscription[];
+  readonly state: { readonly isDraining: boolean };
 }
 
 /** All replicas share the database and the log: without them none is better than another. */
-function readiness(policy: Policy, { membership, watch, consumers }: Observed): Readiness {
+function readiness(policy: Policy, { membership, watch, consumers, state }: Observed): Readiness {
   const degraded = [
     ...(watch.isHealthy() ? [] : ['database']),
     ...(consumers.some((consumer) => consumer.isFailing()) ? ['kafka'] : []),
   ];
-  return readReadiness({ membership, policy, degraded });
+  return readReadiness({ ...state, membership, policy, degraded });
 }
 
 function formatAddress({ address }: RpcServer): string {

@@ -1,14 +1,10 @@
 /** What an operator may set. `docs/config/auth-service.example.yaml` is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
-import { duration } from '@gatehouse/kit/config';
+import { duration, hostPort } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { databaseSchema } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
-
-const endpoint = z
-  .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'expected host:port');
 
 /** auth-service's configuration as it stands in YAML. */
 export const authConfigSchema = z.strictObject({
@@ -17,13 +13,13 @@ export const authConfigSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'letters, digits and dashes'),
   /** gRPC for the other services, mutual TLS. */
-  listen: endpoint.default('127.0.0.1:3025'),
+  listen: hostPort.default('127.0.0.1:3025'),
   /** gRPC for people and agents, behind the proxies: each connection starts with a PROXY v2 header. */
-  public_listen: endpoint.default('127.0.0.1:3026'),
+  public_listen: hostPort.default('127.0.0.1:3026'),
   /** /healthz, /readyz, /metrics. */
-  metrics_listen: endpoint.default('127.0.0.1:9440'),
+  metrics_listen: hostPort.default('127.0.0.1:9440'),
   /** What people and agents dial: the proxies' port. In links and host certificates. */
-  public_addr: endpoint,
+  public_addr: hostPort,
   /** More names of the port, for its SSH host certificate. */
   public_names: z.array(z.string().max(253)).max(50).default([]),
   /** Names and addresses under which the other services reach `listen`. */

@@ -13,9 +13,9 @@ import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
 import { migrationsFolder, prepareDatabase, type Coordination } from '@gatehouse/kit/postgres';
-import { createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import { createRpcServer, drainServers, type RpcServer } from '@gatehouse/kit/rpc';
 import { createMetrics } from '@gatehouse/kit/telemetry';
-import { createIdentifier } from '@gatehouse/membership';
+import { createIdentifier, type Caller } from '@gatehouse/membership';
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
 import { createRefusalRecorder } from './audit/refusals.js';
@@ -106,8 +106,14 @@ export async function createAuthService(
   if (eventLog && overrides.eventLog === undefined) stack.use(eventLog);
   const relay = await startRelay(deps, eventLog, stack);
   const jobs = stack.use(startJobs(deps));
-  const listeners = await openListeners(deps, certificate, stack);
-  const metricsUrl = await openMetrics(deps, { certificate, relay, jobs, stack });
+  const state = { isDraining: false };
+  const servers = await openListeners(deps, certificate, stack);
+  const listeners = {
+    address: formatAddress(servers.internal),
+    publicAddress: formatAddress(servers.outer),
+  };
+  const metricsUrl = await openMetrics(deps, { certificate, relay, jobs, stack, state });
+  stack.defer(async () => drainServers(Object.values(servers), { settings: config, state }));
   logger.info({ replica: deps.replicaId, ...listeners }, 'auth-service is listening');
   const resources = stack.move();
   return describeService(deps, { ...listeners, metricsUrl, relay, resources });
@@ -219,7 +225,7 @@ async function openListeners(
   deps: Deps,
   certificate: OwnCertificate,
   stack: AsyncDisposableStack,
-): Promise<{ address: string; publicAddress: string }> {
+): Promise<{ internal: RpcServer<Caller>; outer: RpcServer<Caller> }> {
   const { authorities, clock, clusterName, config, logger } = deps;
   const identify = createIdentifier({ clusterName, clock, trust: () => authorities.trust() });
   const onRefused = createRefusalRecorder(deps);
@@ -244,7 +250,7 @@ async function openListeners(
     internal.replaceTls(tls);
     outer.replaceTls(tls);
   });
-  return { address: formatAddress(internal), publicAddress: formatAddress(outer) };
+  return { internal, outer };
 }
 
 async function openMetrics(
@@ -254,6 +260,7 @@ async function openMetrics(
     relay: AuditRelay | undefined;
     jobs: Jobs;
     stack: AsyncDisposableStack;
+    state: { isDraining: boolean };
   },
 ): Promise<string> {
   const metrics = createMetrics();
@@ -276,9 +283,15 @@ async function openMetrics(
 
 function readReadiness(
   deps: Deps,
-  parts: { certificate: OwnCertificate; relay: AuditRelay | undefined; jobs: Jobs },
+  parts: {
+    certificate: OwnCertificate;
+    relay: AuditRelay | undefined;
+    jobs: Jobs;
+    state: { isDraining: boolean };
+  },
 ): Readiness {
   const reasons = [
+    ...(parts.state.isDraining ? ['draining'] : []),
     ...(deps.hub.isHealthy() ? [] : ['no_database']),
     ...(parts.certificate.isExpired() ? ['certificate_expired'] : []),
   ];
@@ -333,7 +346,7 @@ function encodeFirstInvite(
     : { token: link.token, inviteUrl: link.url, expiresAt: link.expiresAt };
 }
 
-function formatAddress({ address }: RpcServer): string {
+function formatAddress({ address }: Pick<RpcServer, 'address'>): string {
   return address.family === 'IPv6'
     ? `[${address.address}]:${address.port}`
     : `${address.address}:${address.port}`;

@@ -1,33 +1,31 @@
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
 /** Configuration of proxy-service; docs/config/proxy-service.example.yaml is the manual. */
-import { byteSize, duration } from '@gatehouse/kit/config';
+import { byteSize, duration, hostPort, hostPorts, rpcAddresses } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { z } from 'zod';
 
-const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
-
 export const proxyConfigSchema = z.strictObject({
   cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
   /** The one TLS port. */
-  listen: address.default('127.0.0.1:8443'),
+  listen: hostPort.default('127.0.0.1:8443'),
   /** What people and agents dial; its host goes into certificates. */
-  public_addr: address.default('localhost:8443'),
+  public_addr: hostPort.default('localhost:8443'),
   /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
-  metrics_listen: address.default('127.0.0.1:9443'),
+  metrics_listen: hostPort.default('127.0.0.1:9443'),
   auth: z.strictObject({
-    /** Internal listener, for the proxy itself. */
-    address,
-    /** Public-side listener, for what clients say to auth-service through this port. */
-    public_address: address,
+    /** Internal listener, or those of the replicas, for the proxy itself. */
+    address: rpcAddresses,
+    /** Public-side listener, or those of the replicas, for what clients say to auth-service through this port. */
+    public_address: hostPorts,
     join_secret_file: z.string(),
   }),
-  audit: z.strictObject({ public_address: address }),
+  audit: z.strictObject({ public_address: hostPorts }),
   tunnel: z.strictObject({
-    /** Internal listeners of all tunnel replicas. */
-    addresses: z.array(address).min(1),
+    /** Internal listeners of all tunnel replicas; a name stands for all its addresses. */
+    addresses: z.array(hostPort).min(1).max(200),
     /** Where agents' tunnels are passed on to, in the same order. */
-    public_addresses: z.array(address).min(1),
+    public_addresses: z.array(hostPort).min(1).max(200),
   }),
   /** Certificate of this replica, between starts. */
   state_dir: z.string(),

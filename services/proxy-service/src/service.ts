@@ -6,6 +6,7 @@ import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
 import { openEventLog, type EventLog } from '@gatehouse/kit/event-log';
 import { openPrivatePort } from '@gatehouse/kit/http';
+import { drain } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
@@ -20,15 +21,16 @@ import {
 import type { ProxyProtocol } from '@gatehouse/protocol-api';
 import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
-import { createAgentDirectory } from '@gatehouse/tunnel';
+import { createAgentDirectory, type AgentDirectory } from '@gatehouse/tunnel';
 
 import type { ProxyConfig } from './config.js';
 import { createCredentials } from './credentials/credentials.js';
 import { createDialer } from './dial/dialer.js';
+import { findReplicas, type Replicas } from './dial/replicas.js';
 import { proxyError } from './errors.js';
 import { createWeb } from './http/routes.js';
 import { createConnectionLimits } from './port/connection-limits.js';
-import { openPort, type PortRoutes } from './port/port.js';
+import { openPort, type Port, type PortRoutes } from './port/port.js';
 import { createRouting } from './port/routing.js';
 import { watchGateways } from './sessions/gateway-watch.js';
 import { createHost } from './sessions/host.js';
@@ -150,16 +152,12 @@ interface Parts {
 async function startServing(parts: Parts): Promise<ProxyService> {
   const { membership } = parts;
   await using stack = parts.stack;
-  const { live, protocols, routing } = await createHandling(parts, stack);
+  const handling = await createHandling(parts, stack);
+  const { live, protocols, routing } = handling;
   const state = { isDraining: false };
   const privatePort = stack.use(await openHealth(parts, state, () => live.size));
   const port = stack.use(await listen(parts, protocols, routing.routes));
-  stack.defer(async () => {
-    state.isDraining = true;
-    port.stopAccepting();
-    live.endAll({ reason: 'proxy_stopping', message: 'this proxy is stopping; connect again' });
-    await live.drained(2_000);
-  });
+  stack.defer(async () => drainSessions(parts, { ...handling, port, state }));
   const { replicaId } = membership;
   const address = { host: port.address.address, port: port.address.port };
   const metricsUrl = privatePort.url;
@@ -180,13 +178,8 @@ async function startServing(parts: Parts): Promise<ProxyService> {
 async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
   const { config, clock, logger, membership, policy, spool } = parts;
   const credentials = createCredentials({ membership, policy, clock, logger });
-  const connections = config.tunnel.addresses.map((address) =>
-    membership.connect({ address, kind: 'tunnel' }),
-  );
-  const directory = stack.use(
-    createAgentDirectory({ connections, proxyId: membership.replicaId, logger }),
-  );
   const { replicaId } = membership;
+  const { directory, tunnelAddresses } = await watchTunnels(parts, stack);
   const live = stack.use(
     trackSessions({ auth: membership.auth, policy, clock, logger, replicaId }),
   );
@@ -218,9 +211,6 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
     webDir,
   });
   stack.defer(() => web.close());
-  const addresses = config.tunnel.public_addresses;
-  const tunnelAddress = (id: string | undefined) =>
-    addresses[directory.replicaIndex(id)] ?? addresses[0] ?? '';
   const routing = createRouting({
     config,
     membership,
@@ -230,10 +220,80 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
     web,
     clock,
     logger,
-    tunnelAddress,
+    tunnelAddresses,
   });
   membership.onChange(() => routing.reload());
-  return { live, protocols, routing };
+  return { live, protocols, routing, directory };
+}
+
+/** Which tunnel replicas there are, which agents they have, and where agents' connections are passed on to. */
+async function watchTunnels({ config, membership, logger }: Parts, stack: AsyncDisposableStack) {
+  const directory = stack.use(
+    createAgentDirectory({
+      connect: (address) => membership.connect({ address, kind: 'tunnel' }),
+      proxyId: membership.replicaId,
+      logger,
+    }),
+  );
+  const replicas = stack.use(
+    await findReplicas({
+      addresses: config.tunnel.addresses,
+      publicAddresses: config.tunnel.public_addresses,
+      logger,
+      onChange: (addresses) => directory.use(addresses),
+    }),
+  );
+  return {
+    directory,
+    tunnelAddresses: (id: string | undefined) => findAddresses(directory, replicas, id),
+  };
+}
+
+/** Of the replica with this id; without one, or where it is gone, of all, those that are reached first. */
+function findAddresses(
+  directory: AgentDirectory,
+  replicas: Replicas,
+  id: string | undefined,
+): string[] {
+  const all = directory.replicas();
+  const named = all.filter(({ replicaId, isConnected }) => isConnected && replicaId === id);
+  const connected = all.filter(({ isConnected }) => isConnected);
+  const best = named.length > 0 ? named : connected;
+  return (best.length > 0 ? best : all)
+    .map(({ address }) => replicas.publicAddress(address))
+    .filter((address) => address !== undefined);
+}
+
+type Handling = Awaited<ReturnType<typeof createHandling>>;
+
+/**
+ * Agents whose tunnels run through here dial again elsewhere; sessions, and those of other proxies that go through such a
+ * tunnel, may end by themselves (D29).
+ */
+async function drainSessions(
+  { config, logger }: Parts,
+  parts: Pick<Handling, 'live' | 'directory' | 'routing'> & {
+    readonly port: Port;
+    readonly state: { isDraining: boolean };
+  },
+): Promise<void> {
+  const { live, directory, routing, port, state } = parts;
+  const left = await drain({
+    settings: config,
+    state,
+    async stopAccepting() {
+      port.stopAccepting();
+      if (config.drain_timeout > 0) await directory.moveTunnels();
+    },
+    openCount: () => live.size + routing.tunnels,
+  });
+  if (left > 0 && config.drain_timeout > 0)
+    logger.warn(
+      { sessions: live.size, tunnels: routing.tunnels },
+      'sessions were cut at the end of the drain time',
+    );
+  live.endAll({ reason: 'proxy_stopping', message: 'this proxy is stopping; connect again' });
+  await live.drained(2_000);
 }
 
 async function openHealth(

@@ -1,28 +1,26 @@
 /** Configuration of tunnel-service; docs/config/tunnel-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
-import { byteSize, duration } from '@gatehouse/kit/config';
+import { byteSize, duration, hostPort, rpcAddresses } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { z } from 'zod';
-
-const address = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
 
 export const tunnelConfigSchema = z.strictObject({
   /** In certificates and internal server names. */
   cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
   /** gRPC for the proxies, mutual TLS. */
-  listen: address.default('127.0.0.1:3028'),
+  listen: hostPort.default('127.0.0.1:3028'),
   /** Where agents' tunnels arrive, passed on by the proxies. */
-  public_listen: address.default('127.0.0.1:3029'),
+  public_listen: hostPort.default('127.0.0.1:3029'),
   /** True: each connection on `public_listen` starts with a PROXY v2 header. False only where agents dial it directly. */
   proxy_header: z.boolean().default(true),
   /** `/healthz`, `/readyz`, `/metrics`; never reachable from outside. */
-  metrics_listen: address.default('127.0.0.1:9444'),
+  metrics_listen: hostPort.default('127.0.0.1:9444'),
   /** Names and addresses under which the proxies reach `listen`. */
   dns_names: z.array(z.string().max(253)).max(50).default(['localhost', '127.0.0.1']),
   auth: z.strictObject({
-    /** Internal listener of auth-service. */
-    address,
+    /** Internal listener of auth-service, or those of its replicas. */
+    address: rpcAddresses,
     join_secret_file: z.string(),
   }),
   /** Certificate of this replica, between starts. */

@@ -1,6 +1,7 @@
 /** An orderly stop: agents and proxies go elsewhere at once, open connections may end by themselves. */
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { drain } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import type { TunnelRpc } from '@gatehouse/tunnel';
 
@@ -18,20 +19,22 @@ export interface DrainOptions {
 }
 
 /** Resolves when no connection is left, or when the time for it is over; what is left then is reset as tunnel_lost. */
-export async function drain(options: DrainOptions): Promise<void> {
+export async function drainTunnels(options: DrainOptions): Promise<void> {
   const { state, live, rpc, port, config, logger } = options;
-  state.isDraining = true;
-  if (config.shutdown_delay > 0) await delay(config.shutdown_delay);
-  port.stopListening();
-  live.drain();
-  for (const { tunnel } of live.all())
-    tunnel.control.send({ message: { $case: 'drain', value: {} } });
-  const endMs = performance.now() + config.drain_timeout;
-  while (rpc.dialCount() > 0 && performance.now() < endMs) await delay(100);
-  if (rpc.dialCount() > 0) {
-    logger.warn({ dials: rpc.dialCount() }, 'connections were cut at the end of the drain time');
-    rpc.closeAll();
-    // The resets need a moment to leave.
-    await delay(200);
-  }
+  const dials = await drain({
+    settings: config,
+    state,
+    stopAccepting() {
+      port.stopListening();
+      live.drain();
+      for (const { tunnel } of live.all())
+        tunnel.control.send({ message: { $case: 'drain', value: {} } });
+    },
+    openCount: () => rpc.dialCount(),
+  });
+  if (dials === 0) return;
+  logger.warn({ dials }, 'connections were cut at the end of the drain time');
+  rpc.closeAll();
+  // The resets need a moment to leave.
+  await delay(200);
 }

@@ -36,7 +36,7 @@ import { encodeLocks, findAgentLock } from './agents/news.js';
 import { openPublicPort, type PublicPort } from './agents/public-port.js';
 import { createRegistrar } from './agents/registrar.js';
 import type { TunnelConfig } from './config.js';
-import { drain } from './drain.js';
+import { drainTunnels } from './drain.js';
 import { createRefusalEvents } from './events.js';
 
 export { tunnelConfigSchema, type TunnelConfig } from './config.js';
@@ -186,7 +186,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
     for (const { tunnel } of live.all()) tunnel.close();
   });
   keepNews(parts, { live, server, port }, stack);
-  stack.defer(async () => drain({ ...serving, port, config, logger }));
+  stack.defer(async () => drainTunnels({ ...serving, port, config, logger }));
   const { host, port: publicPort } = hostAndPort(port.address);
   const internal = hostAndPort(server.address);
   logger.info(
@@ -220,13 +220,14 @@ function hostAndPort({ address, port }: { address: string; port: number }) {
 function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): TunnelRpc {
   return createTunnelRpc({
     replicaId: () => membership.replicaId,
-    isProxy(certificate) {
+    proxyOf(certificate) {
       try {
         const caller = membership.identify(certificate);
-        if (caller.type !== 'service' || caller.kind !== 'proxy') return false;
-        return findLock(policy.locks(), { replica: caller.id }, clock.now()) === undefined;
+        if (caller.type !== 'service' || caller.kind !== 'proxy') return undefined;
+        const lock = findLock(policy.locks(), { replica: caller.id }, clock.now());
+        return lock === undefined ? caller.id : undefined;
       } catch {
-        return false;
+        return undefined;
       }
     },
     async open({ agentId, grant, sessionId, traceparent }, signal) {
@@ -237,6 +238,10 @@ function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): Tun
       return newest.tunnel.open({ grant, sessionId, signal, ...trace });
     },
     watch: (onChange) => live.watch(onChange),
+    moveTunnels(proxyId) {
+      for (const { tunnel, viaProxy } of live.all())
+        if (viaProxy === proxyId) tunnel.control.send({ message: { $case: 'drain', value: {} } });
+    },
   });
 }
 

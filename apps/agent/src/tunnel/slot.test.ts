@@ -39,7 +39,7 @@ it('stops while it waits for a welcome', async () => {
 });
 
 /** A slot whose tunnels come through these proxies, one after the other, the last one again and again. */
-function startSlot(proxies: readonly string[]) {
+function startSlot(proxies: readonly string[], twinWaitMs?: { first: number; cap: number }) {
   const stop = new AbortController();
   const opened: string[] = [];
   const closed: string[] = [];
@@ -48,6 +48,7 @@ function startSlot(proxies: readonly string[]) {
     logger,
     signal: stop.signal,
     isTwin: ({ viaProxy }) => viaProxy === 'srv_same',
+    twinWaitMs,
     async open() {
       const viaProxy = proxies[opened.length] ?? proxies.at(-1) ?? '';
       opened.push(viaProxy);
@@ -82,5 +83,14 @@ it('keeps what it has after five tries more: there may be one proxy only', async
   await expect.poll(() => started.closed.length, { timeout: 5_000 }).toBe(5);
   expect(started.opened).toHaveLength(6);
   expect(started.slot.link?.viaProxy).toBe('srv_same');
+  await started.end();
+});
+
+// A proxy that came back after a rolling restart got no tunnel for as long as the other one ran.
+it('looks again later whether there is another proxy by now, one dial at a time', async () => {
+  const same = Array.from({ length: 8 }, () => 'srv_same');
+  const started = startSlot([...same, 'srv_other'], { first: 20, cap: 40 });
+  await expect.poll(() => started.slot.link?.viaProxy).toBe('srv_other');
+  expect(started.opened).toHaveLength(9);
   await started.end();
 });

@@ -18,6 +18,11 @@ export interface SlotDeps {
   open(): Promise<Link | undefined>;
   /** Did it come through the same proxy as the other slot's tunnel? Then both would end with that one. */
   isTwin(link: Link): boolean;
+  /**
+   * How long a tunnel stays that is a twin all the same, before the slot looks whether there is another proxy by now: grows
+   * from the first to the cap. Undefined: for ever, because the other slot looks.
+   */
+  readonly twinWaitMs?: { readonly first: number; readonly cap: number } | undefined;
   onChange(): void;
 }
 
@@ -54,6 +59,8 @@ class TunnelSlot implements Slot {
   #replace = new AbortController();
   #alone = 0;
   #redials = 0;
+  /** Looks in a row that have found the same proxy again. */
+  #twinLooks = 0;
 
   constructor(deps: SlotDeps) {
     this.#deps = deps;
@@ -89,15 +96,9 @@ class TunnelSlot implements Slot {
 
   #waitMs(outcome: Outcome): number {
     if (outcome === 'replaced') return 0;
-    return outcome === 'alone' ? this.#lookAgainMs() : this.#plan.nextMs();
-  }
-
-  #lookAgainMs(): number {
+    if (outcome !== 'alone') return this.#plan.nextMs();
     this.#alone += 1;
-    return (
-      lookAgainMs.first / 2 +
-      backoffMs(this.#alone, { baseMs: lookAgainMs.first, capMs: lookAgainMs.cap })
-    );
+    return growingWaitMs(this.#alone, lookAgainMs);
   }
 
   /** One tunnel to its end. */
@@ -112,14 +113,16 @@ class TunnelSlot implements Slot {
     this.#alone = 0;
     this.#take(link);
     logger.info({ replicaId: link.replicaId }, 'tunnel stands');
-    if (this.#deps.isTwin(link) && this.#redials < mostRedials) {
+    const isTwin = this.#deps.isTwin(link);
+    if (isTwin && this.#redials < mostRedials) {
       this.#redials += 1;
       this.#retire(link);
       return 'replaced';
     }
     this.#redials = 0;
     const startedMs = clock.monotonic();
-    const end = await endOf(link, AbortSignal.any([this.#replace.signal, signal]));
+    using look = this.#lookForOtherProxy(isTwin);
+    const end = await endOf(link, AbortSignal.any([this.#replace.signal, look.signal, signal]));
     this.#plan.noteService(clock.monotonic() - startedMs);
     if (end !== undefined) logger.info({ reason: end.reason, err: end.error }, 'tunnel ended');
     if (end === undefined && !signal.aborted) {
@@ -129,6 +132,26 @@ class TunnelSlot implements Slot {
     link.close();
     this.#drop(link);
     return 'served';
+  }
+
+  /** A signal for the time to look whether there is another proxy by now, by one more dial. */
+  #lookForOtherProxy(isTwin: boolean): Disposable & { readonly signal: AbortSignal } {
+    const { twinWaitMs } = this.#deps;
+    const due = new AbortController();
+    const { signal } = due;
+    if (!isTwin || twinWaitMs === undefined) {
+      this.#twinLooks = 0;
+      return { signal, [Symbol.dispose]: () => undefined };
+    }
+    this.#twinLooks += 1;
+    const timer = setTimeout(
+      () => {
+        this.#redials = mostRedials - 1;
+        due.abort();
+      },
+      growingWaitMs(this.#twinLooks, twinWaitMs),
+    );
+    return { signal, [Symbol.dispose]: () => clearTimeout(timer) };
   }
 
   /** A tunnel that was made welcome; undefined where that failed. */
@@ -178,6 +201,10 @@ class TunnelSlot implements Slot {
       () => undefined,
     );
   }
+}
+
+function growingWaitMs(attempt: number, { first, cap }: { first: number; cap: number }): number {
+  return first / 2 + backoffMs(attempt, { baseMs: first, capMs: cap });
 }
 
 /** How a tunnel ended; undefined when the signal came first. */

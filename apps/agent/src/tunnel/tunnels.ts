@@ -37,6 +37,9 @@ export interface Tunnels extends AsyncDisposable {
 /** Tries until a replica other than the first slot's is found by chance (D28); one where there was none before. */
 const maxTries = { first: 5, later: 1 };
 
+/** A cluster with one proxy is asked every hour at last. */
+const twinWaitMs = { first: 15_000, cap: 60 * 60_000 };
+
 export function keepTunnels(options: TunnelsOptions): Tunnels {
   return new TwoTunnels(options);
 }
@@ -62,6 +65,8 @@ class TwoTunnels implements Tunnels {
         signal: this.#stop.signal,
         isTwin: ({ viaProxy }) =>
           viaProxy !== '' && viaProxy === this.#slots[1 - index]?.link?.viaProxy,
+        // One of two is enough: both at once might only change places.
+        twinWaitMs: index === 1 ? twinWaitMs : undefined,
         open: async () => this.#open(slot, () => this.#slots[1 - index]?.replicaId),
         onChange: () => {
           for (const listener of this.#listeners) listener();

@@ -62,6 +62,25 @@ export const byteSize = (fallback: string) =>
     .default(fallback)
     .transform((text) => Number.parseInt(text, 10) * (byteUnits[text.replace(/[\d ]/g, '')] ?? 1));
 
+/** `host:port`, IPv6 in brackets. */
+export const hostPort = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):\d{1,5}$/, 'write it as host:port');
+
+/** One `host:port`, or a list of them; a list once parsed. */
+export const hostPorts = z
+  .union([hostPort, z.array(hostPort).min(1).max(100)])
+  .transform((value) => (typeof value === 'string' ? [value] : value));
+
+/** The same for gRPC: a name may stand for several addresses, several in a list must be IP addresses. */
+export const rpcAddresses = hostPorts.refine(
+  (addresses) =>
+    addresses.length === 1 ||
+    addresses.every((text) => /^\d+\.\d+\.\d+\.\d+:/.test(text)) ||
+    addresses.every((text) => text.startsWith('[')),
+  'several addresses must be IP addresses, all of one family; one name may stand for several',
+);
+
 /** The content of a file that holds a secret, without the last line's end. */
 export function readSecretFile(path: string): Secret {
   return new Secret(readFileSync(path, 'utf8').replace(/\r?\n$/, ''));

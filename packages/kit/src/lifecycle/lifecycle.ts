@@ -5,6 +5,7 @@ import { duration } from '../config/config.js';
 import { toGatehouseError } from '../errors/errors.js';
 import type { Logger } from '../log/log.js';
 
+export { drain, type DrainOptions } from './drain.js';
 export { takeLock } from './lock.js';
 
 /** Starts work that goes on by itself; a failure is logged under `what`, never lost and never fatal. */

@@ -6,6 +6,7 @@ export const netErrors = {
     kind: 'invalid_argument',
     message: 'the PROXY header is not valid: {why}',
   },
+  NET_NO_CONNECTION: { kind: 'unavailable', message: 'none of {addresses} takes a connection' },
   PROXY_HEADER_TIMEOUT: { kind: 'deadline_exceeded', message: 'no PROXY header within {ms} ms' },
 } as const;
 

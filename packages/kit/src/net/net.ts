@@ -1,4 +1,5 @@
 /** Sockets: the PROXY header, joining two connections, addresses. */
+export { connectFirst } from './connect-first.js';
 export { netError, netErrors } from './errors.js';
 export { formatIpAddress, parseIpAddress } from './ip-address.js';
 export { joinStreams, type JoinOptions, type JoinResult } from './join-streams.js';

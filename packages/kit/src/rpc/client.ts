@@ -28,8 +28,11 @@ export interface RpcClientTls {
 }
 
 export interface RpcConnectionOptions {
-  /** `host:port`. */
-  readonly address: string;
+  /**
+   * `host:port`; a name may stand for several addresses. Or several, then of IP addresses. Any one of them is used, and
+   * another one when it goes away.
+   */
+  readonly address: string | readonly string[];
   readonly tls: RpcClientTls;
   /** Sent as SNI; the certificate's DNS names are not compared with it (D15): `verifyServer` is what counts. */
   readonly serverName: string;
@@ -88,7 +91,11 @@ function openChannel(options: RpcConnectionOptions, tls: RpcClientTls): Channel 
       rejectUnauthorized: tls.serverCa !== undefined,
     },
   );
-  return createChannel(options.address, credentials, {
+  return createChannel(toTarget(options.address), credentials, {
+    // Each client begins at another one, so that the replicas share them.
+    'grpc.service_config': JSON.stringify({
+      loadBalancingConfig: [{ pick_first: { shuffleAddressList: true } }],
+    }),
     'grpc.ssl_target_name_override': options.serverName,
     'grpc.default_authority': options.serverName,
     'grpc.use_local_subchannel_pool': 1,
@@ -100,6 +107,14 @@ function openChannel(options: RpcConnectionOptions, tls: RpcClientTls): Channel 
     'grpc.enable_http_proxy': 0,
     ...options.channelOptions,
   });
+}
+
+/** As gRPC's naming has it: <https://github.com/grpc/grpc/blob/master/doc/naming.md>. */
+function toTarget(address: string | readonly string[]): string {
+  if (typeof address === 'string') return address;
+  const [first = '', ...others] = address;
+  if (others.length === 0) return first;
+  return `${first.startsWith('[') ? 'ipv6' : 'ipv4'}:${address.join(',')}`;
 }
 
 function checkServer(options: RpcConnectionOptions, raw: Buffer): Error | undefined {

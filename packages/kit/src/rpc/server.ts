@@ -57,6 +57,10 @@ export interface RpcServerOptions<Caller extends AnyCaller> {
 
 export interface RpcServer<Caller extends AnyCaller = AnyCaller> extends AsyncDisposable {
   readonly address: AddressInfo;
+  /** Takes no new connections; callers on the open ones are asked to go elsewhere (GOAWAY) and have `ms` to end their calls. */
+  drain(ms: number): void;
+  /** Connections that are open. */
+  connections(): number;
   replaceTls(tls: TlsMaterial): void;
   /** Closes connections of such callers, with all calls on them: what a lock does. Not with `answerStrangers`. */
   closeConnections(isRefused: (caller: Caller) => boolean): void;
@@ -110,16 +114,18 @@ export async function createRpcServer<Caller extends AnyCaller>(
     socket.on('error', () => socket.destroy());
     acceptConnection(socket, tls, { ...options, connections });
   });
-  await listen(listener, options);
-  const address = listener.address();
-  if (address === null || typeof address === 'string') throw new Error('not a TCP listener');
   return {
-    address,
+    address: await listen(listener, options),
     replaceTls: (material) => tls.setSecureContext(secureOptions(material)),
     closeConnections(isRefused) {
       for (const [socket, caller] of callers) if (isRefused(caller)) socket.destroy();
     },
     clientAddressOf: addressOf,
+    connections: () => sockets.size,
+    drain(ms) {
+      listener.close();
+      injector.drain(ms);
+    },
     async [Symbol.asyncDispose]() {
       listener.close();
       injector.drain(1_000);
@@ -141,7 +147,7 @@ function createServer({ proxyHeader }: { proxyHeader?: boolean }): Server {
 async function listen(
   listener: TcpServer,
   options: { host: string; port: number; logger: Logger },
-): Promise<void> {
+): Promise<AddressInfo> {
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(options.port, options.host, () => {
@@ -151,6 +157,9 @@ async function listen(
       resolve();
     });
   });
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('not a TCP listener');
+  return address;
 }
 
 function secureOptions(material: TlsMaterial) {

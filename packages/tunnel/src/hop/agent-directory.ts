@@ -15,13 +15,13 @@ import { createHop, type Hop, type TargetStream } from './hop.js';
 import { PresenceSet, type Presence } from './presence.js';
 
 /** A connection to a replica whose other end is proven to be a tunnel-service: `RpcConnection` of kit/rpc is one. */
-export interface ReplicaConnection {
+export interface ReplicaConnection extends Disposable {
   channel(): Channel;
 }
 
 export interface AgentDirectoryOptions {
-  /** One per tunnel replica. They belong to the caller, who closes them after the directory. */
-  readonly connections: readonly ReplicaConnection[];
+  /** Opens the connection to the replica at `host:port`. */
+  connect(address: string): ReplicaConnection;
   /** This proxy, srv_…: tunnels that came through it are preferred. */
   readonly proxyId: string;
   readonly logger: Logger;
@@ -38,19 +38,22 @@ export interface DirectoryDial {
 }
 
 export interface ReplicaState {
+  /** `host:port`. */
+  readonly address: string;
   /** srv_…; undefined until the replica has said so. */
   readonly replicaId: string | undefined;
   readonly isConnected: boolean;
 }
 
 export interface AgentDirectory extends AsyncDisposable {
-  /** In the order of `connections`. */
-  replicas(): ReplicaState[];
   /**
-   * Place in `connections` of a replica, by its id. Without an id, and for one that is not there: one of those that are
-   * connected, in turn. −1 where there is none.
+   * The replicas that there are now, by their addresses. One that is no longer among them takes no new part; what goes
+   * through it goes on until its connection ends.
    */
-  replicaIndex(replicaId: string | undefined): number;
+  use(addresses: readonly string[]): void;
+  replicas(): ReplicaState[];
+  /** Asks every agent whose tunnel came through this proxy to dial again, because the proxy is going away (D29). */
+  moveTunnels(): Promise<void>;
   isOnline(agentOrGroup: string): boolean;
   /** All tunnels. */
   tunnels(): Presence[];
@@ -75,42 +78,51 @@ export function createAgentDirectory(options: AgentDirectoryOptions): AgentDirec
 }
 
 interface Replica {
-  readonly index: number;
+  readonly address: string;
+  readonly connection: ReplicaConnection;
   readonly hop: Hop;
+  /** No longer among the addresses. */
+  isRetired: boolean;
   replicaId: string | undefined;
   isConnected: boolean;
 }
 
 class WatchedDirectory implements AgentDirectory {
   readonly #options: AgentDirectoryOptions;
-  readonly #replicas: readonly Replica[];
+  readonly #replicas = new Map<string, Replica>();
   readonly #presence = new PresenceSet();
   readonly #listeners = new Set<() => void>();
   readonly #stop = new AbortController();
-  #turn = 0;
 
   constructor(options: AgentDirectoryOptions) {
     this.#options = options;
-    this.#replicas = options.connections.map((connection, index) => ({
-      index,
-      hop: createHop({ channel: () => connection.channel() }),
-      replicaId: undefined,
-      isConnected: false,
-    }));
-    for (const replica of this.#replicas)
-      runInBackground(() => this.#watch(replica), options.logger, 'tunnel watch stopped');
+  }
+
+  use(addresses: readonly string[]): void {
+    for (const replica of this.#replicas.values())
+      replica.isRetired = !addresses.includes(replica.address);
+    for (const address of addresses) if (!this.#replicas.has(address)) this.#add(address);
+    for (const replica of this.#replicas.values())
+      if (replica.isRetired && !replica.isConnected) replica.connection[Symbol.dispose]();
   }
 
   replicas(): ReplicaState[] {
-    return this.#replicas.map(({ replicaId, isConnected }) => ({ replicaId, isConnected }));
+    return [...this.#replicas.values()].map(({ address, replicaId, isConnected }) => ({
+      address,
+      replicaId,
+      isConnected,
+    }));
   }
 
-  replicaIndex(replicaId: string | undefined): number {
-    const connected = this.#replicas.filter(({ isConnected }) => isConnected);
-    const named = connected.find((replica) => replica.replicaId === replicaId);
-    if (named !== undefined) return named.index;
-    this.#turn += 1;
-    return connected[this.#turn % Math.max(connected.length, 1)]?.index ?? -1;
+  async moveTunnels(): Promise<void> {
+    const connected = this.#replicas.values().filter(({ isConnected }) => isConnected);
+    await Promise.all(
+      connected.map(async ({ hop, replicaId }) =>
+        hop.moveTunnels().catch((thrown: unknown) => {
+          this.#options.logger.warn({ err: thrown, replica: replicaId }, 'tunnels were not moved');
+        }),
+      ),
+    );
   }
 
   isOnline(agentOrGroup: string): boolean {
@@ -152,7 +164,7 @@ class WatchedDirectory implements AgentDirectory {
     if (!this.isOnline(group) && this.#isSettling()) await this.waitFor(group, settleMs);
     let last: unknown = dialError('offline');
     for (const tunnel of onePerReplica(this.find(group))) {
-      const hop = this.#replicas[tunnel.connection]?.hop;
+      const hop = this.#replicas.get(tunnel.address)?.hop;
       if (hop === undefined) continue;
       try {
         const grant = await dial.grant(tunnel.agentId);
@@ -168,28 +180,43 @@ class WatchedDirectory implements AgentDirectory {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.clear();
     this.#stop.abort();
+    for (const { connection } of this.#replicas.values()) connection[Symbol.dispose]();
+  }
+
+  #add(address: string): void {
+    const connection = this.#options.connect(address);
+    const replica: Replica = {
+      address,
+      connection,
+      hop: createHop({ channel: () => connection.channel() }),
+      isRetired: false,
+      replicaId: undefined,
+      isConnected: false,
+    };
+    this.#replicas.set(address, replica);
+    runInBackground(() => this.#watch(replica), this.#options.logger, 'tunnel watch stopped');
   }
 
   #isSettling(): boolean {
-    return this.#replicas.some(({ isConnected }) => !isConnected);
+    return this.#replicas.values().some(({ isConnected }) => !isConnected);
   }
 
   #forget(replica: Replica): void {
     replica.isConnected = false;
-    this.#presence.forget(replica.index);
+    this.#presence.forget(replica.address);
     this.#notify();
   }
 
   async #watch(replica: Replica): Promise<void> {
-    const { hop, index } = replica;
+    const { hop, address } = replica;
     const { signal } = this.#stop;
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
+    for (let attempt = 0; !signal.aborted && !replica.isRetired; attempt += 1) {
       try {
         await hop.watch((change) => {
           attempt = 0;
           replica.replicaId = change.replicaId;
           replica.isConnected = true;
-          this.#presence.apply(index, change);
+          this.#presence.apply(address, change);
           this.#notify();
         }, signal);
       } catch (thrown) {
@@ -203,6 +230,8 @@ class WatchedDirectory implements AgentDirectory {
       }
       await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), signal);
     }
+    replica.connection[Symbol.dispose]();
+    this.#replicas.delete(address);
   }
 
   #notify(): void {
@@ -212,8 +241,8 @@ class WatchedDirectory implements AgentDirectory {
 
 function onePerReplica(tunnels: readonly Presence[]): Presence[] {
   const seen = new Set<string>();
-  return tunnels.filter(({ connection, agentId }) => {
-    const key = `${connection} ${agentId}`;
+  return tunnels.filter(({ address, agentId }) => {
+    const key = `${address} ${agentId}`;
     return seen.has(key) ? false : seen.add(key);
   });
 }

@@ -2,6 +2,8 @@
 import {
   AbandonRequest,
   AbandonResponse,
+  MoveTunnelsRequest,
+  MoveTunnelsResponse,
   WatchAgentsRequest,
   WatchAgentsResponse,
 } from '@gatehouse/proto/tunnel/v1/tunnel_service';
@@ -49,5 +51,14 @@ export const tunnelServiceDefinition = {
     requestDeserialize: deserializer(AbandonRequest),
     responseSerialize: serializer(AbandonResponse),
     responseDeserialize: deserializer(AbandonResponse),
+  },
+  moveTunnels: {
+    path: `${service}/MoveTunnels`,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: serializer(MoveTunnelsRequest),
+    requestDeserialize: deserializer(MoveTunnelsRequest),
+    responseSerialize: serializer(MoveTunnelsResponse),
+    responseDeserialize: deserializer(MoveTunnelsResponse),
   },
 } as const;

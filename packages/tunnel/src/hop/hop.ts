@@ -30,6 +30,8 @@ export interface Hop {
   dial(dial: HopDial): Promise<TargetStream>;
   /** Changes of presence until `signal` aborts or the connection breaks (then it throws). */
   watch(onChange: (change: WatchAgentsResponse) => void, signal: AbortSignal): Promise<void>;
+  /** Asks agents whose tunnels came through the calling proxy to dial again. @throws what grpc-js says */
+  moveTunnels(): Promise<void>;
 }
 
 export interface HopOptions {
@@ -48,6 +50,7 @@ export function createHop(options: HopOptions): Hop {
   return {
     dial: async (dial) => dialThrough(client(), dial, options.openTimeoutMs ?? 20_000),
     watch: async (onChange, signal) => watchThrough(client(), onChange, signal),
+    moveTunnels: async () => askToMove(client()),
   };
 }
 
@@ -105,6 +108,23 @@ function abandonWhenStuck(client: Client, stream: HopStream, dialId: string): vo
         () => undefined,
       );
     }, abandonAfterMs).unref();
+  });
+}
+
+async function askToMove(client: Client): Promise<void> {
+  const { path, requestSerialize, responseDeserialize } = definition.moveTunnels;
+  await new Promise<void>((resolve, reject) => {
+    client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      {},
+      { deadline: Date.now() + 5_000 },
+      (error) => {
+        if (error === null) resolve();
+        else reject(error);
+      },
+    );
   });
 }
 

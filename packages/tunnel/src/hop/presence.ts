@@ -6,8 +6,8 @@ export interface Presence {
   readonly agentId: string;
   /** The group that owns its targets' names. */
   readonly group: string;
-  /** The connection on which the replica is reached, by its place in the directory. */
-  readonly connection: number;
+  /** Where the replica is reached, `host:port`. */
+  readonly address: string;
   readonly replicaId: string;
   /** The proxy through which the tunnel came; empty: none. */
   readonly viaProxy: string;
@@ -19,25 +19,25 @@ export interface Presence {
 const maxTunnels = 200_000;
 
 export class PresenceSet {
-  readonly #byConnection = new Map<number, Map<string, Presence>>();
+  readonly #byAddress = new Map<string, Map<string, Presence>>();
 
   /** Takes a change of one replica. A tunnel that left and one that came have different nonces, so order is no matter. */
-  apply(connection: number, change: WatchAgentsResponse): void {
+  apply(address: string, change: WatchAgentsResponse): void {
     const { full, replicaId, present, gone } = change;
-    const old = this.#byConnection.get(connection);
+    const old = this.#byAddress.get(address);
     const tunnels = full || old === undefined ? new Map<string, Presence>() : old;
-    this.#byConnection.set(connection, tunnels);
+    this.#byAddress.set(address, tunnels);
     for (const agent of gone) tunnels.delete(keyOf(agent));
     for (const agent of present) {
       if (tunnels.size >= maxTunnels) break;
       const { agentId, group, viaProxy, nonce } = agent;
-      tunnels.set(keyOf(agent), { agentId, group, connection, replicaId, viaProxy, nonce });
+      tunnels.set(keyOf(agent), { agentId, group, address, replicaId, viaProxy, nonce });
     }
   }
 
   /** Forgets a replica that can't be reached. */
-  forget(connection: number): void {
-    this.#byConnection.delete(connection);
+  forget(address: string): void {
+    this.#byAddress.delete(address);
   }
 
   /** The tunnels of an agent (by id) or of a group, the newest first, those through `proxyId` before others. */
@@ -50,7 +50,7 @@ export class PresenceSet {
   }
 
   has(agentOrGroup: string): boolean {
-    return this.#byConnection
+    return this.#byAddress
       .values()
       .some((tunnels) =>
         tunnels
@@ -60,7 +60,7 @@ export class PresenceSet {
   }
 
   all(): Presence[] {
-    return [...this.#byConnection.values()].flatMap((tunnels) => [...tunnels.values()]);
+    return [...this.#byAddress.values()].flatMap((tunnels) => [...tunnels.values()]);
   }
 }
 

@@ -7,6 +7,8 @@ import type {
   AbandonRequest,
   AbandonResponse,
   DialOpen,
+  MoveTunnelsRequest,
+  MoveTunnelsResponse,
   WatchAgentsRequest,
   WatchAgentsResponse,
 } from '@gatehouse/proto/tunnel/v1/tunnel_service';
@@ -27,12 +29,14 @@ import { HopStream } from './hop-stream.js';
 export interface TunnelRpcOptions {
   /** This replica, srv_…. */
   replicaId(): string;
-  /** Is the caller with this certificate (DER) a proxy? */
-  isProxy(certificate: Buffer | undefined): boolean;
+  /** The id of the proxy with this certificate (DER), srv_…; undefined: the caller is none, or a locked one. */
+  proxyOf(certificate: Buffer | undefined): string | undefined;
   /** Opens a connection through an agent's tunnel. Throws errors with a reason. */
   open(dial: DialOpen, signal: AbortSignal): Promise<Duplex>;
   /** Calls back with the full set at once and then with each change; gives a function that stops it. */
   watch(onChange: (change: WatchAgentsResponse) => void): () => void;
+  /** Asks agents whose tunnels came through this proxy to dial again. */
+  moveTunnels(proxyId: string): void;
 }
 
 export interface TunnelRpc {
@@ -55,8 +59,8 @@ const maxWaiting = 10_000;
 export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
   const dials = new Map<string, HopStream>();
   const streams = new Set<HopStream>();
-  const isRefused = (call: AnyCall) =>
-    !options.isProxy(call.getAuthContext().sslPeerCertificate?.raw);
+  const proxyOf = (call: AnyCall) => options.proxyOf(call.getAuthContext().sslPeerCertificate?.raw);
+  const isRefused = (call: AnyCall) => proxyOf(call) === undefined;
   return {
     implementation: {
       watchAgents(call: ServerWritableStream<WatchAgentsRequest, WatchAgentsResponse>) {
@@ -79,6 +83,18 @@ export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
           return;
         }
         dials.get(call.request.dialId)?.destroy(dialError('closed'));
+        done(null, {});
+      },
+      moveTunnels(
+        call: ServerUnaryCall<MoveTunnelsRequest, MoveTunnelsResponse>,
+        done: sendUnaryData<MoveTunnelsResponse>,
+      ) {
+        const proxyId = proxyOf(call);
+        if (proxyId === undefined) {
+          done(notProxy);
+          return;
+        }
+        options.moveTunnels(proxyId);
         done(null, {});
       },
     },

@@ -37,14 +37,16 @@ export interface RoutingDeps {
   readonly web: FastifyInstance;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The public-side address of a tunnel replica, by its id; undefined: any. */
-  tunnelAddress(replicaId: string | undefined): string;
+  /** The public-side addresses of a tunnel replica, by its id; undefined: of any, those that are reached first. */
+  tunnelAddresses(replicaId: string | undefined): readonly string[];
 }
 
 export interface Routing {
   readonly routes: PortRoutes;
   /** Uses new certificates for new connections. */
   reload(): void;
+  /** Agents' tunnels that run through here. */
+  readonly tunnels: number;
 }
 
 const tunnelAlpn = 'gatehouse-tunnel';
@@ -52,9 +54,15 @@ const handshakeTimeoutMs = 10_000;
 
 export function createRouting(deps: RoutingDeps): Routing {
   const endpoints = createEndpoints(deps);
+  const passOn = createPassOn(deps);
   return {
+    get tunnels() {
+      return passOn.tunnels.size;
+    },
     routes: {
-      tls: (arrival, hello) => routeTls(deps, endpoints, { arrival, hello }),
+      tls: (arrival, hello) => {
+        if (!passOn.take(arrival, hello)) routeTls(endpoints, arrival, hello);
+      },
       clear: (arrival, greeting) => routeClear(deps, arrival, greeting),
       http: (arrival) => redirectToHttps(arrival, deps.config.public_addr),
       refused: (clientAddress, reason) => deps.host.connectionRefused({ clientAddress, reason }),
@@ -109,21 +117,48 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
   };
 }
 
-function routeTls(
-  deps: RoutingDeps,
-  endpoints: Endpoints,
-  { arrival, hello }: { arrival: Arrival; hello: ClientHello },
-): void {
+/** What is for other services: agents' tunnels, and what people and agents say to auth- and audit-service. */
+function createPassOn(deps: RoutingDeps) {
   const { config, membership, logger } = deps;
-  const { serverName = '', protocols: asked } = hello;
   const inner = `.${config.cluster_name}.gatehouse.internal`;
-  const passOn = (address: string) =>
-    passThrough(arrival, { address, proxyId: membership.replicaId, logger });
-  if (asked.includes(tunnelAlpn)) return passOn(deps.tunnelAddress(replicaOf(serverName, inner)));
-  if (serverName === `auth${inner}`) return passOn(config.auth.public_address);
-  if (serverName === `audit${inner}`) return passOn(config.audit.public_address);
-  const isSession = asked.some((name) => name.startsWith('gatehouse-'));
-  return (isSession ? endpoints.sessions : endpoints.browsers).take(arrival);
+  const tunnels = new Set<Arrival>();
+  const rotate = createRotation();
+  const addressesFor = (serverName: string): readonly string[] | undefined => {
+    if (serverName === `auth${inner}`) return rotate(config.auth.public_address);
+    return serverName === `audit${inner}` ? rotate(config.audit.public_address) : undefined;
+  };
+  return {
+    tunnels,
+    /** False: it is for the proxy itself. */
+    take(arrival: Arrival, { serverName = '', protocols }: ClientHello): boolean {
+      const isTunnel = protocols.includes(tunnelAlpn);
+      const addresses = isTunnel
+        ? rotate(deps.tunnelAddresses(replicaOf(serverName, inner)))
+        : addressesFor(serverName);
+      if (addresses === undefined) return false;
+      if (isTunnel) {
+        tunnels.add(arrival);
+        arrival.socket.once('close', () => tunnels.delete(arrival));
+      }
+      passThrough(arrival, { addresses, proxyId: membership.replicaId, logger });
+      return true;
+    },
+  };
+}
+
+/** The same list, each time from the next one on. */
+function createRotation(): (addresses: readonly string[]) => readonly string[] {
+  let turn = 0;
+  return (addresses) => {
+    turn += 1;
+    const start = turn % Math.max(addresses.length, 1);
+    return [...addresses.slice(start), ...addresses.slice(0, start)];
+  };
+}
+
+function routeTls(endpoints: Endpoints, arrival: Arrival, { protocols }: ClientHello): void {
+  const isSession = protocols.some((name) => name.startsWith('gatehouse-'));
+  (isSession ? endpoints.sessions : endpoints.browsers).take(arrival);
 }
 
 function routeClear(deps: RoutingDeps, arrival: Arrival, greeting: string): void {
