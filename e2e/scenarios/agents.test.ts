@@ -214,7 +214,7 @@ describe('agents', () => {
     expect(result.code).toBe(0);
     expect(result.stdout.trim().split('\n').at(-1)).toBe('80');
     expect(world.web1.connections).toBeGreaterThan(before);
-  }, 120_000);
+  }, 180_000);
 
   it('keep several targets and are listed with them', async () => {
     const agent = await joinAgent(world.ada, 'many', [

@@ -39,7 +39,7 @@ beforeAll(async () => {
     only: 'staging',
   });
   port = Number(world.home.ready.proxyAddr.split(':')[1]);
-}, 90_000);
+}, 180_000);
 afterAll(async () => world[Symbol.asyncDispose]());
 
 async function logInRaw(person: Person, userName: string) {

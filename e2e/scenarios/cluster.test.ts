@@ -165,7 +165,7 @@ describe('a cluster of processes', () => {
     // The agent's tunnels came through both proxies, and each proxy used its own.
     expect(codes.filter((code) => code === 255)).toHaveLength(lostCount ?? 0);
     expect(codes.filter((code) => code === 0)).toHaveLength(keptCount ?? 0);
-  }, 90_000);
+  }, 180_000);
 
   it('opens the next session through the other tunnel replica where one was killed', async () => {
     const from = await runMark('mark-tunnel-before');

@@ -49,7 +49,7 @@ describe('a transfer', () => {
     local = world.home.folder('transfers');
     remote = (await alice.ssh([target, 'mktemp -d'])).stdout.trim();
     for (const mib of [...sizesMib, largeMib]) await fillRandom(join(local, `${mib}`), mib);
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => {
     await run('rm', ['-rf', remote]);
     await world[Symbol.asyncDispose]();

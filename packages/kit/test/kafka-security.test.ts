@@ -94,7 +94,7 @@ describe('Kafka with users', () => {
     if (kafka.secured === undefined) throw new Error('no users');
     ({ secured } = kafka);
     await applyShippedAcls(kafka.address);
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => {
     await Promise.all(logs.map(async (log) => log[Symbol.asyncDispose]()));
     await kafka?.[Symbol.asyncDispose]();
@@ -167,7 +167,7 @@ describe('Kafka with users', () => {
       await expect(
         open(configOf(username)).publish(topics.audit, [record('forged')]),
       ).rejects.toMatchObject(unavailable);
-  }, 90_000);
+  }, 180_000);
 
   it('gives audit-service and outsiders what they may read, and a proxy nothing', async () => {
     const [audit, siem, proxy] = await Promise.all([
@@ -179,7 +179,7 @@ describe('Kafka with users', () => {
     expect(siem.map(({ key }) => key)).toContain('proxy');
     expect(proxy).toEqual([]);
     expect(await read('siem', 'siem-2', 5_000, topics.recordings)).toEqual([]);
-  }, 90_000);
+  }, 180_000);
 
   it('takes a certificate for a name', async () => {
     const { certFile, keyFile } = await secured.issue('gatehouse-proxy');
@@ -202,7 +202,7 @@ describe('Kafka with users', () => {
         record('nobody'),
       ]),
     ).rejects.toMatchObject(unavailable);
-  }, 90_000);
+  }, 180_000);
 
   it('is refused with a wrong password, and refuses brokers of another authority', async () => {
     const wrong = { sasl: { username: 'gatehouse-proxy', password_file: join(dir, 'wrong') } };
@@ -211,5 +211,5 @@ describe('Kafka with users', () => {
     await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('canary') });
     const strange = open(configOf('gatehouse-proxy', { tls: {} }));
     await expect(strange.publish(topics.audit, [record('x')])).rejects.toMatchObject(unavailable);
-  }, 90_000);
+  }, 180_000);
 });

@@ -26,7 +26,7 @@ describe.each(engines)('audit events on %s', (engine) => {
     stack = new AsyncDisposableStack();
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
     proxy = await cluster.enroll('proxy');
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const session = (fields: object = {}) => ({

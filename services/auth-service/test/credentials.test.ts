@@ -57,7 +57,7 @@ describe.each(engines)('certificates for targets on %s', (engine) => {
       certificateFingerprint: createHash('sha256').update(agent.keys.certificate).digest(),
       targets: [target('web-1', 'staging'), target('web-2', 'prod')],
     });
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const newKey = () => sshPublicKeyFromSpki(generateKeyPair('ed25519').spki);

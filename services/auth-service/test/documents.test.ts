@@ -57,7 +57,7 @@ describe.each(engines)('documents on %s', (engine) => {
       targets,
       dynamic: ['dyn-*', '*ü*', '*.*', 'x*'],
     });
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const apply = async (document: object, options: { dryRun?: boolean } = {}) =>

@@ -50,7 +50,7 @@ describe.each(engines)('joining on %s', (engine) => {
     stack = new AsyncDisposableStack();
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
     tunnel = await cluster.enroll('tunnel');
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const register = async (

@@ -30,7 +30,7 @@ describe.each(engines)('targets of agents on %s', (engine) => {
     stack = new AsyncDisposableStack();
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
     tunnel = await cluster.enroll('tunnel');
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const register = async (

@@ -43,7 +43,7 @@ describe.each(engines)('a login that is overtaken on %s', (engine) => {
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const logInNow = async (person: TestPerson) => {

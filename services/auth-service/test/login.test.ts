@@ -37,7 +37,7 @@ describe.each(engines)('logging in on %s', (engine) => {
     stack = new AsyncDisposableStack();
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
     alice = await addPerson(cluster, ada, { name: 'alice', roles: ['dev'] });
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   const attempt = async (given: {

@@ -28,7 +28,7 @@ describe.each(engines)('documents that are not understood on %s', (engine) => {
     ({ cluster, ada } = await startWithAdministrator(engine, stack));
     alice = await addPerson(cluster, ada, { name: 'alice', roles: ['dev'] });
     bob = await addPerson(cluster, ada, { name: 'bob', roles: ['dev'] });
-  }, 120_000);
+  }, 180_000);
   afterAll(async () => stack.disposeAsync());
 
   /** Changes the spec of a stored document behind the service's back. */

@@ -29,7 +29,7 @@ beforeAll(async () => {
   stack.defer(async () => two.destroy());
   await sql`create table held (id int primary key)`.execute(one);
   await sql`insert into held values (1)`.execute(one);
-}, 60_000);
+}, 180_000);
 afterAll(async () => stack.disposeAsync());
 
 // Messages of two connections that mix make a query answer for another one, or with no rows at all.
