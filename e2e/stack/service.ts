@@ -21,12 +21,16 @@ export interface ServiceOptions {
 }
 
 const readyTimeoutMs = 60_000;
+/** Longer than any drain time of deploy/dev, with what a process takes beyond it. */
+const stopTimeoutMs = 25_000;
 
 export class Service implements AsyncDisposable {
   readonly name: ServiceName;
   readonly configFile: string;
   readonly logFile: string;
   readonly metricsUrl: string;
+  /** Where it listens, `host:port`, if it does. */
+  readonly listen: string;
   #child: ChildProcess | undefined;
 
   constructor({ name, number, dir, config }: ServiceOptions) {
@@ -34,7 +38,13 @@ export class Service implements AsyncDisposable {
     this.configFile = join(dir, `${name}-${number}.yaml`);
     this.logFile = join(dir, `${name}-${number}.log`);
     this.metricsUrl = `http://${config.metrics_listen}`;
+    this.listen = String(config['listen'] ?? '');
     writeFileSync(this.configFile, stringify(config), { mode: 0o600 });
+  }
+
+  get isRunning(): boolean {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   get pid(): number {
@@ -92,14 +102,16 @@ export class Service implements AsyncDisposable {
     return { code: answer.status, status: body.status, degraded: body.degraded ?? [] };
   }
 
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  /** @returns its exit code; null after a signal that it does not survive */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.isRunning) return child?.exitCode ?? null;
     const gone = once(child, 'exit');
     child.kill(signal);
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
     await gone;
     clearTimeout(timer);
+    return child.exitCode;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,157 @@
+/** Orderly stops: what is open may end by itself, what is new goes elsewhere, nobody is refused. OPS-04, REC-04, TUN-05. */
+import { connect } from 'node:net';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { Cluster } from '../stack/cluster.js';
+import { lastSession, sessionEvents, waitForEvent } from '../stack/events.js';
+import { findFaults, readLedger } from '../stack/ledger.js';
+import { startLoad } from '../stack/load.js';
+import type { Person } from '../stack/person.js';
+import { eventually, type RunResult } from '../stack/run.js';
+import type { Service, ServiceName } from '../stack/service.js';
+import { createClusterWorld, type World } from '../stack/world.js';
+
+const target = 'deploy@web-1';
+
+let world: World<Cluster>;
+let alice: Person;
+beforeAll(async () => {
+  world = await createClusterWorld({
+    only: 'staging',
+    replicas: { auth: 2, proxy: 2, tunnel: 2, audit: 2 },
+  });
+  alice = world.person('alice');
+}, 180_000);
+afterAll(async () => world?.[Symbol.asyncDispose]());
+
+const services = (name: ServiceName): Service[] => world.home.of(name);
+
+async function metric({ metricsUrl }: Service, name: string): Promise<number> {
+  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
+  return Number(new RegExp(`^${name}(?:{[^}]*})? (\\d+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+}
+
+const activeSessions = async () =>
+  Promise.all(services('proxy').map(async (one) => metric(one, 'gatehouse_session_active')));
+
+/** A session, and the proxy that has it. */
+async function openSession(
+  args: readonly string[],
+): Promise<{ proxy: Service; result: Promise<RunResult> }> {
+  const before = await activeSessions();
+  const result = alice.ssh(args, { timeoutMs: 60_000 });
+  const proxy = await eventually('the session', async () => {
+    const now = await activeSessions();
+    return services('proxy').find((_, index) => (now[index] ?? 0) > (before[index] ?? 0));
+  });
+  return { proxy, result };
+}
+
+const whole = { code: 0, stdout: 'began\nwent-on\n' };
+const lasting = (seconds: number) => [target, `echo began; sleep ${seconds}; echo went-on`];
+
+describe('a proxy that is stopped', () => {
+  it('serves what is open, is not ready meanwhile, takes nothing new, and ends after the last (OPS-04)', async () => {
+    const { proxy, result } = await openSession(lasting(6));
+    const port = proxy.listen.split(':')[1] ?? '';
+    const stopping = proxy.stop();
+    await eventually('it not to be ready', async () => (await proxy.readiness()).code === 503);
+    await eventually('the port to be shut', async () => !(await takesConnections(Number(port))));
+    const at = performance.now();
+    expect(await result).toMatchObject(whole);
+    expect(await stopping).toBe(0);
+    // The last session's end is the process's, long before the drain time.
+    expect(performance.now() - at).toBeLessThan(9_500);
+    await proxy.start();
+  }, 60_000);
+
+  it('ends at once where nothing is open (OPS-04)', async () => {
+    const [proxy] = services('proxy');
+    const at = performance.now();
+    expect(await proxy?.stop()).toBe(0);
+    expect(performance.now() - at).toBeLessThan(6_000);
+    await proxy?.start();
+  }, 60_000);
+
+  it('ends a session that is longer than the drain time with its reason, its recording whole (REC-04)', async () => {
+    const from = new Date().toISOString();
+    const { proxy, result } = await openSession(['-tt', target, 'echo printed-last; sleep 60']);
+    await waitForEvent(world.ada, { type: 'session.started', user: 'alice', from });
+    expect(await proxy.stop()).toBe(0);
+    const { stdout, stderr } = await result;
+    expect(stdout + stderr).toContain('this proxy is stopping; connect again');
+    const events = await lastSession(world.ada, { user: 'alice', target: 'web-1', from });
+    expect(events.at(-1)).toMatchObject({ type: 'session.ended', reason: 'proxy_stopping' });
+    const [{ id } = { id: '' }] = await eventually('the recording', async () => {
+      const list = await world.ada.json<{ id: string; sessionId: string; complete: boolean }[]>([
+        'recordings',
+        'ls',
+      ]);
+      const own = list.filter((one) => one.sessionId === events[0]?.sessionId && one.complete);
+      return own.length > 0 && own;
+    });
+    const played = await world.ada.gate(['recordings', 'export', id, '--as', 'text']);
+    expect(played.stdout).toContain('printed-last');
+    await proxy.start();
+  }, 90_000);
+});
+
+async function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => (socket.destroy(), resolve(true)));
+    socket.once('error', () => resolve(false));
+  });
+}
+
+describe('a tunnel replica that is stopped', () => {
+  it('has its agents elsewhere at once and cuts no session that ends in time; -9 does (TUN-05)', async () => {
+    const from = new Date().toISOString();
+    const { result } = await openSession(lasting(5));
+    const started = await waitForEvent(world.ada, { type: 'session.started', user: 'alice', from });
+    const used = services('tunnel').find(({ replica }) => replica === started.data['tunnel']);
+    expect(used).toBeDefined();
+    const stopping = used?.stop();
+    const again = await alice.ssh([target, 'echo elsewhere']);
+    expect(again).toMatchObject({ code: 0, stdout: 'elsewhere\n' });
+    const agents = await world.ada.json<{ name: string; status: string }[]>(['agents', 'ls']);
+    expect(agents).toMatchObject([{ name: 'a1', status: 'online' }]);
+    expect(await result).toMatchObject(whole);
+    expect(await stopping).toBe(0);
+    await used?.start();
+
+    const cutFrom = new Date().toISOString();
+    const cut = alice.ssh([target, 'sleep 30'], { timeoutMs: 60_000 });
+    const start = await waitForEvent(world.ada, {
+      type: 'session.started',
+      user: 'alice',
+      from: cutFrom,
+    });
+    await services('tunnel')
+      .find(({ replica }) => replica === start.data['tunnel'])
+      ?.stop('SIGKILL');
+    expect((await cut).code).toBe(255);
+    const events = await eventually('its end', async () => {
+      const all = await sessionEvents(world.ada, start.sessionId ?? '');
+      return all.at(-1)?.type === 'session.ended' && all;
+    });
+    expect(events.at(-1)).toMatchObject({ reason: 'tunnel_lost' });
+    for (const service of services('tunnel')) if (!service.isRunning) await service.start();
+  }, 90_000);
+});
+
+describe('a rolling restart of every service', () => {
+  it('refuses no new connection and loses no event', async () => {
+    const load = await startLoad({ person: alice, target, perSecond: 3 });
+    for (const name of ['auth', 'audit', 'tunnel', 'proxy'] as const)
+      for (const service of services(name)) {
+        expect(await service.stop(), name).toBe(0);
+        await service.start();
+      }
+    await load.stop();
+    expect(load.failed).toEqual([]);
+    expect(load.done.length).toBeGreaterThan(20);
+    expect(findFaults(await readLedger(world.home), load.attempts)).toEqual([]);
+  }, 240_000);
+});

@@ -1,0 +1,111 @@
+/** Commands at a steady rate, each through a connection of its own, by a client in this process; and what came of each. */
+import { randomUUID } from 'node:crypto';
+
+import { loginRaw, type RawCredential } from '@gatehouse/protocol-ssh/testing';
+
+import { readCredential } from './credential.js';
+import type { Person } from './person.js';
+
+export interface LoadOptions {
+  readonly person: Person;
+  /** `login@target`. */
+  readonly target: string;
+  /** New connections a second. */
+  readonly perSecond: number;
+  /** Of the command that a mark is echoed by; `$MARK` is the mark. Default: `echo $MARK`. */
+  readonly command?: string;
+}
+
+/** One command. Its mark is in the command's text, so in its events, and comes back on stdout. */
+export interface Attempt {
+  readonly mark: string;
+  /** ms since the epoch. */
+  readonly startedAt: number;
+  readonly ms: number;
+  /** Undefined: the mark came back. */
+  readonly failure: string | undefined;
+}
+
+/** More under way than this are not begun: then the client is too slow for the rate, and says so. */
+const maxUnderWay = 300;
+const answerMs = 15_000;
+
+export class Load implements AsyncDisposable {
+  readonly attempts: Attempt[] = [];
+  readonly #options: LoadOptions;
+  readonly #credential: RawCredential;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #run = randomUUID().slice(0, 8);
+  readonly #timer: NodeJS.Timeout;
+  readonly #startedAt = performance.now();
+  #begun = 0;
+  #skipped = 0;
+
+  constructor(options: LoadOptions, credential: RawCredential) {
+    this.#options = options;
+    this.#credential = credential;
+    this.#timer = setInterval(() => this.#catchUp(), 1_000 / options.perSecond);
+  }
+
+  /** Not begun because too many were under way. */
+  get skipped(): number {
+    return this.#skipped;
+  }
+
+  get done(): Attempt[] {
+    return this.attempts.filter(({ failure }) => failure === undefined);
+  }
+
+  get failed(): Attempt[] {
+    return this.attempts.filter(({ failure }) => failure !== undefined);
+  }
+
+  /** Begins no more and waits for those under way. */
+  async stop(): Promise<this> {
+    clearInterval(this.#timer);
+    await Promise.all(this.#underWay);
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Timers are late where the machine is busy; the rate is kept all the same. */
+  #catchUp(): void {
+    const due = ((performance.now() - this.#startedAt) / 1000) * this.#options.perSecond;
+    while (this.#begun < due) {
+      this.#begun += 1;
+      if (this.#underWay.size >= maxUnderWay) {
+        this.#skipped += 1;
+        continue;
+      }
+      const one = this.#attempt(`mark-${this.#run}-${this.#begun}`);
+      this.#underWay.add(one);
+      void one.finally(() => this.#underWay.delete(one));
+    }
+  }
+
+  async #attempt(mark: string): Promise<void> {
+    const startedAt = Date.now();
+    const at = performance.now();
+    const failure = await this.#runCommand(mark).catch((thrown: unknown) =>
+      thrown instanceof Error ? thrown.message || thrown.name : String(thrown),
+    );
+    this.attempts.push({ mark, startedAt, ms: performance.now() - at, failure });
+  }
+
+  async #runCommand(mark: string): Promise<string | undefined> {
+    const { person, target, command = 'echo $MARK' } = this.#options;
+    const port = Number(person.home.ready.proxyAddr.split(':')[1]);
+    using client = await loginRaw({ port, userName: target, ...this.#credential });
+    const channel = await client.openSession();
+    const text = command.replaceAll('$MARK', mark);
+    const { stdout, stderr } = await channel.ask([{ name: 'exec', fields: [text] }], answerMs);
+    return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
+  }
+}
+
+export async function startLoad(options: LoadOptions): Promise<Load> {
+  return new Load(options, await readCredential(options.person));
+}
