@@ -1,7 +1,7 @@
 /** Commands at a steady rate, each through a connection of its own, by a client in this process; and what came of each. */
 import { randomUUID } from 'node:crypto';
 
-import { loginRaw, type RawCredential } from '@gatehouse/protocol-ssh/testing';
+import { loginRaw, type RawAnswer, type RawCredential } from '@gatehouse/protocol-ssh/testing';
 
 import { readCredential } from './credential.js';
 import type { Person } from './person.js';
@@ -80,9 +80,10 @@ export class Load implements AsyncDisposable {
         this.#skipped += 1;
         continue;
       }
-      const one = this.#attempt(`mark-${this.#run}-${this.#begun}`);
+      const one = this.#attempt(`mark-${this.#run}-${this.#begun}`).then(() => {
+        this.#underWay.delete(one);
+      });
       this.#underWay.add(one);
-      void one.finally(() => this.#underWay.delete(one));
     }
   }
 
@@ -97,13 +98,27 @@ export class Load implements AsyncDisposable {
 
   async #runCommand(mark: string): Promise<string | undefined> {
     const { person, target, command = 'echo $MARK' } = this.#options;
-    const port = Number(person.home.ready.proxyAddr.split(':')[1]);
-    using client = await loginRaw({ port, userName: target, ...this.#credential });
-    const channel = await client.openSession();
-    const text = command.replaceAll('$MARK', mark);
-    const { stdout, stderr } = await channel.ask([{ name: 'exec', fields: [text] }], answerMs);
+    const { stdout, stderr } = await runThrough(person.home.ready.proxyAddr, {
+      credential: this.#credential,
+      target,
+      command: command.replaceAll('$MARK', mark),
+    });
     return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
   }
+}
+
+/** One command through one proxy, or the balancer. @throws Error with what the proxy says when it refuses */
+export async function runThrough(
+  address: string,
+  what: { readonly credential: RawCredential; readonly target: string; readonly command: string },
+): Promise<RawAnswer> {
+  const port = Number(address.split(':')[1]);
+  using client = await loginRaw({ port, userName: what.target, ...what.credential });
+  const channel = await client.openSession();
+  const answer = await channel.ask([{ name: 'exec', fields: [what.command] }], answerMs);
+  const end = await Promise.race([client.ended(), Promise.resolve(undefined)]);
+  if (end !== undefined) throw new Error(end);
+  return answer;
 }
 
 export async function startLoad(options: LoadOptions): Promise<Load> {

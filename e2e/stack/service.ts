@@ -11,16 +11,18 @@ import { eventually, GiveUp } from './run.js';
 
 export type ServiceName = 'auth' | 'proxy' | 'tunnel' | 'audit';
 
+type Config = Readonly<Record<string, unknown>>;
+
 export interface ServiceOptions {
   readonly name: ServiceName;
   /** Of several of one kind: 1, 2, … */
   readonly number: number;
   /** Folder for configuration and log. */
   readonly dir: string;
-  readonly config: Readonly<Record<string, unknown>> & { readonly metrics_listen: string };
+  readonly config: Config & { readonly metrics_listen: string; readonly listen?: string };
 }
 
-const readyTimeoutMs = 60_000;
+const readyTimeoutMs = 120_000;
 /** Longer than any drain time of deploy/dev, with what a process takes beyond it. */
 const stopTimeoutMs = 25_000;
 
@@ -31,6 +33,7 @@ export class Service implements AsyncDisposable {
   readonly metricsUrl: string;
   /** Where it listens, `host:port`, if it does. */
   readonly listen: string;
+  #config: Config;
   #child: ChildProcess | undefined;
 
   constructor({ name, number, dir, config }: ServiceOptions) {
@@ -38,8 +41,15 @@ export class Service implements AsyncDisposable {
     this.configFile = join(dir, `${name}-${number}.yaml`);
     this.logFile = join(dir, `${name}-${number}.log`);
     this.metricsUrl = `http://${config.metrics_listen}`;
-    this.listen = String(config['listen'] ?? '');
-    writeFileSync(this.configFile, stringify(config), { mode: 0o600 });
+    this.listen = config.listen ?? '';
+    this.#config = config;
+    this.configure((same) => same);
+  }
+
+  /** Changes its configuration file, for the next start. */
+  configure(change: (config: Config) => Config): void {
+    this.#config = change(this.#config);
+    writeFileSync(this.configFile, stringify(this.#config), { mode: 0o600 });
   }
 
   get isRunning(): boolean {

@@ -88,6 +88,8 @@ export interface PolicyView extends AsyncDisposable {
   isStale(): boolean;
   /** Auth-service's clock minus this one, ms; 0 until known. */
   clockSkewMs(): number;
+  /** The last change that is in it, and how often it was read as a whole: more than once means that changes were missing. */
+  progress(): { readonly lastId: number; readonly snapshots: number };
   onChange(listener: (change: PolicyChange) => void): void;
 }
 
@@ -154,6 +156,7 @@ class WatchedPolicy implements PolicyView {
   #heardAt: number;
   #skewMs = 0;
   #isReady = false;
+  #snapshots = 0;
 
   constructor(options: PolicyViewOptions) {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -200,6 +203,9 @@ class WatchedPolicy implements PolicyView {
   }
   clockSkewMs(): number {
     return this.#skewMs;
+  }
+  progress(): { lastId: number; snapshots: number } {
+    return { lastId: Number(this.#lastId), snapshots: this.#snapshots };
   }
   onChange(listener: (change: PolicyChange) => void): void {
     this.#listeners.push(listener);
@@ -260,6 +266,7 @@ class WatchedPolicy implements PolicyView {
         this.#incoming = undefined;
         this.#lastId = event.value.id;
         this.#isReady = true;
+        this.#snapshots += 1;
         this.#markReady();
         this.#notify({ kind: 'snapshot', name: '' });
         return;

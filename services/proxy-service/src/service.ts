@@ -13,6 +13,7 @@ import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics, type MetricRegistry } from '@gatehouse/kit/telemetry';
 import {
   joinCluster,
+  measurePolicy,
   readReadiness,
   watchPolicy,
   type Membership,
@@ -366,8 +367,6 @@ function createProxyMetrics({ spool, policy }: Parts, liveSessions: () => number
     'audit events dropped since the start',
     () => spool.state().lost,
   );
-  metrics.gauge('gatehouse.policy.stale', '1 while auth-service is silent', () =>
-    policy.isStale() ? 1 : 0,
-  );
+  measurePolicy(metrics, policy);
   return metrics;
 }

@@ -14,6 +14,7 @@ import { openSpool, type Spool } from '@gatehouse/kit/spool';
 import { createMetrics } from '@gatehouse/kit/telemetry';
 import {
   joinCluster,
+  measurePolicy,
   readReadiness,
   watchPolicy,
   type Caller,
@@ -354,9 +355,7 @@ async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<
   metrics.gauge('gatehouse.tunnel.active', 'tunnels that stand', () => live.size);
   metrics.gauge('gatehouse.tunnel.agents', 'agents that are here', () => live.agentIds().length);
   metrics.gauge('gatehouse.tunnel.dials', 'connections through tunnels', () => rpc.dialCount());
-  metrics.gauge('gatehouse.policy.stale', '1 while auth-service is silent', () =>
-    policy.isStale() ? 1 : 0,
-  );
+  measurePolicy(metrics, policy);
   if (spool)
     metrics.gauge(
       'gatehouse.spool.events.bytes',

@@ -72,6 +72,7 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
     agents: (group) => agents.filter((agent) => group === undefined || agent.group === group),
     isStale: () => false,
     clockSkewMs: () => 0,
+    progress: () => ({ lastId: 0, snapshots: 1 }),
     onChange: (listener) => void listeners.push(listener),
     [Symbol.asyncDispose]: async () => {},
   };

@@ -1,0 +1,75 @@
+/** What a long run is given and gives back. */
+import type { Cluster } from '../stack/cluster.js';
+import { defaultReplicas } from '../stack/cluster.js';
+import { findFaults, readLedger } from '../stack/ledger.js';
+import type { Load } from '../stack/load.js';
+import { createClusterWorld, type World, type WorldOptions } from '../stack/world.js';
+
+export interface SoakOptions {
+  /** How long what the run is about goes on. */
+  readonly seconds: number | undefined;
+  /** New connections a second. */
+  readonly rate: number | undefined;
+  /** Of what the run counts: agents, rounds. */
+  readonly count: number | undefined;
+  readonly say: (line: string) => void;
+}
+
+export interface Soak {
+  readonly name: string;
+  readonly summary: string;
+  /** @returns what was wrong; nothing where all was well */
+  run(options: SoakOptions): Promise<string[]>;
+}
+
+export const target = 'deploy@web-1';
+
+/** Two replicas of every service, one agent, one sshd. */
+export async function createSoakWorld(
+  options: Omit<WorldOptions, 'flags'> = {},
+): Promise<World<Cluster>> {
+  return createClusterWorld({
+    only: 'staging',
+    replicas: { ...defaultReplicas, auth: 2, audit: 2 },
+    ...options,
+  });
+}
+
+export async function gauge(metricsUrl: string, name: string): Promise<number> {
+  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
+  return Number(new RegExp(`^${name}(?:{[^}]*})? ([\\d.e+]+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+}
+
+export async function pause(seconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+}
+
+/** Says what the load came to, and compares journal, store and topic. */
+export async function settle(
+  world: World<Cluster>,
+  load: Load,
+  say: (line: string) => void,
+): Promise<string[]> {
+  const at = performance.now();
+  const ledger = await readLedger(world.home, 300_000);
+  const faults = findFaults(ledger, load.attempts);
+  const sessions = ledger.stored.filter(({ type }) => type === 'session.ended').length;
+  const ms = load.done.map((one) => one.ms).toSorted((a, b) => a - b);
+  const quantile = (part: number) => Math.round(ms[Math.floor(ms.length * part)] ?? 0);
+  say(
+    `commands: ${load.done.length} done, ${load.failed.length} failed, ${load.skipped} not begun; ` +
+      `p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(0.9999)} ms`,
+  );
+  say(
+    `store: ${ledger.stored.length} events of ${sessions} sessions; topic: ${ledger.topic.length} ids and ` +
+      `${ledger.repeats} repeats; the same after ${((performance.now() - at) / 1_000).toFixed(1)} s`,
+  );
+  say(`faults: ${faults.length === 0 ? 'none' : faults.length}`);
+  return faults;
+}
+
+/** How often each reason was given. */
+export function tally(texts: readonly string[]): string {
+  const groups = Map.groupBy(texts, (text) => text.replaceAll(/\d+/g, 'N').slice(0, 120));
+  return [...groups].map(([text, all]) => `${all.length} × ${text}`).join('; ');
+}
