@@ -193,6 +193,10 @@ describe('docker-compose.yml', () => {
     expect(read('deploy/docker/service.Dockerfile')).toMatch(/^ARG SERVICE$/m);
   });
 
+  it('gives PostgreSQL a script to run, not to be read into its own start', () => {
+    expect(statSync(join(root, 'deploy/compose/databases.sh')).mode & 0o111).not.toBe(0);
+  });
+
   it.each(globSync('{deploy/**,e2e/deploy/**}/*.sh', { cwd: root }))('%s can be read', (file) => {
     execFileSync('bash', ['-n', join(root, file)]);
   });
