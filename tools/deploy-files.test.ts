@@ -45,7 +45,7 @@ interface ComposeService {
   readonly build?: { readonly dockerfile: string; readonly args?: { readonly SERVICE: string } };
 }
 
-type Values = Readonly<Record<Part, { readonly replicas: number; readonly config: Config }>> & {
+type Values = Readonly<Record<Part, { readonly config: Config }>> & {
   readonly config: Tree;
 };
 
@@ -224,12 +224,6 @@ describe('helm/gatehouse', () => {
     expect(schema.safeParse(values).error).toBeUndefined();
     for (const part of parts)
       expect(check(part, layOver(values.config, values[part].config)), part).toBe('it is valid\n');
-    const { addresses, public_addresses } = values.proxy.config['tunnel'] as Tree;
-    const replicas = Array.from({ length: values.tunnel.replicas }, (_, index) => index);
-    const names = (port: number) =>
-      replicas.map((index) => `gatehouse-tunnel-${index}.gatehouse-tunnel:${port}`);
-    expect(addresses).toEqual(names(3028));
-    expect(public_addresses).toEqual(names(3029));
   });
 
   it('opens in each container the ports that its configuration listens on', () => {
@@ -238,6 +232,22 @@ describe('helm/gatehouse', () => {
       const declared = /"ports" \(dict ([^)]*)\)/.exec(template)?.[1]?.match(/\d+/g)?.map(Number);
       expect(declared).toEqual(portsOf(defaults[part].config));
       expect(portOf(defaults[part].config.metrics_listen)).toBe(9440);
+    }
+  });
+
+  it('dials only services of its own, on ports that they listen on', () => {
+    const dialled = parts.flatMap((part) =>
+      textsIn(defaults[part].config).flatMap((text) => {
+        const found = /^gatehouse-(\w+):(\d+)$/.exec(text);
+        return found === null ? [] : [{ part: found[1] as Part, port: Number(found[2]) }];
+      }),
+    );
+    expect(dialled).toHaveLength(7);
+    for (const { part, port } of dialled) {
+      expect(portsOf(defaults[part].config)).toContain(port);
+      const template = read(`helm/gatehouse/templates/${part}-service.yaml`);
+      expect(template).toContain(`port: ${port}, targetPort:`);
+      expect(template).toContain(`name: gatehouse-${part}\n`);
     }
   });
 

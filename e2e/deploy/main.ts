@@ -100,7 +100,7 @@ async function proveCharts(engine: Engine): Promise<void> {
   must(
     said.join('; ') ===
       'made kek, join-proxy, join-tunnel, join-audit; nothing is missing; made join-audit; ' +
-        'kept kek, join-proxy, join-tunnel; list secrets: no; get secret/another: no; ' +
+        'kept join-proxy, join-tunnel, kek; list secrets: no; get secret/another: no; ' +
         'delete secret/gatehouse-secrets: no',
     'the Job makes only what is missing',
   );
