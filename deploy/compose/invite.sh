@@ -18,12 +18,15 @@ until pin=$(node -e "
   sleep 1
 done
 unset NODE_TLS_REJECT_UNAUTHORIZED
-invite=$(node --disable-warning=ExperimentalWarning dist/src/main.js invite-admin --config /etc/gatehouse/config.yaml)
 cat <<TEXT
 
 The cluster is ready on https://localhost:8443
 
   export GATE_PROXY=localhost:8443 GATE_CA_PIN=$pin
+TEXT
+# Where there is an administrator already, it says so and there is no more to say.
+invite=$(node --disable-warning=ExperimentalWarning dist/src/main.js invite-admin --config /etc/gatehouse/config.yaml)
+cat <<TEXT
   bin/gate invite accept $invite
   bin/gate login
 

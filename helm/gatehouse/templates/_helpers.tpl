@@ -54,14 +54,17 @@ capabilities: {drop: [ALL]}
       {{- else }}
       - {key: join-{{ .part }}, path: join-{{ .part }}}
       {{- end }}
+{{- end }}
+
+{{/* Secrets of the installer's own, as folders under /run/secrets. */}}
+{{- define "gatehouse.givenVolumes" -}}
 {{- range $folder, $secret := (index .root.Values .part).secretMounts }}
 - name: secret-{{ $folder }}
   secret: {secretName: {{ $secret }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 
-{{- define "gatehouse.secretMounts" -}}
-- {name: gatehouse-secrets, mountPath: /run/secrets/gatehouse, readOnly: true}
+{{- define "gatehouse.givenMounts" -}}
 {{- range $folder, $secret := (index .root.Values .part).secretMounts }}
 - {name: secret-{{ $folder }}, mountPath: /run/secrets/{{ $folder }}, readOnly: true}
 {{- end }}
@@ -179,7 +182,8 @@ spec:
             {{- if eq .part "audit" }}
             - {name: recordings, mountPath: /var/lib/gatehouse-recordings}
             {{- end }}
-            {{- include "gatehouse.secretMounts" . | nindent 12 }}
+            - {name: gatehouse-secrets, mountPath: /run/secrets/gatehouse, readOnly: true}
+            {{- include "gatehouse.givenMounts" . | indent 12 }}
       volumes:
         - name: config
           configMap: {name: {{ $name }}}
@@ -194,6 +198,7 @@ spec:
           persistentVolumeClaim: {claimName: {{ $values.recordings.existingClaim | default "gatehouse-recordings" }}}
         {{- end }}
         {{- include "gatehouse.secretVolumes" . | nindent 8 }}
+        {{- include "gatehouse.givenVolumes" . | indent 8 }}
   {{- if .persistent }}
   volumeClaimTemplates:
     - metadata:
