@@ -64,13 +64,16 @@ export async function checkConfiguration(engine: Engine, image: string, text: st
   }
 }
 
-/** Everything in it, as the API server would store it; unknown fields are refused. Yields how many objects. */
-export async function dryRun(plane: ControlPlane, rendered: string): Promise<number> {
+/** Everything in it, as the API server would store it; unknown fields are refused. */
+export async function dryRun(plane: ControlPlane, rendered: string): Promise<void> {
   const taken = await plane.kubectl(
     ['create', '--dry-run=server', '--validate=strict', '--filename', '-'],
     { stdin: rendered },
   );
-  return taken.trim().split('\n').length;
+  const objects = parseAllDocuments(rendered).filter((document) => document.contents !== null);
+  const lines = taken.trim().split('\n');
+  if (lines.length !== objects.length)
+    throw new Error(`${objects.length} objects rendered, ${lines.length} taken:\n${taken}`);
 }
 
 /** Volumes by hand, because nothing provisions any here. */
