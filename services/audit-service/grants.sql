@@ -1,5 +1,10 @@
--- What audit-service itself needs where another role owns the tables (database.grant_to).
+-- What the user of audit-service may do; :role stands for its name. Stored events and chunks can't be changed by it.
 grant usage on schema public to :role;
-grant select, insert, update, delete on all tables in schema public to :role;
-grant usage, select on all sequences in schema public to :role;
-revoke insert, update, delete on audit_migration, audit_migration_lock from :role;
+grant select on audit_migration to :role;
+grant select, insert on audit_event, audit_recording_chunk to :role;
+grant usage on sequence audit_event_position to :role;
+grant select, insert on audit_recording to :role;
+grant update (protocol, duration_ms, bytes, chunks, expected_chunks, head) on audit_recording to :role;
+grant execute on function audit_event_make_day(date) to :role;
+grant execute on function audit_event_drop_before(timestamptz) to :role;
+grant execute on function audit_recording_drop(text[], timestamptz) to :role;

@@ -1,10 +1,14 @@
 /** Configuration of audit-service; docs/config/audit-service.example.yaml is the manual. */
 import type { ServiceCommandLine } from '@gatehouse/kit/command-line';
-import { hostPort, rpcAddresses } from '@gatehouse/kit/config';
+import { duration, hostPort, rpcAddresses } from '@gatehouse/kit/config';
 import { eventLogSchema } from '@gatehouse/kit/event-log';
 import { stopSettings } from '@gatehouse/kit/lifecycle';
 import { databaseSchema } from '@gatehouse/kit/postgres';
 import { z } from 'zod';
+
+const weekMs = 7 * 24 * 3_600_000;
+const weekNote = 'keep at least seven days';
+const isWeek = (ms: number) => ms >= weekMs;
 
 export const auditConfigSchema = z.strictObject({
   cluster_name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
@@ -31,6 +35,14 @@ export const auditConfigSchema = z.strictObject({
     /** Where chunks of recordings lie, one file each. */
     dir: z.string(),
   }),
+  /** What is older goes, at least seven days: the topics keep as long what would come again. */
+  retention: z
+    .strictObject({
+      /** By whole days. */
+      events: duration('400d').refine(isWeek, weekNote),
+      recordings: duration('90d').refine(isWeek, weekNote),
+    })
+    .prefault({}),
   ...stopSettings('10s'),
   log: z
     .strictObject({

@@ -6,6 +6,7 @@ import type { Coordination } from '@gatehouse/kit/postgres';
 import type { RpcContext } from '@gatehouse/kit/rpc';
 import type { Caller, PolicyView, ReadinessParts } from '@gatehouse/membership';
 
+import type { Days } from './events/days.js';
 import type { PageTokens } from './events/page-token.js';
 import type { TailHub } from './events/tail-hub.js';
 import type { AuditMetrics } from './metrics.js';
@@ -28,6 +29,7 @@ export interface Deps {
   readonly coordination: Coordination<Tables>;
   readonly objects: ObjectStore;
   readonly manifests: Manifests;
+  readonly days: Days;
   readonly policy: Policy;
   readonly tailHub: TailHub;
   readonly pageTokens: PageTokens;

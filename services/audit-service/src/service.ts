@@ -21,6 +21,7 @@ import {
 import type { AuditConfig } from './config.js';
 import type { Deps, Policy } from './deps.js';
 import { openOwnEventLog } from './event-log.js';
+import { createDays } from './events/days.js';
 import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
@@ -28,6 +29,7 @@ import { createAuditMetrics } from './metrics.js';
 import { keepManifests } from './recordings/manifest.js';
 import { createDirectoryStore } from './recordings/object-store.js';
 import { storeChunkBatch } from './recordings/store-chunks.js';
+import { keepRetention } from './retention.js';
 import { bindAuditService } from './rpc/index.js';
 import { openDatabase } from './store/open-database.js';
 import { watchDatabase, type DatabaseWatch } from './store/watch-database.js';
@@ -88,8 +90,10 @@ export async function createAuditService(
     tailHub,
     objects,
     manifests: stack.use(keepManifests({ database, objects, logger })),
+    days: createDays({ clock, retention: config.retention }),
     metrics: createAuditMetrics(),
   };
+  stack.use(keepRetention(store, config.retention));
   const watch = stack.use(watchDatabase(database, logger));
   store.metrics.gauge('gatehouse.database.up', 'the database answers', () =>
     watch.isHealthy() ? 1 : 0,

@@ -118,8 +118,13 @@ interface Shared {
   readonly folder: string;
 }
 
-export async function startAudit(place: TestDatabasePlace): Promise<TestAudit> {
+/** @param prepare gets the directory of recordings before the service starts */
+export async function startAudit(
+  place: TestDatabasePlace,
+  prepare?: (recordingsDir: string) => Promise<void>,
+): Promise<TestAudit> {
   const folder = await mkdtemp(join(tmpdir(), 'gatehouse-audit-'));
+  await prepare?.(join(folder, 'recordings'));
   writeFileSync(join(folder, 'join'), randomBytes(32).toString('hex'));
   const policy: TestPolicy = {
     isReady: true,

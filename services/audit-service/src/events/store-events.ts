@@ -9,22 +9,27 @@ import {
   type AuditEvent,
   type StoredRecord,
 } from '@gatehouse/kit/event-log';
-import type { Coordination } from '@gatehouse/kit/postgres';
 import type { Kysely } from 'kysely';
 
 import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { noteRecordingEnds } from '../recordings/note-end.js';
-import { findEventIds, insertEvents, newestPosition, type StorableEvent } from '../store/events.js';
+import {
+  findEventIds,
+  findTakenSequences,
+  insertEvents,
+  sequenceKey,
+  type StorableEvent,
+} from '../store/events.js';
 import { isFaultOfData, sqlState } from '../store/faults.js';
 import type { Tables } from '../store/tables.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
-const storeLock = 'audit store';
+export const storeLock = 'audit store';
 /** Told the newest position after each batch. */
 export const storeChannel = 'audit_stored';
 
-type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'logger' | 'metrics'>;
+type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'days' | 'logger' | 'metrics'>;
 type BatchDeps = StoreDeps & Pick<Deps, 'eventLog' | 'manifests'>;
 
 /** A batch of the audit topic. */
@@ -93,31 +98,48 @@ async function storeTogether(
 ): Promise<Map<StorableEvent, string>> {
   const unique = [...new Map(events.map((one) => [one.event.id, one])).values()];
   if (unique.length === 0) return new Map();
-  return deps.coordination.locked(storeLock, async ({ transaction, notify }) => {
-    const inserted = await insertEvents(transaction, unique, new Date(deps.clock.now()));
-    const others = unique.filter(({ event }) => !inserted.has(event.id));
-    const known = await findEventIds(
-      transaction,
-      others.map(({ event }) => event.id),
-    );
-    await noteRecordingEnds(
-      transaction,
-      unique.flatMap(({ event }) => (inserted.has(event.id) ? [event] : [])),
-    );
-    await tell(notify, transaction, inserted.size);
-    count(deps, { stored: inserted.size, repeated: known.size + events.length - unique.length });
-    return new Map(
-      others.flatMap((one) => (known.has(one.event.id) ? [] : [[one, describeClash(one.event)]])),
-    );
-  });
+  const all = unique.map(({ event }) => event);
+  const { refused, stored, made } = await deps.coordination.locked(
+    storeLock,
+    async ({ transaction, notify }) => {
+      const days = await deps.days.makeFor(transaction, all);
+      const known = await findEventIds(transaction, all);
+      const fresh = unique.filter(({ event }) => !known.has(event.id));
+      const { storable, clashing } = await splitClashing(transaction, fresh);
+      if (storable.length > 0) {
+        const newest = await insertEvents(transaction, storable, new Date(deps.clock.now()));
+        await noteRecordingEnds(
+          transaction,
+          storable.map(({ event }) => event),
+        );
+        await notify(storeChannel, String(newest));
+      }
+      return { refused: clashing, stored: storable.length, made: days };
+    },
+  );
+  deps.days.noteMade(made);
+  count(deps, { stored, repeated: events.length - stored - refused.length });
+  return new Map(refused.map((one) => [one, describeClash(one.event)]));
 }
 
-async function tell(
-  notify: Parameters<Parameters<Coordination<Tables>['locked']>[1]>[0]['notify'],
+/** A place within a session holds one event; the first one that comes has it. */
+async function splitClashing(
   transaction: Kysely<Tables>,
-  stored: number,
-): Promise<void> {
-  if (stored > 0) await notify(storeChannel, String(await newestPosition(transaction)));
+  events: readonly StorableEvent[],
+): Promise<{ storable: StorableEvent[]; clashing: StorableEvent[] }> {
+  const taken = await findTakenSequences(
+    transaction,
+    events.map(({ event }) => event),
+  );
+  const storable: StorableEvent[] = [];
+  const clashing: StorableEvent[] = [];
+  for (const one of events) {
+    const key = sequenceKey(one.event);
+    if (key !== undefined && taken.has(key)) clashing.push(one);
+    else storable.push(one);
+    if (key !== undefined) taken.add(key);
+  }
+  return { storable, clashing };
 }
 
 function count(deps: StoreDeps, { stored, repeated }: { stored: number; repeated: number }): void {

@@ -1,6 +1,6 @@
 /** Where the content of recordings lies: a directory, one file per chunk. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
@@ -10,6 +10,8 @@ export interface ObjectStore {
   put(key: string, content: Uint8Array): Promise<void>;
   /** Undefined where there is none. */
   get(key: string): Promise<Buffer | undefined>;
+  /** Removes all objects of a recording; where there are none, nothing. */
+  removeRecording(sessionId: string, recordingId: string): Promise<void>;
 }
 
 const idPattern = /^(?:ses|rec)_[0-9a-f]{32}$/;
@@ -51,6 +53,15 @@ export function createDirectoryStore(root: string): ObjectStore {
         if (systemErrorCode(thrown) === 'ENOENT') return undefined;
         throw thrown;
       }
+    },
+    removeRecording: async (sessionId, recordingId) => {
+      const folder = join(root, recordingFolder(sessionId, recordingId));
+      await rm(folder, { recursive: true, force: true });
+      // Other recordings of the session may be there still.
+      await rmdir(dirname(folder)).catch((thrown: unknown) => {
+        if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemErrorCode(thrown) ?? ''))
+          throw thrown;
+      });
     },
   };
 }

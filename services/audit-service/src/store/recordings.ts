@@ -194,6 +194,34 @@ export async function findRecordings(
   return rows.map(decodeRecording);
 }
 
+/** Some that ended before a time. */
+export async function findRecordingsBefore(
+  database: Kysely<Tables>,
+  cutoff: Date,
+  limit: number,
+): Promise<{ id: string; sessionId: string }[]> {
+  return database
+    .selectFrom('audit_recording')
+    .select(['id', 'session_id as sessionId'])
+    .where('started_at', '<', cutoff)
+    .where(sql<boolean>`started_at + duration_ms * interval '1 millisecond' < ${cutoff}`)
+    .orderBy('started_at')
+    .limit(limit)
+    .execute();
+}
+
+/** Forgets those that ended before `cutoff`, which is at least seven days ago. @returns how many */
+export async function dropRecordings(
+  database: Kysely<Tables>,
+  ids: readonly string[],
+  cutoff: Date,
+): Promise<number> {
+  if (ids.length === 0) return 0;
+  const { rows } = await sql<{ dropped: number }>`
+    select audit_recording_drop(${ids}::text[], ${cutoff}) as dropped`.execute(database);
+  return rows[0]?.dropped ?? 0;
+}
+
 /** Chunks in order, from an index on. */
 export async function findChunks(
   database: Kysely<Tables>,
