@@ -21,6 +21,7 @@ need ss iproute2
 need setpriv util-linux
 need chromium chromium
 need java default-jre-headless
+need kcat kcat
 need mvn maven
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 

@@ -129,6 +129,42 @@ it('says in the audit that a strict command whose intent was not acknowledged in
   expect(hasRun).toBe(false);
 });
 
+it.each([
+  ['ends a strict terminal', 'strict', 'audit_unavailable'],
+  ['lets another terminal go on', 'best_effort', 'client_left'],
+] as const)(
+  '%s of which the event log has had nothing for ten seconds',
+  async (_, audit, reason) => {
+    const away = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    const host = await start({
+      policy: createTestPolicy({ audit }),
+      serve: async (session) => {
+        session.established();
+        const recorder = session.record({ columns: 80, rows: 24 });
+        await away.promise;
+        recorder.output(Buffer.from('seen by nobody else'));
+        session.signal.addEventListener('abort', () => ended.resolve(), { once: true });
+        await ended.promise;
+        return 'client_left';
+      },
+    });
+    host.connect();
+    await expect.poll(() => host.events().length).toBe(1);
+    host.broker.isAway = true;
+    const from = performance.now();
+    away.resolve();
+    if (audit === 'best_effort') setTimeout(() => ended.resolve(), 14_000);
+    await ended.promise;
+    expect(performance.now() - from).toBeGreaterThan(10_000);
+    host.broker.isAway = false;
+    await expect
+      .poll(() => host.events().at(-1), { timeout: 10_000 })
+      .toMatchObject({ type: 'session.ended', reason });
+  },
+  45_000,
+);
+
 it.each(['comes to its end', 'throws'])(
   'never says that a session started which was ended before its target was reached, where the facet %s',
   async (how) => {

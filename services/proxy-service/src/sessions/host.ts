@@ -283,7 +283,7 @@ class Connection {
 
   async #serve(opening: Opening, admitted: Admitted, journal: SessionJournal): Promise<void> {
     const { protocol, client, clientAddress, transport } = this.#arriving;
-    const { clock, logger, dialer, live } = this.#deps;
+    const { clock, logger, dialer, live, spool } = this.#deps;
     const session = new LiveSession({
       id: this.#sessionId,
       opening,
@@ -295,6 +295,7 @@ class Connection {
       dialer,
       endsAtMs: this.#deps.identityEndsAt(opening.identity),
       journal,
+      recordingLagMs: () => spool.state().recordings.oldestMs,
       logger: logger.child({
         sessionId: this.#sessionId,
         userId: opening.identity.user,

@@ -43,6 +43,8 @@ export interface LiveSessionInit {
   readonly dialer: Dialer;
   readonly endsAtMs: number;
   readonly journal: SessionJournal;
+  /** Age of the oldest piece of a recording that the event log does not have, ms; 0 when it has all. */
+  readonly recordingLagMs: () => number;
   readonly logger: Logger;
   readonly client: Duplex;
 }
@@ -50,6 +52,7 @@ export interface LiveSessionInit {
 /** How long a facet has, once told, to say why the session ends (D19). */
 const farewellMs = 1_000;
 const strictAckMs = 10_000;
+const lookAtLagEveryMs = 1_000;
 
 export class LiveSession implements Session {
   readonly id: Id<'ses'>;
@@ -68,6 +71,7 @@ export class LiveSession implements Session {
   #admitted: Admitted;
   #activeAt: number;
   #timer: NodeJS.Timeout | undefined;
+  #lagTimer: NodeJS.Timeout | undefined;
   #stream: DialedStream | undefined;
   #isEstablished = false;
   #isClosed = false;
@@ -206,6 +210,7 @@ export class LiveSession implements Session {
       },
     };
     this.#recorders.add(recorder);
+    this.#lagTimer ??= setInterval(() => this.#watchLag(), lookAtLagEveryMs).unref();
     return recorder;
   }
 
@@ -255,6 +260,7 @@ export class LiveSession implements Session {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
+    clearInterval(this.#lagTimer);
     for (const recorder of this.#recorders) await recorder.end();
     this.#isClosed = true;
     const { journal, clock } = this.#init;
@@ -355,6 +361,13 @@ export class LiveSession implements Session {
 
   #endOf(latestMs: number): number {
     return Math.min(latestMs, this.startedAtMs + this.options.maxSessionTtlMs);
+  }
+
+  /** Strict: nothing is shown for long of which the event log has no recording (D23). */
+  #watchLag(): void {
+    if (this.options.audit !== 'strict' || this.#recorders.size === 0) return;
+    if (this.#init.recordingLagMs() >= strictAckMs)
+      this.end({ reason: 'audit_unavailable', message: 'audit is not available' });
   }
 
   /** One timer for the end of the session's life and for idleness. */
