@@ -8,3 +8,6 @@ grant update (protocol, duration_ms, bytes, chunks, expected_chunks, head) on au
 grant execute on function audit_event_make_day(date) to :role;
 grant execute on function audit_event_drop_before(timestamptz) to :role;
 grant execute on function audit_recording_drop(text[], timestamptz) to :role;
+grant select, insert on audit_dead_letter to :role;
+grant update (replayed_at, replayed_by) on audit_dead_letter to :role;
+grant execute on function audit_dead_letter_drop(timestamptz) to :role;

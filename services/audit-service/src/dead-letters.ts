@@ -1,7 +1,23 @@
-/** What can't be decoded or stored: kept on a topic of its own, with where it came from and why (D7). */
-import { topics, type LogRecord, type StoredRecord } from '@gatehouse/kit/event-log';
+/**
+ * What can't be decoded or stored: kept on a topic of its own, with where it came from and why (D7), and noted in the
+ * database, from which people list it and put it back on its topic once what refused it is mended.
+ */
+import {
+  topics,
+  type AuditActor,
+  type LogRecord,
+  type StoredRecord,
+} from '@gatehouse/kit/event-log';
 
 import type { Deps } from './deps.js';
+import { auditError } from './errors.js';
+import {
+  findDeadLetter,
+  findDeadLetterIds,
+  insertDeadLetter,
+  markReplayed,
+  type DeadLetterRow,
+} from './store/dead-letters.js';
 
 /** A dead letter holds at most so much of what it is about; the log takes about a MiB. */
 const maxValueBytes = 512 * 1024;
@@ -13,21 +29,81 @@ export interface DeadLetter {
   readonly reason: string;
 }
 
+type LetterDeps = Pick<Deps, 'clock' | 'database' | 'eventLog' | 'logger' | 'metrics'>;
+
 /**
- * Publishes the dead letters of a batch. It is the last step of a batch: one that fails before it is read again whole,
- * and would say the same once more.
+ * Publishes and notes the dead letters of a batch, each once. It is the last step of a batch: one that fails before it
+ * is read again whole, and would say the same once more.
  */
 export async function publishDeadLetters(
-  { eventLog, logger, metrics }: Pick<Deps, 'eventLog' | 'logger' | 'metrics'>,
+  deps: LetterDeps,
   letters: readonly DeadLetter[],
 ): Promise<void> {
-  for (const letter of letters) {
-    const { topic, partition, position } = letter.record;
-    const where = { topic, partition, position: String(position) };
-    logger.warn({ ...where, reason: letter.reason }, 'dead letter');
-    await eventLog.publish(topics.deadLetters, [toRecord(letter)]);
-    metrics.deadLetters.add(1, { topic });
-  }
+  const known = await findDeadLetterIds(
+    deps.database,
+    letters.map(({ record }) => idOf(record)),
+  );
+  for (const letter of letters) if (!known.has(idOf(letter.record))) await publish(deps, letter);
+}
+
+async function publish(deps: LetterDeps, letter: DeadLetter): Promise<void> {
+  const { clock, database, eventLog, logger, metrics } = deps;
+  const { topic, partition, position, key, headers, value } = letter.record;
+  logger.warn(
+    { topic, partition, position: String(position), reason: letter.reason },
+    'dead letter',
+  );
+  const record = toRecord(letter);
+  await eventLog.publish(topics.deadLetters, [record]);
+  metrics.deadLetters.add(1, { topic });
+  await insertDeadLetter(database, {
+    id: idOf(letter.record),
+    topic,
+    partition,
+    topic_position: Number(position),
+    reason: storable(letter.reason.slice(0, maxReasonChars)),
+    key: storable(key),
+    headers: storable(JSON.stringify(headers)),
+    value: record.value,
+    value_bytes: value.length,
+    dead_at: new Date(clock.now()),
+  });
+}
+
+/**
+ * Puts one back on its topic, as it was, once `audit` has written that somebody does. What still refuses it makes a new dead letter of it.
+ * @throws DEAD_LETTER_UNKNOWN, DEAD_LETTER_CUT
+ */
+export async function replayDeadLetter(
+  { clock, database, eventLog }: Pick<Deps, 'clock' | 'database' | 'eventLog'>,
+  id: string,
+  by: { readonly actor: AuditActor; readonly audit: () => Promise<void> },
+): Promise<void> {
+  const row = await findDeadLetter(database, id);
+  if (row === undefined)
+    throw auditError('DEAD_LETTER_UNKNOWN', { details: { id: id.slice(0, 256) } });
+  if (row.value.length < row.value_bytes) throw auditError('DEAD_LETTER_CUT', { details: { id } });
+  await by.audit();
+  await eventLog.publish(row.topic, [
+    { key: row.key, headers: parseHeaders(row), value: row.value },
+  ]);
+  await markReplayed(database, id, { name: by.actor.name, at: new Date(clock.now()) });
+}
+
+/** Where it lay: a record is dead once, however often its batch is read. */
+function idOf({ topic, partition, position }: StoredRecord): string {
+  return `${topic}/${partition}/${position}`;
+}
+
+/** What the database takes as text; the value itself is kept byte by byte. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\ufffd');
+}
+
+function parseHeaders({ headers }: DeadLetterRow): Record<string, string> {
+  const value: unknown = JSON.parse(headers);
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
 }
 
 function toRecord({ record, reason }: DeadLetter): LogRecord {

@@ -19,6 +19,16 @@ export const auditErrors = {
   },
   AUDIT_FILTER: { kind: 'invalid_argument', message: 'the filter is not valid: {why}' },
   AUDIT_PAGE_TOKEN: { kind: 'invalid_argument', message: 'this page token is not for this search' },
+  AUDIT_DENIED: { kind: 'permission_denied', message: 'no role of yours may {what}' },
+  DEAD_LETTER_UNKNOWN: {
+    kind: 'not_found',
+    message: 'no such dead letter: {id}',
+    remedy: 'gate audit dead ls --all',
+  },
+  DEAD_LETTER_CUT: {
+    kind: 'failed_precondition',
+    message: 'only the beginning of {id} is kept; it can’t be put back',
+  },
   RECORDING_HIDDEN: {
     kind: 'not_found',
     message: 'no such recording or no access: {id}',

@@ -13,7 +13,24 @@ export const auditEvents = {
       owner: z.string().describe('who was recorded'),
     }),
   },
+  'dead_letter.replayed': {
+    description: 'Somebody put a record that could not be stored back on its topic.',
+    data: z.object({
+      deadLetter: z.string().describe('topic/partition/position of the record'),
+    }),
+  },
 } as const;
+
+/** Somebody puts a dead letter back. */
+export function deadLetterReplayed(options: {
+  readonly cluster: string;
+  readonly nowMs: number;
+  readonly actor: AuditActor;
+  readonly id: string;
+}): AuditEvent {
+  const { cluster, nowMs, actor, id } = options;
+  return compose({ cluster, nowMs, actor, type: 'dead_letter.replayed', data: { deadLetter: id } });
+}
 
 /** Somebody reads a recording. */
 export function recordingPlayed(options: {
@@ -26,19 +43,37 @@ export function recordingPlayed(options: {
     readonly sessionId: string;
   };
 }): AuditEvent {
+  const { cluster, nowMs, actor, recording } = options;
+  return compose({
+    cluster,
+    nowMs,
+    actor,
+    type: 'recording.played',
+    data: {
+      recordingId: recording.id,
+      recordedSession: recording.sessionId,
+      owner: recording.actorName,
+    },
+  });
+}
+
+function compose(options: {
+  readonly cluster: string;
+  readonly nowMs: number;
+  readonly actor: AuditActor;
+  readonly type: keyof typeof auditEvents;
+  readonly data: AuditEvent['data'];
+}): AuditEvent {
+  const { cluster, nowMs, actor, type, data } = options;
   const traceId = currentTraceId();
   return {
-    id: createId('evt', options.nowMs),
-    type: 'recording.played',
-    time: new Date(options.nowMs).toISOString(),
-    cluster: options.cluster,
-    actor: options.actor,
+    id: createId('evt', nowMs),
+    type,
+    time: new Date(nowMs).toISOString(),
+    cluster,
+    actor,
     outcome: 'success',
     ...(traceId === undefined ? {} : { traceId }),
-    data: {
-      recordingId: options.recording.id,
-      recordedSession: options.recording.sessionId,
-      owner: options.recording.actorName,
-    },
+    data,
   };
 }

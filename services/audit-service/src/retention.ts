@@ -6,6 +6,7 @@ import type { AuditConfig } from './config.js';
 import type { Deps } from './deps.js';
 import { storeLock } from './events/store-events.js';
 import { dropDaysBefore } from './store/days.js';
+import { dropDeadLetters } from './store/dead-letters.js';
 import { dropRecordings, findRecordingsBefore } from './store/recordings.js';
 
 type RetentionDeps = Pick<
@@ -15,6 +16,8 @@ type RetentionDeps = Pick<
 
 const everyMs = 3_600_000;
 const batch = 100;
+/** As long as their topic keeps them. */
+const deadLettersMs = 30 * 24 * 3_600_000;
 
 /** Looks at once and every hour; disposing waits for the look under way. */
 export function keepRetention(
@@ -62,6 +65,7 @@ async function look(
     new Date(clock.now() - retention.recordings),
     signal,
   );
+  await dropDeadLetters(deps.database, new Date(clock.now() - deadLettersMs));
   if (recordings > 0) logger.info({ recordings }, 'recordings dropped');
 }
 

@@ -13,6 +13,8 @@ export interface Viewer {
   readonly actor: AuditActor;
   /** Undefined: sees everything of this kind; else only what this person did. */
   ownerFor(kind: 'event' | 'recording'): Owner | undefined;
+  /** May this person do `verb` to events? @throws AUDIT_DENIED */
+  require(verb: 'read' | 'update', what: string): void;
 }
 
 /** @throws AUDIT_LOGIN_ENDED, AUDIT_LOCKED, AUDIT_NOT_READY, SOURCE_ADDRESS */
@@ -44,6 +46,10 @@ export function requireViewer(
     },
     ownerFor: (kind) =>
       mayAdminister(roles, kind, 'read') ? undefined : { name: identity.user, since },
+    require: (verb, what) => {
+      if (!mayAdminister(roles, 'event', verb))
+        throw auditError('AUDIT_DENIED', { details: { what } });
+    },
   };
 }
 

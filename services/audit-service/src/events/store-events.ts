@@ -30,7 +30,7 @@ export const storeLock = 'audit store';
 export const storeChannel = 'audit_stored';
 
 type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'days' | 'logger' | 'metrics'>;
-type BatchDeps = StoreDeps & Pick<Deps, 'eventLog' | 'manifests'>;
+type BatchDeps = StoreDeps & Pick<Deps, 'database' | 'eventLog' | 'manifests'>;
 
 /** A batch of the audit topic. */
 export async function storeEventBatch(
@@ -81,9 +81,15 @@ function decodeBatch(
   for (const record of records) {
     try {
       const version = record.headers['ce_specversion'];
-      if (version !== undefined && version !== '1.0')
+      if (version !== undefined && version !== '1.0') {
         letters.push({ record, reason: `version: CloudEvents ${version.slice(0, 64)}` });
-      else events.set(boundEvent(decodeAuditRecord(record)), record);
+        continue;
+      }
+      const event = decodeAuditRecord(record);
+      const type = record.headers['ce_type'];
+      if (type !== undefined && type !== `com.gatehouse.${event.type}`)
+        letters.push({ record, reason: `type: CloudEvents ${type.slice(0, 128)}` });
+      else events.set(boundEvent(event), record);
     } catch (thrown) {
       const error = toGatehouseError(thrown);
       letters.push({ record, reason: `${error.reason ?? 'unknown'}: ${error.message}` });

@@ -12,7 +12,7 @@ import { isFaultOfData } from '../store/faults.js';
 import { ensureRecording, findChunkHash, insertChunk } from '../store/recordings.js';
 import { chunkKey } from './object-store.js';
 
-type ChunkDeps = Pick<Deps, 'database' | 'objects' | 'manifests' | 'metrics' | 'logger'>;
+type ChunkDeps = Pick<Deps, 'clock' | 'database' | 'objects' | 'manifests' | 'metrics' | 'logger'>;
 
 /** A batch of the recordings topic. */
 export async function storeChunkBatch(

@@ -4,8 +4,10 @@ import type { Caller } from '@gatehouse/membership';
 import { AuditServiceDefinition } from '@gatehouse/proto/audit/v1/audit_service';
 
 import type { Context, Deps } from '../deps.js';
+import * as listDeadLetters from './list-dead-letters.js';
 import * as listRecordings from './list-recordings.js';
 import * as readRecording from './read-recording.js';
+import * as replayDeadLetter from './replay-dead-letter.js';
 import * as searchEvents from './search-events.js';
 import * as tailEvents from './tail-events.js';
 
@@ -15,6 +17,8 @@ export function bindAuditService(deps: Deps): BoundService<Caller> {
     tailEvents: bind(deps, tailEvents),
     listRecordings: bind(deps, listRecordings),
     readRecording: bind(deps, readRecording),
+    listDeadLetters: bind(deps, listDeadLetters),
+    replayDeadLetter: bind(deps, replayDeadLetter),
   });
 }
 

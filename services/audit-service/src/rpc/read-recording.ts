@@ -2,8 +2,6 @@
 import { createHash } from 'node:crypto';
 
 import { sleep } from '@gatehouse/kit/clock';
-import { encodeAuditRecord, topics } from '@gatehouse/kit/event-log';
-import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { CallerRule } from '@gatehouse/kit/rpc';
 import type {
   ReadRecordingRequest,
@@ -14,7 +12,7 @@ import { requireViewer, type Viewer } from '../access/viewer.js';
 import type { Context, Deps } from '../deps.js';
 import { auditError } from '../errors.js';
 import { recordingPlayed } from '../events.js';
-import { storeEvents } from '../events/store-events.js';
+import { writeEvent } from '../events/write-event.js';
 import { chunkKey } from '../recordings/object-store.js';
 import {
   findChunks,
@@ -38,7 +36,15 @@ export async function* handle(
 ): AsyncGenerator<ReadRecordingResponse> {
   const viewer = requireViewer(deps, context);
   const recording = await requireRecording(deps, viewer, request.id);
-  await auditPlayed(deps, viewer, recording);
+  await writeEvent(
+    deps,
+    recordingPlayed({
+      cluster: deps.clusterName,
+      nowMs: deps.clock.now(),
+      actor: viewer.actor,
+      recording,
+    }),
+  );
   let next = 0;
   let giveUpAt = deps.clock.monotonic() + maxWaitMs;
   while (!context.signal.aborted) {
@@ -88,21 +94,6 @@ async function requireRecording(deps: Deps, viewer: Viewer, id: string): Promise
   if (recording === undefined || !isVisible)
     throw auditError('RECORDING_HIDDEN', { details: { id: id.slice(0, 64) } });
   return recording;
-}
-
-/** Into the own store first, which must succeed; the event log follows, and brings it here as a repeat. */
-async function auditPlayed(deps: Deps, viewer: Viewer, recording: Recording): Promise<void> {
-  const event = recordingPlayed({
-    cluster: deps.clusterName,
-    nowMs: deps.clock.now(),
-    actor: viewer.actor,
-    recording,
-  });
-  await storeEvents(deps, [{ event, json: JSON.stringify(event) }]);
-  const source = `gatehouse://${deps.clusterName}/service/audit/${deps.replicaId}`;
-  const publish = async () =>
-    deps.eventLog.publish(topics.audit, [encodeAuditRecord(event, source)]);
-  runInBackground(publish, deps.logger, 'recording.played could not be published');
 }
 
 async function readChunk(deps: Deps, recording: Recording, chunk: StoredChunk): Promise<Buffer> {

@@ -97,10 +97,13 @@ export async function findTakenSequences(
   return new Set(rows.flatMap((row) => sequenceKey(row) ?? []));
 }
 
+/** By how much a clock may have been set back within what an id names. */
+const clockSlackMs = 24 * 3_600_000;
+
 /** Nothing that these ids are of is older: days before it need not be looked through. */
 function earliest(events: readonly AuditEvent[], idOf: (event: AuditEvent) => string): Date {
   const times = events.map((event) => Math.min(idTime(idOf(event)), Date.parse(event.time)));
-  return new Date(Math.min(...times));
+  return new Date(Math.min(...times) - clockSlackMs);
 }
 
 /** The last position that is taken; 0 in an empty store. */

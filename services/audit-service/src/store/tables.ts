@@ -44,7 +44,24 @@ export interface RecordingChunkTable {
   stored_bytes: number;
 }
 
+export interface DeadLetterTable {
+  id: string;
+  topic: string;
+  partition: number;
+  topic_position: number;
+  reason: string;
+  key: string;
+  /** JSON. */
+  headers: string;
+  value: Buffer;
+  value_bytes: number;
+  dead_at: Time;
+  replayed_at: ColumnType<Date | null, never, Date>;
+  replayed_by: ColumnType<string | null, never, string>;
+}
+
 export interface Tables {
+  audit_dead_letter: DeadLetterTable;
   audit_event: EventTable;
   audit_recording: RecordingTable;
   audit_recording_chunk: RecordingChunkTable;
