@@ -77,19 +77,34 @@ function toCall(parsed: ParsedArguments, world: World): CommandCall<OptionTable>
   return { ...world, options, arguments: parsed.positionals };
 }
 
+/** As `audit dead ls`. */
+const maxNameWords = 3;
+
+/** What the line may begin with, the longest first. */
+function beginnings(argv: readonly string[]): string[] {
+  return Array.from({ length: maxNameWords }, (_, index) =>
+    argv.slice(0, maxNameWords - index).join(' '),
+  );
+}
+
 /** The longest name of a command that the line begins with. */
 function findCommandName(argv: readonly string[], registry: Registry): string | undefined {
-  const names = [argv.slice(0, 2).join(' '), argv[0] ?? ''];
-  return names.find((name) => registry.has(name));
+  return beginnings(argv).find((name) => registry.has(name));
 }
 
 async function explainUnknown(argv: readonly string[], world: World): Promise<number> {
-  const [first = '', second = ''] = argv;
   const { names } = world.registry;
-  const inGroup = names.filter((name) => name.startsWith(`${first} `));
-  if (inGroup.length > 0 && (second === '' || isHelp([second]))) return showHelp([first], world);
-  const typed = inGroup.length > 0 ? `${first} ${second}` : first;
-  const nearest = findNearest(typed, inGroup.length > 0 ? inGroup : [...names, ...groupsOf(names)]);
+  const group = beginnings(argv).find((words) =>
+    names.some((name) => name.startsWith(`${words} `)),
+  );
+  const next = argv[group?.split(' ').length ?? 0] ?? '';
+  if (group !== undefined && (next === '' || isHelp([next]))) return showHelp([group], world);
+  const typed = group === undefined ? next : `${group} ${next}`;
+  const inGroup = names.filter((name) => group !== undefined && name.startsWith(`${group} `));
+  const nearest = findNearest(
+    typed,
+    group === undefined ? [...names, ...groupsOf(names)] : inGroup,
+  );
   const hint = nearest === undefined ? '' : `; did you mean gate ${nearest}?`;
   throw usageError(`unknown command: gate ${typed}${hint}`, 'gate --help');
 }

@@ -12,6 +12,9 @@ describe('formatCompletion', () => {
     [['gate', 'sessions', ''], 'ls end'],
     [['gate', 'login', '--ot'], '--otp'],
     [['gate', 'sessions', 'end', '--y'], '--yes'],
+    [['gate', 'audit', 'd'], 'dead'],
+    [['gate', 'audit', 'dead', ''], 'ls replay'],
+    [['gate', 'audit', 'dead', 'replay', '--y'], '--yes'],
     [['gate', 'nothing', ''], ''],
   ])('makes bash complete %j with %j', async (words, expected) => {
     const script = formatCompletion('bash', await createRegistry(allCommands).loadAll());

@@ -28,39 +28,37 @@ function flagsOf(command: Command): string[] {
   );
 }
 
-function firstWords(commands: readonly Command[]): string[] {
-  return [...new Set(commands.map(({ name }) => name.split(' ')[0] ?? name))];
-}
-
-function secondWords(commands: readonly Command[], first: string): string[] {
-  return commands.flatMap(({ name }) => {
-    const [group, verb] = name.split(' ');
-    return group === first && verb !== undefined ? [verb] : [];
-  });
+/** Which words may follow which beginnings of a line: `audit` → search, tail, …; the empty one comes first. */
+function followers(commands: readonly Command[]): Map<string, string[]> {
+  const words = new Map<string, string[]>();
+  for (const { name } of commands) {
+    const parts = name.split(' ');
+    for (const [index, word] of parts.entries()) {
+      const before = parts.slice(0, index).join(' ');
+      const known = words.get(before) ?? [];
+      if (!known.includes(word)) words.set(before, [...known, word]);
+    }
+  }
+  return words;
 }
 
 function formatBash(commands: readonly Command[]): string {
-  const groups = firstWords(commands).map((first) => ({
-    first,
-    verbs: secondWords(commands, first),
-  }));
+  const longestFirst = commands.toSorted((a, b) => b.name.length - a.name.length);
   return [
     '_gate() {',
     '  local current=${COMP_WORDS[COMP_CWORD]} words=',
-    '  if [ "$COMP_CWORD" -eq 1 ]; then',
-    `    words="${firstWords(commands).join(' ')}"`,
-    '  elif [ "${current#-}" != "$current" ]; then',
-    '    case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in',
-    ...commands.map(
-      (command) =>
-        `      "${command.name}"${command.name.includes(' ') ? '' : '\\ *'}) words="${flagsOf(command).join(' ')}" ;;`,
+    '  local -a before=("${COMP_WORDS[@]:1:COMP_CWORD-1}")',
+    '  if [ "${current#-}" != "$current" ]; then',
+    '    case "${before[*]} " in',
+    ...longestFirst.map(
+      (command) => `      "${command.name} "*) words="${flagsOf(command).join(' ')}" ;;`,
     ),
     '    esac',
-    '  elif [ "$COMP_CWORD" -eq 2 ]; then',
-    '    case "${COMP_WORDS[1]}" in',
-    ...groups
-      .filter(({ verbs }) => verbs.length > 0)
-      .map(({ first, verbs }) => `      ${first}) words="${verbs.join(' ')}" ;;`),
+    '  else',
+    '    case "${before[*]}" in',
+    ...[...followers(commands)].map(
+      ([before, words]) => `      "${before}") words="${words.join(' ')}" ;;`,
+    ),
     '    esac',
     '  fi',
     '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
@@ -71,21 +69,16 @@ function formatBash(commands: readonly Command[]): string {
 }
 
 function formatFish(commands: readonly Command[]): string {
-  const first = firstWords(commands).map(
-    (word) => `complete -c gate -n __fish_use_subcommand -f -a ${word}`,
+  const seen = (words: string) => {
+    if (words === '') return '-n __fish_use_subcommand';
+    const each = words.split(' ').map((word) => `__fish_seen_subcommand_from ${word}`);
+    return `-n '${each.join('; and ')}'`;
+  };
+  const words = [...followers(commands)].flatMap(([before, next]) =>
+    next.map((word) => `complete -c gate ${seen(before)} -f -a ${word}`),
   );
-  const rest = commands.flatMap((command) => {
-    const [group = '', verb] = command.name.split(' ');
-    const inGroup = `-n '__fish_seen_subcommand_from ${group}'`;
-    const verbs = verb === undefined ? [] : [`complete -c gate ${inGroup} -f -a ${verb}`];
-    const seen =
-      verb === undefined
-        ? inGroup
-        : `-n '__fish_seen_subcommand_from ${group}; and __fish_seen_subcommand_from ${verb}'`;
-    return [
-      ...verbs,
-      ...Object.keys(command.options).map((name) => `complete -c gate ${seen} -l ${name}`),
-    ];
-  });
-  return `${[...first, ...rest].join('\n')}\n`;
+  const flags = commands.flatMap(({ name, options }) =>
+    Object.keys(options).map((option) => `complete -c gate ${seen(name)} -l ${option}`),
+  );
+  return `${[...words, ...flags].join('\n')}\n`;
 }
