@@ -161,7 +161,23 @@ async function startConsumers(
       onBatch: async (records) => storeChunkBatch(deps, records),
     }),
   );
+  noteLag(deps.metrics, 'events', events);
+  noteLag(deps.metrics, 'recordings', chunks);
   return [events, chunks];
+}
+
+/** Of this replica; the sum over all of them is the cluster's. */
+function noteLag({ gauge }: StoreDeps['metrics'], name: string, reader: Subscription): void {
+  gauge(
+    `gatehouse.audit.lag.${name}`,
+    `records on the topic of ${name} not stored yet`,
+    () => reader.lag().records,
+  );
+  gauge(
+    `gatehouse.audit.lag.${name}_seconds`,
+    `for how long the oldest of them has waited`,
+    () => reader.lag().behindMs / 1000,
+  );
 }
 
 async function enterCluster(

@@ -255,6 +255,30 @@ export function describeEventLog(
       expect([...states]).toEqual([false]);
     });
 
+    it('says how far a reader is behind: not at all once all is taken', async () => {
+      await using log = await place.open();
+      const topic = await place.newTopic();
+      const gate = Promise.withResolvers<void>();
+      let taken = 0;
+      await using subscription = await log.subscribe({
+        topic,
+        group: 'g',
+        onBatch: async (records) => {
+          await gate.promise;
+          taken += records.length;
+        },
+      });
+      expect(subscription.lag()).toEqual({ records: 0, behindMs: 0 });
+      await log.publish(topic, [record('a'), record('b'), record('c')]);
+      await expect.poll(() => subscription.lag().records, wait).toBe(3);
+      const { behindMs } = subscription.lag();
+      expect(behindMs).toBeGreaterThan(0);
+      await expect.poll(() => subscription.lag().behindMs, wait).toBeGreaterThan(behindMs + 100);
+      gate.resolve();
+      await expect.poll(() => taken, wait).toBe(3);
+      await expect.poll(() => subscription.lag(), wait).toEqual({ records: 0, behindMs: 0 });
+    });
+
     it('refuses to publish once it is closed', async () => {
       const log = await place.open();
       await log[Symbol.asyncDispose]();

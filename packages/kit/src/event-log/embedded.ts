@@ -15,6 +15,7 @@ import {
   topics,
   type EventLog,
   type LogRecord,
+  type ReadLag,
   type StoredRecord,
   type SubscribeOptions,
   type Subscription,
@@ -118,6 +119,7 @@ class EmbeddedEventLog implements EventLog {
     this.#subscriptions.add(subscription);
     return {
       isFailing: () => subscription.isFailing,
+      lag: () => subscription.lag,
       [Symbol.asyncDispose]: async () => {
         this.#subscriptions.delete(subscription);
         await subscription.close();
@@ -177,6 +179,8 @@ class Member {
   readonly #closing = new AbortController();
   #position = 0n;
   #woken = false;
+  /** Records that were read and are not taken, and when that was. */
+  #held: { records: number; sinceMs: number } | undefined;
   #wake: (() => void) | undefined;
 
   constructor(options: SubscriptionOptions) {
@@ -190,6 +194,12 @@ class Member {
       options.logger,
       'event log subscription stopped',
     );
+  }
+
+  get lag(): ReadLag {
+    if (this.#held === undefined) return { records: 0, behindMs: 0 };
+    const { records, sinceMs } = this.#held;
+    return { records, behindMs: Math.max(1, performance.now() - sinceMs) };
   }
 
   async close(): Promise<void> {
@@ -233,8 +243,10 @@ class Member {
     const records = await this.#ask(readRecords(this.#options, this.#position));
     const last = records.at(-1);
     if (last === undefined) return false;
+    this.#held = { records: records.length, sinceMs: this.#held?.sinceMs ?? performance.now() };
     await this.#options.onBatch(records, signal);
     await this.#ask(writeOffset(this.#options, last.position));
+    this.#held = undefined;
     this.#position = last.position;
     return true;
   }

@@ -44,6 +44,7 @@ export {
   topics,
   type EventLog,
   type LogRecord,
+  type ReadLag,
   type StoredRecord,
   type SubscribeOptions,
   type Subscription,

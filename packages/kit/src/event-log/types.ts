@@ -39,10 +39,20 @@ export interface SubscribeOptions {
   onBatch(records: readonly StoredRecord[], signal: AbortSignal): Promise<void>;
 }
 
+/** How far a reader is behind, by what it saw at its last question: there may be more by now. */
+export interface ReadLag {
+  /** Records that are there and not read yet. */
+  readonly records: number;
+  /** For how long the oldest of them has been there, ms; 0 when there is none. */
+  readonly behindMs: number;
+}
+
 /** A member of a group that reads; disposing it waits for the batch under way. */
 export interface Subscription extends AsyncDisposable {
   /** The log itself could not be asked at the last try; what `onBatch` refuses does not count. */
   isFailing(): boolean;
+  /** Of what this member reads; other members have their own. */
+  lag(): ReadLag;
 }
 
 export interface EventLog extends AsyncDisposable {

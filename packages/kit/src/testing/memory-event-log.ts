@@ -15,6 +15,7 @@ const maxReadBytes = 2 * 1024 * 1024;
 export class MemoryBroker {
   readonly topics = new Map<string, StoredRecord[]>();
   readonly positions = new Map<string, number>();
+  readonly publishedAt = new WeakMap<StoredRecord, number>();
   readonly members = new Map<string, Promise<void>>();
   /** While true, nothing is taken and nothing is handed out. */
   isAway = false;
@@ -68,6 +69,13 @@ export function createMemoryEventLog(broker: MemoryBroker = new MemoryBroker()):
       running.add(reading);
       return {
         isFailing: () => broker.isAway,
+        lag: () => {
+          const position = broker.positions.get(group) ?? 0;
+          const waiting = broker.records(options.topic).slice(position);
+          const sinceMs = waiting[0] && broker.publishedAt.get(waiting[0]);
+          const behindMs = sinceMs === undefined ? 0 : Math.max(1, performance.now() - sinceMs);
+          return { records: waiting.length, behindMs };
+        },
         [Symbol.asyncDispose]: async () => {
           own.abort();
           running.delete(reading);
@@ -96,13 +104,15 @@ function publish(
   const stored = broker.topics.get(topic) ?? [];
   broker.topics.set(topic, stored);
   for (const record of records) {
-    stored.push({
+    const own: StoredRecord = {
       ...record,
       value: Buffer.from(record.value),
       topic,
       partition: 0,
       position: BigInt(stored.length),
-    });
+    };
+    stored.push(own);
+    broker.publishedAt.set(own, performance.now());
   }
   broker.changed();
 }

@@ -32,6 +32,7 @@ export function createKafkaEventLog(options: KafkaEventLogOptions): EventLog {
       members.add(member);
       return {
         isFailing: () => member.isFailing,
+        lag: () => member.lag,
         [Symbol.asyncDispose]: async () => {
           members.delete(member);
           await member[Symbol.asyncDispose]();

@@ -7,7 +7,13 @@ import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { backoffMs, sleep, type Clock } from '../../clock/clock.js';
 import { runInBackground, withDeadline } from '../../lifecycle/lifecycle.js';
 import type { Logger } from '../../log/log.js';
-import { maxBatchRecords, type StoredRecord, type SubscribeOptions } from '../types.js';
+import {
+  maxBatchRecords,
+  type ReadLag,
+  type StoredRecord,
+  type SubscribeOptions,
+} from '../types.js';
+import { Lag } from './lag.js';
 
 /** A batch handed to a reader holds about so many bytes, and at least one record. */
 const maxReadBytes = 2 * 1024 * 1024;
@@ -33,9 +39,11 @@ export class Member implements AsyncDisposable {
   readonly #stopped: Promise<void>;
   #lastSignMs: number;
   #hasCrashed = false;
+  readonly #lag: Lag;
 
   constructor(options: MemberOptions) {
     this.#options = options;
+    this.#lag = new Lag(options.clock);
     this.#lastSignMs = options.clock.monotonic();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#stopped = promise;
@@ -48,6 +56,10 @@ export class Member implements AsyncDisposable {
 
   get isFailing(): boolean {
     return this.#hasCrashed || this.#silentMs() > sessionTimeoutMs;
+  }
+
+  get lag(): ReadLag {
+    return this.#lag.read();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,7 +139,10 @@ export class Member implements AsyncDisposable {
     };
     consumer.on(HEARTBEAT, onSign);
     consumer.on(FETCH, onSign);
-    consumer.on(GROUP_JOIN, onSign);
+    consumer.on(GROUP_JOIN, () => {
+      this.#lag.forget();
+      onSign();
+    });
     consumer.on(CRASH, ({ payload }) => onEnd(payload.error));
   }
 
@@ -145,8 +160,11 @@ export class Member implements AsyncDisposable {
       if (!payload.isRunning() || payload.isStale())
         gone.abort(new Error('the partition is another member’s'));
     }, heartbeatMs);
+    const { messages } = payload.batch;
+    let taken = 0;
+    this.#lag.note(payload, messages[0]);
     try {
-      for (const piece of cut(payload.batch.messages)) {
+      for (const piece of cut(messages)) {
         const records = piece.map((message) => toRecord(message, { topic, partition }));
         await this.#offer(records, signal);
         const last = piece.at(-1);
@@ -154,6 +172,8 @@ export class Member implements AsyncDisposable {
         payload.resolveOffset(last.offset);
         const offset = (BigInt(last.offset) + 1n).toString();
         await consumer.commitOffsets([{ topic, partition, offset }]);
+        taken += piece.length;
+        this.#lag.note(payload, messages[taken]);
         if (signal.aborted) return;
       }
     } finally {
