@@ -1,13 +1,14 @@
 /** `pnpm soak NAME [flags]`: long runs on a cluster of processes. Prints what it saw; exit code 1 where something was wrong. */
 import { parseArgs } from 'node:util';
 
+import { agentsSoak } from './agents.js';
 import { chaosSoak } from './chaos.js';
 import { locksSoak } from './locks.js';
 import { outageSoak } from './outage.js';
 import { rollingSoak } from './rolling.js';
 import type { Soak } from './soak.js';
 
-const soaks: readonly Soak[] = [outageSoak, chaosSoak, rollingSoak, locksSoak];
+const soaks: readonly Soak[] = [outageSoak, chaosSoak, rollingSoak, locksSoak, agentsSoak];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

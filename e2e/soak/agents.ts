@@ -1,0 +1,187 @@
+/**
+ * Many agents with two tunnels each, real ones but for their process, which is this one: what a tunnel costs its replica,
+ * how they come back after a replica's restart, and whether every target can be reached.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { createAgent, type Agent } from '@gatehouse/agent';
+import { createLogger } from '@gatehouse/kit/log';
+import { createRpcConnection } from '@gatehouse/kit/rpc';
+import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
+import { loginRaw } from '@gatehouse/protocol-ssh/testing';
+
+import type { Cluster } from '../stack/cluster.js';
+import { readCredential } from '../stack/credential.js';
+import { eventually } from '../stack/run.js';
+import type { Service } from '../stack/service.js';
+import type { World } from '../stack/world.js';
+import { createSoakWorld, gauge, pause, tally, type Soak } from './soak.js';
+
+/** As tunnel-service's limits.admissions_per_second has it by default. */
+const admissionsPerSecond = 100;
+
+export const agentsSoak: Soak = {
+  name: 'agents',
+  summary:
+    '--count (2000) agents with two tunnels each: memory, a replica restarted, as many random commands',
+  async run({ count = 2_000, say }) {
+    await using world = await createSoakWorld();
+    const tunnels = world.home.of('tunnel');
+    await pause(5);
+    const before = tunnels.map(residentKib);
+    const startedAt = performance.now();
+    await using agents = await startAgents(world, count);
+    say(`${count} agents joined after ${seconds(startedAt)} s`);
+    await eventually('all tunnels', async () => (await countAll(tunnels)) >= 2 * count, 180_000);
+    say(`${await countAll(tunnels)} tunnels stand after ${seconds(startedAt)} s`);
+    await pause(10);
+    for (const [index, tunnel] of tunnels.entries()) {
+      const own = await gauge(tunnel.metricsUrl, 'gatehouse_tunnel_active');
+      const kib = (residentKib(tunnel) - (before[index] ?? 0)) / own;
+      say(`replica ${index + 1}: ${own} tunnels, ${kib.toFixed(0)} KiB each (resident memory)`);
+    }
+    const failures = await runEverywhere(world, count);
+    say(`${count} commands at random targets: ${failures.length} failed ${tally(failures)}`);
+    const faults = await restartOne(world, count, say);
+    await pause(5);
+    const again = await runEverywhere(world, Math.min(count, 200));
+    say(`${Math.min(count, 200)} commands after it: ${again.length} failed ${tally(again)}`);
+    return [...failures, ...faults, ...again].concat(agents.failed);
+  },
+};
+
+const seconds = (since: number) => ((performance.now() - since) / 1_000).toFixed(1);
+
+function residentKib({ pid }: Service): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+}
+
+async function countAll(tunnels: readonly Service[]): Promise<number> {
+  const counts = await Promise.all(
+    tunnels.map(async ({ metricsUrl }) =>
+      gauge(metricsUrl, 'gatehouse_tunnel_active').catch(() => 0),
+    ),
+  );
+  return counts.reduce((sum, one) => sum + one, 0);
+}
+
+async function startAgents(world: World<Cluster>, count: number) {
+  const { home } = world;
+  const status = await world.ada.json<Record<string, string>>(['status']);
+  const read = (name: string) => readFileSync(status[name] ?? '', 'utf8');
+  using connection = createRpcConnection({
+    address: home.ready.proxyAddr.replace('localhost', '127.0.0.1'),
+    serverName: `auth.${home.ready.clusterName}.gatehouse.internal`,
+    tls: { serverCa: read('caFile'), key: read('tlsKeyFile'), certificate: read('tlsCertFile') },
+    verifyServer: () => undefined,
+  });
+  const administration = connection.client(AdministrationServiceDefinition);
+  const logger = createLogger({ name: 'agents', level: 'silent' });
+  const agents: Agent[] = [];
+  const failed: string[] = [];
+  const start = async (number: number) => {
+    const name = `many-${number}`;
+    const { token } = await administration.createJoinToken({ labels: {}, names: [], group: '' });
+    const spec = { address: world.web1.address, host_key: world.web1.hostKey };
+    const agent = await createAgent(
+      {
+        proxy: home.ready.proxyAddr,
+        caPin: home.ready.caPin,
+        token,
+        dataDir: join(home.dir, 'many', name),
+        config: { name, targets: [{ kind: 'node', name, labels: { env: 'staging' }, spec }] },
+      },
+      { logger },
+    );
+    agents.push(agent);
+  };
+  await inParallel(count, 8, async (index) =>
+    start(index).catch((thrown: unknown) => failed.push(`agent ${index}: ${String(thrown)}`)),
+  );
+  return {
+    failed,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(agents.map(async (agent) => agent[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** A command at each of so many targets, chosen by chance. */
+async function runEverywhere(world: World<Cluster>, count: number): Promise<string[]> {
+  const credential = await readCredential(world.person('alice'));
+  const port = Number(world.home.ready.proxyAddr.split(':')[1]);
+  const failures: string[] = [];
+  await inParallel(count, 8, async () => {
+    const name = `many-${Math.floor(Math.random() * count)}`;
+    try {
+      using client = await loginRaw({ port, userName: `deploy@${name}`, ...credential });
+      const channel = await client.openSession();
+      const { stdout } = await channel.ask([{ name: 'exec', fields: [`echo ${name}`] }], 15_000);
+      if (stdout !== `${name}\n`) failures.push(`no answer: ${stdout}`);
+    } catch (thrown) {
+      failures.push(String(thrown));
+    }
+  });
+  return failures;
+}
+
+/** kill -9 of one replica and its start: all tunnels are back, no faster than they are let in. */
+async function restartOne(
+  world: World<Cluster>,
+  count: number,
+  say: (line: string) => void,
+): Promise<string[]> {
+  const [victim, ...others] = world.home.of('tunnel');
+  if (victim === undefined) return ['no tunnel replica'];
+  await victim.stop('SIGKILL');
+  await victim.start();
+  const startedAt = performance.now();
+  const samples: { at: number; count: number }[] = [];
+  const all = [victim, ...others];
+  await eventually(
+    'all tunnels again',
+    async () => {
+      samples.push({
+        at: performance.now(),
+        count: await gauge(victim.metricsUrl, 'gatehouse_tunnel_active'),
+      });
+      await pause(0.5);
+      return (await countAll(all)) >= 2 * count;
+    },
+    180_000,
+  );
+  const took = (performance.now() - startedAt) / 1_000;
+  const rate = Math.max(...samples.map((sample, index) => rateSince(samples[index - 4], sample)));
+  say(
+    `all tunnels back ${took.toFixed(1)} s after the replica was; at most ${rate.toFixed(0)} a second`,
+  );
+  return [
+    ...(took > 60 ? [`back after ${took} s`] : []),
+    // A second's worth may come at once.
+    ...(rate > 1.6 * admissionsPerSecond ? [`${rate} let in a second`] : []),
+  ];
+}
+
+function rateSince(
+  from: { at: number; count: number } | undefined,
+  to: { at: number; count: number },
+): number {
+  return from === undefined ? 0 : ((to.count - from.count) / (to.at - from.at)) * 1_000;
+}
+
+async function inParallel(
+  count: number,
+  width: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) {
+      next += 1;
+      await work(next - 1);
+    }
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+}
