@@ -32,8 +32,6 @@ export interface Credentials extends ProxyCredentials {
   identityEndsAt(identity: Identity): number;
   /** Remembers the end of a certificate that was verified elsewhere (TLS). */
   noteIdentity(identity: Identity, endsAtMs: number): void;
-  /** Fetches host certificates for all targets ahead of need. */
-  prefetch(): void;
 }
 
 interface KeptHostCertificate {
@@ -67,8 +65,10 @@ class ProxyKeys implements Credentials {
   constructor(deps: CredentialsDeps) {
     this.#deps = deps;
     deps.policy.onChange(({ kind }) => {
-      if (kind === 'snapshot' || kind === 'node') this.prefetch();
+      if (kind === 'snapshot' || kind === 'node') this.#prefetch();
     });
+    // The first view of the policy is there before this is.
+    this.#prefetch();
   }
 
   identityEndsAt(identity: Identity): number {
@@ -118,7 +118,8 @@ class ProxyKeys implements Credentials {
     }
   }
 
-  prefetch(): void {
+  /** Fetches host certificates for all targets ahead of need. */
+  #prefetch(): void {
     if (this.#isPrefetching) return;
     this.#isPrefetching = true;
     runInBackground(
