@@ -2,10 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
+import { auditBench } from './audit.js';
 import { renderReport, type Bench } from './report.js';
 import { sshBench } from './ssh.js';
 
-const benches: readonly Bench[] = [sshBench];
+const benches: readonly Bench[] = [sshBench, auditBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
