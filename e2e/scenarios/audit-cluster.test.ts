@@ -1,0 +1,244 @@
+/** The audit in a cluster, with two replicas of audit-service: what it must keep, whatever is on the topic or killed. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { systemClock } from '@gatehouse/kit/clock';
+import {
+  encodeAuditRecord,
+  openEventLog,
+  topics,
+  type AuditEvent,
+  type EventLog,
+  type LogRecord,
+} from '@gatehouse/kit/event-log';
+import { createId } from '@gatehouse/kit/ids';
+import { createLogger } from '@gatehouse/kit/log';
+import formats from 'ajv-formats';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { Cluster } from '../stack/cluster.js';
+import { lastSession, searchEvents, waitForEvent } from '../stack/events.js';
+import type { Person } from '../stack/person.js';
+import { eventually, run } from '../stack/run.js';
+import type { Service } from '../stack/service.js';
+import { createClusterWorld, type World } from '../stack/world.js';
+
+const target = 'deploy@web-1';
+
+/** An event as some proxy could have written it. */
+function makeEvent(data: Record<string, unknown>, fields: Partial<AuditEvent> = {}): AuditEvent {
+  return {
+    id: createId('evt'),
+    type: 'ssh.command_started',
+    time: new Date().toISOString(),
+    cluster: 'dev',
+    actor: { kind: 'user', name: 'flood' },
+    outcome: 'success',
+    data,
+    ...fields,
+  };
+}
+
+async function metricOf({ metricsUrl }: Service, name: string): Promise<number> {
+  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => new RegExp(`^${name}(?:{.*})? `).test(line));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+describe('the audit of a cluster', () => {
+  let world: World<Cluster>;
+  let alice: Person;
+  let log: EventLog;
+  beforeAll(async () => {
+    world = await createClusterWorld({
+      only: 'staging',
+      replicas: { auth: 1, proxy: 1, tunnel: 1, audit: 2 },
+    });
+    alice = world.person('alice');
+    const opened = openEventLog(
+      { type: 'kafka', brokers: [world.home.ready.kafka] },
+      {
+        clock: systemClock,
+        logger: createLogger({ name: 'test', level: 'silent' }),
+        clientId: 'test',
+      },
+    );
+    if (opened === undefined) throw new Error('no event log');
+    log = opened;
+  }, 240_000);
+  afterAll(async () => {
+    await log?.[Symbol.asyncDispose]();
+    await world?.[Symbol.asyncDispose]();
+  });
+
+  const replicas = () => world.home.of('audit');
+  const sumOf = async (name: string) =>
+    (await Promise.all(replicas().map(async (one) => metricOf(one, name)))).reduce((a, b) => a + b);
+  const publish = async (...records: LogRecord[]) => log.publish(topics.audit, records);
+
+  it('lets anyone read the topic, and every event there fits the schema of its type (AUD-11)', async () => {
+    const from = new Date().toISOString();
+    expect(await alice.ssh([target, 'echo read-me'])).toMatchObject({ code: 0 });
+    await lastSession(world.ada, { user: 'alice', target: 'web-1', from });
+    const format = String.raw`%k\t%h\t%s\n`;
+    const read = await run(
+      'kcat',
+      ['-b', world.home.ready.kafka, '-C', '-e', '-q', '-t', topics.audit, '-f', format],
+      { timeoutMs: 30_000 },
+    );
+    expect(read.code).toBe(0);
+    const ajv = new Ajv2020({ strict: false });
+    formats.default(ajv);
+    const types = new Set<string>();
+    for (const line of read.stdout.trim().split('\n')) {
+      const [key, head = '', value = ''] = line.split('\t');
+      const event = JSON.parse(value) as AuditEvent;
+      const headers = Object.fromEntries(
+        head
+          .split(',')
+          .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+      );
+      expect(headers).toMatchObject({
+        ce_specversion: '1.0',
+        ce_id: event.id,
+        ce_type: `com.gatehouse.${event.type}`,
+        ce_time: event.time,
+        'content-type': 'application/json',
+      });
+      expect(headers['ce_source']).toMatch(/^gatehouse:\/\/dev\//);
+      if (event.sessionId !== undefined) expect(key).toBe(event.sessionId);
+      const file = new URL(`../../docs/events/${event.type}.schema.json`, import.meta.url);
+      const schema = JSON.parse(readFileSync(file, 'utf8')) as { required?: string[] };
+      const fits = ajv.compile(schema);
+      expect(fits(event.data), `${event.type} ${value} ${ajv.errorsText(fits.errors)}`).toBe(true);
+      for (const field of schema.required ?? []) {
+        const { [field]: _removed, ...rest } = event.data;
+        expect(fits(rest), `${event.type} without ${field}`).toBe(false);
+      }
+      types.add(event.type);
+    }
+    expect([...types]).toEqual(
+      expect.arrayContaining([
+        'session.started',
+        'ssh.command_ended',
+        'session.ended',
+        'agent.joined',
+      ]),
+    );
+  }, 90_000);
+
+  it('puts what is no event of ours among the dead letters, counts it, and stores what lies between (AUD-05)', async () => {
+    const before = await sumOf('gatehouse_audit_dead_letters');
+    const key = randomUUID();
+    const valid = [1, 2, 3, 4, 5].map((n) => makeEvent({ mark: `between-${n}` }));
+    const records = valid.map((event) => ({
+      ...encodeAuditRecord(event, 'gatehouse://dev/test'),
+      key,
+    }));
+    const raw = (value: unknown, headers: Record<string, string> = {}): LogRecord => ({
+      key,
+      headers,
+      value: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
+    });
+    const { id: _id, ...nameless } = makeEvent({});
+    const bad = [
+      raw('{"broken":'),
+      raw(makeEvent({}), { ce_type: 'com.example.unknown' }),
+      raw(nameless),
+      raw(makeEvent({}), { ce_specversion: '9.0' }),
+    ];
+    await publish(...records.flatMap((record, at) => [record, ...bad.slice(at, at + 1)]));
+    await eventually(
+      'the events between',
+      async () => (await searchEvents(world.ada, { text: 'between-' })).length === 5,
+      30_000,
+    );
+    const letters = await eventually(
+      'the dead letters',
+      async () => {
+        const found = await world.ada.json<{ id: string; reason: string }[]>([
+          'audit',
+          'dead',
+          'ls',
+        ]);
+        return found.length === 4 ? found : undefined;
+      },
+      30_000,
+    );
+    expect(letters.map(({ reason }) => reason.split(':')[0])).toEqual([
+      'json',
+      'type',
+      'shape',
+      'version',
+    ]);
+    expect((await sumOf('gatehouse_audit_dead_letters')) - before).toBe(4);
+    const topic = await run(
+      'kcat',
+      [
+        '-b',
+        world.home.ready.kafka,
+        '-C',
+        '-e',
+        '-q',
+        '-t',
+        topics.deadLetters,
+        '-f',
+        String.raw`%h\n`,
+      ],
+      { timeoutMs: 30_000 },
+    );
+    expect(topic.stdout.match(/dead_reason=(?:json|type|shape|version):/g)).toHaveLength(4);
+    // Put back as it was, it is refused again, in another place.
+    const replay = ['audit', 'dead', 'replay', letters[0]?.id ?? '', '--yes'];
+    expect(await alice.gate(replay)).toMatchObject({ code: 3 });
+    expect(await world.ada.json(replay)).toEqual({ replayed: [letters[0]?.id] });
+    await waitForEvent(world.ada, { type: 'dead_letter.replayed', user: 'ada' });
+    await eventually(
+      'the new dead letter',
+      async () => {
+        const found = await world.ada.json<{ id: string }[]>(['audit', 'dead', 'ls']);
+        return found.length === 4 && !found.some(({ id }) => id === letters[0]?.id);
+      },
+      30_000,
+    );
+  }, 120_000);
+
+  it('deletes no recording before the store has it: away for a while, it is whole afterwards (REC-03)', async () => {
+    const dir = join(world.home.dir, 'recordings');
+    const away = `${dir}.away`;
+    renameSync(dir, away);
+    // Root may write anywhere, but not below a file.
+    writeFileSync(dir, '');
+    const from = new Date().toISOString();
+    const played = await alice.ssh(['-tt', target, 'echo while-the-store-is-away; sleep 1'], {
+      timeoutMs: 60_000,
+    });
+    expect(played.stdout).toContain('while-the-store-is-away');
+    await eventually(
+      'the metric to show the wait',
+      async () => (await sumOf('gatehouse_audit_lag_recordings_seconds')) > 3,
+      30_000,
+    );
+    expect(await sumOf('gatehouse_audit_lag_recordings')).toBeGreaterThan(0);
+    renameSync(dir, `${dir}.file`);
+    renameSync(away, dir);
+    const events = await lastSession(world.ada, { user: 'alice', target: 'web-1', from });
+    const completed = events.find(({ type }) => type === 'recording.completed');
+    const recordingId = String(completed?.data['recordingId']);
+    await eventually(
+      'the recording to be whole',
+      async () => {
+        const shown = await world.ada.gate(['recordings', 'export', recordingId, '--as', 'text']);
+        return shown.code === 0 && shown.stdout.includes('while-the-store-is-away');
+      },
+      60_000,
+    );
+    await eventually(
+      'nothing to wait any more',
+      async () => (await sumOf('gatehouse_audit_lag_recordings')) === 0,
+      30_000,
+    );
+  }, 180_000);
+});
