@@ -16,6 +16,7 @@ import { createId } from '@gatehouse/kit/ids';
 import { createLogger } from '@gatehouse/kit/log';
 import formats from 'ajv-formats';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Cluster } from '../stack/cluster.js';
@@ -23,6 +24,7 @@ import { lastSession, searchEvents, waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
 import { eventually, run } from '../stack/run.js';
 import type { Service } from '../stack/service.js';
+import { readAuditTopic } from '../stack/topic.js';
 import { createClusterWorld, type World } from '../stack/world.js';
 
 const target = 'deploy@web-1';
@@ -204,6 +206,84 @@ describe('the audit of a cluster', () => {
       30_000,
     );
   }, 120_000);
+
+  it('stores each event once where replicas are killed between storing and committing, ten times (AUD-06)', async () => {
+    const ids: string[] = [];
+    const stop = new AbortController();
+    const flood = async () => {
+      while (!stop.signal.aborted) {
+        const events = Array.from({ length: 50 }, () =>
+          makeEvent({ mark: 'killed-under' }, { sessionId: createId('ses') }),
+        );
+        const records = events.map((event) => encodeAuditRecord(event, 'gatehouse://dev/test'));
+        // A broker that dies may have taken a send and not say so: as from a spool, it comes again.
+        const isTaken = async () =>
+          publish(...records).then(
+            () => true,
+            () => false,
+          );
+        await eventually('the broker to take a send', isTaken, 60_000);
+        ids.push(...events.map(({ id }) => id));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    const flooding = flood();
+    const { kafka, postgres } = world.home;
+    const database = new pg.Client({
+      connectionString: new URL('gatehouse_audit', postgres.url).href,
+    });
+    database.on('error', () => undefined);
+    await database.connect();
+    const ask = async (query: string) => {
+      const { rows } = await database.query<{ count: string }>(query);
+      return Number(rows[0]?.count);
+    };
+    const countRepeats = () =>
+      replicas().flatMap(({ log: text }) => text.match(/"events received again"/g) ?? []).length;
+    const countStored = async () => ask('select count(*) from audit_event');
+    const countWaiting = async () =>
+      ask("select count(*) from pg_locks where not granted and relation = 'audit_event'::regclass");
+    for (let round = 0; round < 10; round += 1) {
+      // What is fetched waits for the lock; once that is gone it is stored, and the broker hears of no commit.
+      await database.query('begin; lock table audit_event in share mode');
+      await eventually('a batch that waits', async () => (await countWaiting()) > 0, 60_000);
+      await kafka.kill();
+      const before = await countStored();
+      await database.query('commit');
+      await eventually('it in the store', async () => (await countStored()) > before, 30_000);
+      await Promise.all(replicas().map(async (one) => one.stop('SIGKILL')));
+      const seen = countRepeats();
+      await Promise.all([kafka.restart(), ...replicas().map(async (one) => one.start())]);
+      await eventually('the repeats', () => countRepeats() > seen, 60_000);
+    }
+    await database.end();
+    stop.abort();
+    await flooding;
+    const stored = await eventually(
+      'all of them in the store',
+      async () => {
+        const exported = await world.ada.gate(['audit', 'export', '--user', 'flood'], {
+          timeoutMs: 60_000,
+        });
+        const lines = exported.stdout.trim().split('\n');
+        const found = lines
+          .map((line) => JSON.parse(line) as AuditEvent)
+          .filter(({ data }) => data['mark'] === 'killed-under');
+        return found.length >= ids.length ? found : undefined;
+      },
+      120_000,
+    );
+    expect(stored.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
+    await using topic = await readAuditTopic(world.home.ready.kafka);
+    await eventually(
+      'the topic to be read',
+      () => {
+        const read = topic.events.filter(({ data }) => data['mark'] === 'killed-under');
+        return read.length >= ids.length && new Set(read.map(({ id }) => id)).size === ids.length;
+      },
+      60_000,
+    );
+  }, 600_000);
 
   it('deletes no recording before the store has it: away for a while, it is whole afterwards (REC-03)', async () => {
     const dir = join(world.home.dir, 'recordings');
