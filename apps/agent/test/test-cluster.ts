@@ -153,6 +153,7 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
     {
       watch: { callers: ['service'], handle: (_request, { signal }) => watchFor(signal) },
       reportSessions: { callers: ['service'], handle: async () => ({}) },
+      findLiveSessions: { callers: ['service'], handle: async () => ({}) },
       registerAgent: {
         callers: ['service/tunnel'],
         async handle(request) {

@@ -49,6 +49,7 @@ export async function startTestAuth(
     },
     registerAgent: { callers: ['service'], handle: refuse },
     reportAgents: { callers: ['service'], handle: refuse },
+    findLiveSessions: { callers: ['service'], handle: refuse },
     reportSessions: { callers: ['service/proxy'], handle: answers.reportSessions ?? refuse },
   });
   const trust = {

@@ -9,7 +9,12 @@ import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { withDeadline } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
-import { createRpcServer, drainServers, type RpcServer } from '@gatehouse/kit/rpc';
+import {
+  createRpcServer,
+  drainServers,
+  type RpcConnection,
+  type RpcServer,
+} from '@gatehouse/kit/rpc';
 import {
   joinCluster,
   readReadiness,
@@ -22,6 +27,7 @@ import type { AuditConfig } from './config.js';
 import type { Deps, Policy } from './deps.js';
 import { openOwnEventLog } from './event-log.js';
 import { createDays } from './events/days.js';
+import { endLostSessions } from './events/lost-sessions.js';
 import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
@@ -42,7 +48,10 @@ export { auditEvents } from './events.js';
 export type AuditMembership = Pick<
   Membership,
   'replicaId' | 'tls' | 'identify' | 'isExpired' | 'onChange'
->;
+> & {
+  /** Without it nobody is asked which sessions are live. */
+  readonly auth?: Pick<RpcConnection, 'client'>;
+};
 
 /** What a caller may put in place of the real thing. */
 export interface AuditOverrides {
@@ -99,7 +108,7 @@ export async function createAuditService(
     watch.isHealthy() ? 1 : 0,
   );
   const consumers = await startConsumers(store, stack);
-  const { membership, policy } =
+  const { membership, policy }: AuditOverrides['cluster'] =
     overrides.cluster ?? (await enterCluster(config, { clock, logger, stack }));
   const pageTokens = createPageTokens(readSecretFile(config.auth.join_secret_file).reveal());
   const deps: Deps = {
@@ -109,6 +118,8 @@ export async function createAuditService(
     policy,
     pageTokens,
   };
+  const { auth } = membership;
+  if (auth !== undefined) stack.use(endLostSessions({ ...deps, auth }));
   const state = { isDraining: false };
   const observed = { membership, watch, consumers, state };
   const server = await openListener(config, { deps, membership, stack });

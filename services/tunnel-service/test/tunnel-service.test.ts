@@ -135,6 +135,7 @@ async function start(
         },
       },
       reportSessions: { callers: ['service'], handle: refuse },
+      findLiveSessions: { callers: ['service'], handle: refuse },
       registerAgent: {
         callers: ['service/tunnel'],
         handle: async ({ agentId }) => ({ agentName: 'a1', group: agentId }),

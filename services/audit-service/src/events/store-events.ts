@@ -22,6 +22,7 @@ import {
   type StorableEvent,
 } from '../store/events.js';
 import { isFaultOfData, sqlState } from '../store/faults.js';
+import { noteSessions } from '../store/open-sessions.js';
 import type { Tables } from '../store/tables.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
@@ -114,10 +115,9 @@ async function storeTogether(
       const { storable, clashing } = await splitClashing(transaction, fresh);
       if (storable.length > 0) {
         const newest = await insertEvents(transaction, storable, new Date(deps.clock.now()));
-        await noteRecordingEnds(
-          transaction,
-          storable.map(({ event }) => event),
-        );
+        const events = storable.map(({ event }) => event);
+        await noteRecordingEnds(transaction, events);
+        await noteSessions(transaction, events);
         await notify(storeChannel, String(newest));
       }
       return { refused: clashing, stored: storable.length, made: days };

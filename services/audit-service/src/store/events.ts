@@ -79,7 +79,10 @@ export function sequenceKey({ sessionId, sequence }: Pick<AuditEvent, 'sessionId
   return sessionId === undefined || sequence === undefined ? undefined : `${sessionId} ${sequence}`;
 }
 
-/** Which places that these events want are taken, as {@link sequenceKey}. */
+/**
+ * Which places that these events want are taken, as {@link sequenceKey}. The end of a session whose proxy was lost holds none:
+ * the proxy may come back with events that it had not sent yet.
+ */
 export async function findTakenSequences(
   database: Kysely<Tables>,
   events: readonly AuditEvent[],
@@ -93,7 +96,8 @@ export async function findTakenSequences(
       select * from unnest(
         ${numbered.map(({ sessionId }) => sessionId)}::text[],
         ${numbered.map(({ sequence }) => sequence)}::integer[]))
-      and time >= ${since}`.execute(database);
+      and time >= ${since}
+      and not (type = 'session.ended' and event like '%"synthesised":true%')`.execute(database);
   return new Set(rows.flatMap((row) => sequenceKey(row) ?? []));
 }
 

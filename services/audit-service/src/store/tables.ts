@@ -60,7 +60,13 @@ export interface DeadLetterTable {
   replayed_by: ColumnType<string | null, never, string>;
 }
 
+export interface OpenSessionTable {
+  session_id: string;
+  started_at: Time;
+}
+
 export interface Tables {
+  audit_open_session: OpenSessionTable;
   audit_dead_letter: DeadLetterTable;
   audit_event: EventTable;
   audit_recording: RecordingTable;

@@ -19,6 +19,7 @@ import * as endSession from './end-session.js';
 import * as enrollAgent from './enroll-agent.js';
 import * as enrollService from './enroll-service.js';
 import * as explainAccess from './explain-access.js';
+import * as findLiveSessions from './find-live-sessions.js';
 import * as getDocument from './get-document.js';
 import * as getInvite from './get-invite.js';
 import * as getSelf from './get-self.js';
@@ -75,6 +76,7 @@ export function bindInternalServices(deps: Deps): Services {
     bindService(ClusterServiceDefinition, {
       watch: bind(watch),
       reportSessions: bind(reportSessions),
+      findLiveSessions: bind(findLiveSessions),
       registerAgent: bind(registerAgent),
       reportAgents: bind(reportAgents),
     }),

@@ -10,6 +10,7 @@ import {
   countUserSessions,
   extendLeases,
   findSession,
+  findSessionIds,
   insertSessions,
   keepSessions,
   listSessions,
@@ -113,6 +114,16 @@ async function refuseOverLimit(
     );
   }
   return refused;
+}
+
+/** Those of the sessions that are live. @throws ENROLLMENT_INVALID for more than 10,000 ids */
+export async function findLiveSessions(
+  { store }: Pick<Deps, 'store'>,
+  ids: readonly string[],
+): Promise<string[]> {
+  if (ids.length > maxBatch)
+    throw authError('ENROLLMENT_INVALID', { details: { why: 'too many sessions at once' } });
+  return findSessionIds(store.database, ids);
 }
 
 /** One's own sessions; all for those whom a rule lets read them. */

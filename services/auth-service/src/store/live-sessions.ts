@@ -53,6 +53,13 @@ export async function findSession(db: Db, id: string): Promise<StoredSession | u
   return row === undefined ? undefined : decode(row);
 }
 
+/** Those of these ids that are there. */
+export async function findSessionIds(db: Db, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from live_session where id = any(${ids}::text[])`.execute(db);
+  return rows.map((row) => row.id);
+}
+
 /** By start; of one person, or all. */
 export async function listSessions(db: Db, user?: string): Promise<StoredSession[]> {
   let query = db.selectFrom('live_session').selectAll();
