@@ -1,4 +1,5 @@
 /** What a long run is given and gives back. */
+import { joinAgent } from '../stack/agent.js';
 import type { Cluster } from '../stack/cluster.js';
 import { defaultReplicas } from '../stack/cluster.js';
 import { findFaults, readLedger } from '../stack/ledger.js';
@@ -22,17 +23,27 @@ export interface Soak {
   run(options: SoakOptions): Promise<string[]>;
 }
 
-export const target = 'deploy@web-1';
+/** The built-in node of an agent of its own: an sshd would take most of the processor for itself. */
+export const target = 'deploy@load-1';
 
-/** Two replicas of every service, one agent, one sshd. */
+/** Two replicas of every service as they were built, an agent with an sshd, and one with the target of the load. */
 export async function createSoakWorld(
   options: Omit<WorldOptions, 'flags'> = {},
 ): Promise<World<Cluster>> {
-  return createClusterWorld({
+  const world = await createClusterWorld({
     only: 'staging',
     replicas: { ...defaultReplicas, auth: 2, audit: 2 },
+    isBuilt: true,
     ...options,
   });
+  const node = {
+    kind: 'node',
+    name: 'load-1',
+    labels: { env: 'staging' },
+    spec: { builtin: true },
+  };
+  world.agents.set('load', await joinAgent(world.ada, 'load', [node]));
+  return world;
 }
 
 export async function gauge(metricsUrl: string, name: string): Promise<number> {
@@ -70,6 +81,8 @@ export async function settle(
 
 /** How often each reason was given. */
 export function tally(texts: readonly string[]): string {
-  const groups = Map.groupBy(texts, (text) => text.replaceAll(/\d+/g, 'N').slice(0, 120));
+  const groups = Map.groupBy(texts, (text) =>
+    (text.split('\n')[0] ?? '').replaceAll(/\d+/g, 'N').slice(0, 120),
+  );
   return [...groups].map(([text, all]) => `${all.length} × ${text}`).join('; ');
 }

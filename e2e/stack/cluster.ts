@@ -43,6 +43,8 @@ export interface ClusterOptions {
   /** Where everything lasts; default: a temporary folder. */
   readonly dataDir?: string;
   readonly replicas?: Replicas;
+  /** Run what `pnpm build` has made in place of the sources. Default false. */
+  readonly isBuilt?: boolean;
   readonly onStep?: (step: string) => void;
 }
 
@@ -100,7 +102,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   stack.use(kafka);
   await makeDatabases(postgres);
   const balancerPort = await findFreePort();
-  const plan = await makePlan({ dataDir: dir, replicas, postgres, kafka, balancerPort });
+  const plan = await makePlan({
+    dataDir: dir,
+    replicas,
+    isBuilt: options.isBuilt ?? false,
+    postgres,
+    kafka,
+    balancerPort,
+  });
   onStep('migrations');
   await migrateDatabases(postgres, plan);
   onStep('auth-service');

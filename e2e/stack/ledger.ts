@@ -86,6 +86,8 @@ function gaps(events: readonly AuditEvent[]): string[] {
     ({ sessionId = '' }) => sessionId,
   );
   return [...sessions].flatMap(([id, own]) => {
+    // It never began.
+    if (own.every(({ type }) => type === 'session.connect_failed')) return [];
     const inOrder = own.toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0));
     const isWhole = inOrder.every(({ sequence }, index) => sequence === index + 1);
     const ends = inOrder.filter(({ type }) => type === 'session.ended').length;

@@ -21,6 +21,7 @@ const serviceKinds = ['proxy', 'tunnel', 'audit'] as const;
 export interface PlanInput {
   readonly dataDir: string;
   readonly replicas: Replicas;
+  readonly isBuilt: boolean;
   readonly postgres: Postgres;
   readonly kafka: TestKafka;
   readonly balancerPort: number;
@@ -39,7 +40,7 @@ interface Replica {
 
 /** Writes the configuration of every replica; nothing is started. */
 export async function makePlan(input: PlanInput): Promise<Plan> {
-  const { dataDir, replicas, postgres, kafka, balancerPort } = input;
+  const { dataDir, replicas, isBuilt, postgres, kafka, balancerPort } = input;
   const secret = (name: string) => keepSecret(join(dataDir, 'secrets'), name);
   const folder = (name: string) => {
     const path = join(dataDir, name);
@@ -67,6 +68,7 @@ export async function makePlan(input: PlanInput): Promise<Plan> {
           name,
           number: index + 1,
           dir: dataDir,
+          isBuilt,
           config: { ...config, ...more },
         });
         return { listen, publicListen, service };

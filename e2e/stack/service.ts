@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly number: number;
   /** Folder for configuration and log. */
   readonly dir: string;
+  /** Run what was built in place of the sources. */
+  readonly isBuilt: boolean;
   readonly config: Config & { readonly metrics_listen: string; readonly listen?: string };
 }
 
@@ -33,11 +35,13 @@ export class Service implements AsyncDisposable {
   readonly metricsUrl: string;
   /** Where it listens, `host:port`, if it does. */
   readonly listen: string;
+  readonly #isBuilt: boolean;
   #config: Config;
   #child: ChildProcess | undefined;
 
-  constructor({ name, number, dir, config }: ServiceOptions) {
+  constructor({ name, number, dir, isBuilt, config }: ServiceOptions) {
     this.name = name;
+    this.#isBuilt = isBuilt;
     this.configFile = join(dir, `${name}-${number}.yaml`);
     this.logFile = join(dir, `${name}-${number}.log`);
     this.metricsUrl = `http://${config.metrics_listen}`;
@@ -77,13 +81,15 @@ export class Service implements AsyncDisposable {
 
   /** Without a configuration. */
   get program(): readonly string[] {
+    const folder = join(root, `services/${this.name}-service`);
+    if (this.#isBuilt) return [process.execPath, join(folder, 'dist/src/main.js')];
     return [
       process.execPath,
       '--disable-warning=ExperimentalWarning',
       '--conditions=source',
       '--import',
       import.meta.resolve('tsx'),
-      join(root, `services/${this.name}-service/src/main.ts`),
+      join(folder, 'src/main.ts'),
     ];
   }
 

@@ -1,5 +1,6 @@
 /** Composition root of proxy-service: builds everything from its configuration, in the order in which it is needed. */
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import type { Identity } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
@@ -72,7 +73,13 @@ const watchedKinds = [
   'session_end',
   'login_end',
 ];
-const webDir = join(import.meta.dirname, '../../../apps/web/public');
+const webDir = findPages(import.meta.dirname);
+
+/** The web's pages, in a folder above: how far depends on whether this is the source or what was built of it. */
+function findPages(from: string): string {
+  const pages = join(from, 'apps/web/public');
+  return existsSync(pages) || from === dirname(from) ? pages : findPages(dirname(from));
+}
 
 /** @throws PROXY_NO_EVENT_LOG */
 function openOwnEventLog(
