@@ -207,7 +207,7 @@ describe('the audit of a cluster', () => {
     );
   }, 120_000);
 
-  it('stores each event once where replicas are killed between storing and committing, ten times (AUD-06)', async () => {
+  it('stores each event once where replicas are killed between storing and committing, again and again (AUD-06)', async () => {
     const ids: string[] = [];
     const stop = new AbortController();
     const flood = async () => {
@@ -243,7 +243,8 @@ describe('the audit of a cluster', () => {
     const countStored = async () => ask('select count(*) from audit_event');
     const countWaiting = async () =>
       ask("select count(*) from pg_locks where not granted and relation = 'audit_event'::regclass");
-    for (let round = 0; round < 10; round += 1) {
+    // Each round costs half a minute; `pnpm soak chaos` does it for ten.
+    for (let round = 0; round < 3; round += 1) {
       // What is fetched waits for the lock; once that is gone it is stored, and the broker hears of no commit.
       await database.query('begin; lock table audit_event in share mode');
       await eventually('a batch that waits', async () => (await countWaiting()) > 0, 60_000);

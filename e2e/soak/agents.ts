@@ -7,12 +7,12 @@ import { join } from 'node:path';
 
 import { createAgent, type Agent } from '@gatehouse/agent';
 import { createLogger } from '@gatehouse/kit/log';
-import { createRpcConnection } from '@gatehouse/kit/rpc';
 import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { loginRaw } from '@gatehouse/protocol-ssh/testing';
 
 import type { Cluster } from '../stack/cluster.js';
 import { readCredential } from '../stack/credential.js';
+import { connectAs } from '../stack/rpc.js';
 import { eventually } from '../stack/run.js';
 import type { Service } from '../stack/service.js';
 import type { World } from '../stack/world.js';
@@ -69,14 +69,7 @@ async function countAll(tunnels: readonly Service[]): Promise<number> {
 
 async function startAgents(world: World<Cluster>, count: number) {
   const { home } = world;
-  const status = await world.ada.json<Record<string, string>>(['status']);
-  const read = (name: string) => readFileSync(status[name] ?? '', 'utf8');
-  using connection = createRpcConnection({
-    address: home.ready.proxyAddr.replace('localhost', '127.0.0.1'),
-    serverName: `auth.${home.ready.clusterName}.gatehouse.internal`,
-    tls: { serverCa: read('caFile'), key: read('tlsKeyFile'), certificate: read('tlsCertFile') },
-    verifyServer: () => undefined,
-  });
+  using connection = await connectAs(world.ada, { address: home.ready.proxyAddr });
   const administration = connection.client(AdministrationServiceDefinition);
   const logger = createLogger({ name: 'agents', level: 'silent' });
   const agents: Agent[] = [];
