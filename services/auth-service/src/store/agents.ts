@@ -1,4 +1,6 @@
 /** Agents that joined, and where they are connected. */
+import { sql } from 'kysely';
+
 import type { Db } from './store.js';
 
 export interface StoredAgent {
@@ -200,27 +202,48 @@ export async function listPresence(db: Db): Promise<Presence[]> {
   }));
 }
 
-/** Notes agents as seen at a replica, and on their own rows. Unknown agents are left out. */
+/** Where these agents are. */
+export async function listPresenceOf(
+  db: Db,
+  agentIds: readonly string[],
+): Promise<{ agentId: string; replicaId: string }[]> {
+  if (agentIds.length === 0) return [];
+  const { rows } = await sql<{ agentId: string; replicaId: string }>`
+    select agent_id as "agentId", replica_id as "replicaId" from agent_presence
+    where agent_id = any(${agentIds}::text[])`.execute(db);
+  return rows;
+}
+
+export async function hasPresenceBefore(db: Db, before: Date): Promise<boolean> {
+  const query = db.selectFrom('agent_presence').select('agent_id').where('seen_at', '<', before);
+  return (await query.limit(1).executeTakeFirst()) !== undefined;
+}
+
+/** An agent's own row says to within so long when it was last seen: not every report of thousands writes all of them. */
+const lastSeenMs = 30_000;
+
+/**
+ * Notes agents as seen at a replica, and on their own rows. Unknown agents are left out.
+ * @returns those that were not there before
+ */
 export async function putPresence(
   db: Db,
   seen: { readonly replicaId: string; readonly agentIds: readonly string[]; readonly now: Date },
-): Promise<void> {
+): Promise<string[]> {
   const { replicaId, agentIds, now } = seen;
-  if (agentIds.length === 0) return;
-  const known = await db
-    .updateTable('agent')
-    .set({ last_seen_at: now })
-    .where('id', 'in', agentIds)
-    .returning('id')
-    .execute();
-  if (known.length === 0) return;
-  await db
-    .insertInto('agent_presence')
-    .values(known.map(({ id }) => ({ agent_id: id, replica_id: replicaId, seen_at: now })))
-    .onConflict((conflict) =>
-      conflict.columns(['agent_id', 'replica_id']).doUpdateSet({ seen_at: now }),
-    )
-    .execute();
+  if (agentIds.length === 0) return [];
+  await sql`
+    update agent set last_seen_at = ${now}
+    where id = any(${agentIds}::text[])
+      and (last_seen_at is null or last_seen_at < ${new Date(now.getTime() - lastSeenMs)})`.execute(
+    db,
+  );
+  const { rows } = await sql<{ id: string; isNew: boolean }>`
+    insert into agent_presence (agent_id, replica_id, seen_at)
+    select id, ${replicaId}, ${now} from agent where id = any(${agentIds}::text[])
+    on conflict (agent_id, replica_id) do update set seen_at = excluded.seen_at
+    returning agent_id as id, xmax = 0 as "isNew"`.execute(db);
+  return rows.flatMap(({ id, isNew }) => (isNew ? [id] : []));
 }
 
 /** Takes away what a replica no longer holds, and what was not seen since `before`; gives the agents concerned. */
@@ -232,7 +255,7 @@ export async function removePresence(
   if ('before' in which) query = query.where('seen_at', '<', which.before);
   else {
     query = query.where('replica_id', '=', which.replicaId);
-    if (which.except.length > 0) query = query.where('agent_id', 'not in', which.except);
+    query = query.where(sql<boolean>`agent_id <> all(${which.except}::text[])`);
   }
   const rows = await query.returning('agent_id').execute();
   return [...new Set(rows.map((row) => row.agent_id))];

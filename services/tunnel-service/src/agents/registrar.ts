@@ -36,6 +36,8 @@ export interface Registrar extends AsyncDisposable {
 const reportIntervalMs = 5_000;
 /** Changes within so long go into one report. */
 const gatherMs = 50;
+/** Between two reports of changes: each names all agents, and thousands may come within seconds. */
+const pauseMs = 500;
 const maxKnown = 20_000;
 
 export function createRegistrar(deps: RegistrarDeps): Registrar {
@@ -123,6 +125,7 @@ class AuthRegistrar implements Registrar {
         while (this.#isDirty) {
           this.#isDirty = false;
           await this.#report();
+          if (this.#isDirty) await sleep(pauseMs);
         }
       } catch (thrown) {
         this.#deps.logger.debug({ err: thrown }, 'report of agents failed');
