@@ -1,13 +1,32 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** A loopback port that nobody has just now. */
+/** Below the ports that systems give to connections by themselves (Linux: 32768 and up; RFC 6335: 49152 and up). */
+const range = { first: 15_000, last: 32_000 };
+const given = new Set<number>();
+
+/**
+ * A loopback port on which nothing listens, for a server that wants a number before it starts. No connection can take it
+ * meanwhile, and it is not given twice by this process.
+ */
 export async function findFreePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = range.first + Math.floor(Math.random() * (range.last - range.first));
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error('no free port');
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
+  try {
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+  } catch {
+    return false;
+  }
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('not listening on TCP');
-  return address.port;
+  return true;
 }
