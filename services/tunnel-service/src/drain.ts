@@ -18,17 +18,30 @@ export interface DrainOptions {
   readonly logger: Logger;
 }
 
+/** What an agent may take to stand elsewhere. */
+const handOverMs = 3_000;
+
+/**
+ * Proxies go on dialling through here until the agents have left, which they do once they stand elsewhere: an agent whose
+ * other tunnel was away just now would be offline otherwise.
+ */
+async function handOver(live: LiveTunnels): Promise<void> {
+  const endMs = performance.now() + handOverMs;
+  while (live.size > 0 && performance.now() < endMs) await delay(50);
+}
+
 /** Resolves when no connection is left, or when the time for it is over; what is left then is reset as tunnel_lost. */
 export async function drainTunnels(options: DrainOptions): Promise<void> {
   const { state, live, rpc, port, config, logger } = options;
   const dials = await drain({
     settings: config,
     state,
-    stopAccepting() {
+    async stopAccepting() {
       port.stopListening();
-      live.drain();
       for (const { tunnel } of live.all())
         tunnel.control.send({ message: { $case: 'drain', value: {} } });
+      await handOver(live);
+      live.drain();
     },
     openCount: () => rpc.dialCount(),
   });

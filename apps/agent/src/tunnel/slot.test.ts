@@ -3,7 +3,7 @@ import { createLogger } from '@gatehouse/kit/log';
 import { expect, it } from 'vitest';
 
 import type { Link } from './link.js';
-import { createSlot } from './slot.js';
+import { createSlot, type Slot } from './slot.js';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
 
@@ -29,6 +29,7 @@ it('stops while it waits for a welcome', async () => {
       return Promise.resolve(link);
     },
     isTwin: () => false,
+    isServed: () => false,
     onChange: () => undefined,
   });
   const running = slot.run();
@@ -43,12 +44,13 @@ function startSlot(proxies: readonly string[], twinWaitMs?: { first: number; cap
   const stop = new AbortController();
   const opened: string[] = [];
   const closed: string[] = [];
-  const slot = createSlot({
+  const slot: Slot = createSlot({
     clock: systemClock,
     logger,
     signal: stop.signal,
     isTwin: ({ viaProxy }) => viaProxy === 'srv_same',
     twinWaitMs,
+    isServed: () => slot.link !== undefined,
     async open() {
       const viaProxy = proxies[opened.length] ?? proxies.at(-1) ?? '';
       opened.push(viaProxy);
@@ -93,4 +95,46 @@ it('looks again later whether there is another proxy by now, one dial at a time'
   await expect.poll(() => started.slot.link?.viaProxy).toBe('srv_other');
   expect(started.opened).toHaveLength(9);
   await started.end();
+});
+
+// Two rolling restarts at close quarters found the agent offline between its old tunnel and its new one.
+it('closes a tunnel that it is asked to replace only when the next one stands', async () => {
+  const closed: string[] = [];
+  const next = Promise.withResolvers<void>();
+  const stop = new AbortController();
+  let opened = 0;
+  const slot: Slot = createSlot({
+    clock: systemClock,
+    logger,
+    signal: stop.signal,
+    isTwin: () => false,
+    isServed: () => slot.link !== undefined,
+    async open() {
+      opened += 1;
+      const name = `srv_${opened}`;
+      const end = Promise.withResolvers<{ reason: 'closed' }>();
+      return Promise.resolve({
+        replicaId: name,
+        viaProxy: '',
+        streamCount: 0,
+        welcomed: opened === 1 ? Promise.resolve() : next.promise,
+        closed: end.promise,
+        close: () => {
+          closed.push(name);
+          end.resolve({ reason: 'closed' });
+        },
+      });
+    },
+    onChange: () => undefined,
+  });
+  const running = slot.run();
+  await expect.poll(() => slot.link?.replicaId).toBe('srv_1');
+  slot.replace();
+  await expect.poll(() => opened).toBe(2);
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  expect(closed).toEqual([]);
+  next.resolve();
+  await expect.poll(() => closed).toEqual(['srv_1']);
+  stop.abort();
+  await running;
 });

@@ -23,6 +23,8 @@ export interface SlotDeps {
    * from the first to the cap. Undefined: for ever, because the other slot looks.
    */
   readonly twinWaitMs?: { readonly first: number; readonly cap: number } | undefined;
+  /** Does a tunnel stand, of either slot, that is not about to be replaced? */
+  isServed(): boolean;
   onChange(): void;
 }
 
@@ -39,6 +41,8 @@ export interface Slot {
 
 /** How often the second slot looks for another replica where there was one only. */
 const lookAgainMs = { first: 15_000, cap: 5 * 60_000 };
+
+const retiredLookMs = 500;
 
 /** How often in a row a tunnel is replaced at once because it came through the other one's proxy (D28). */
 const mostRedials = 5;
@@ -186,13 +190,16 @@ class TunnelSlot implements Slot {
     this.#deps.onChange();
   }
 
-  /** Its connections may end by themselves; the replica or the end of its certificate cuts it otherwise. */
+  /**
+   * Its connections may end by themselves; the replica or the end of its certificate cuts it otherwise. It serves on until
+   * another tunnel stands: whoever is asked to go elsewhere is not offline meanwhile.
+   */
   #retire(link: Link): void {
     this.#retired.add(link);
     if (this.#link === link) this.#link = undefined;
     const timer = setInterval(() => {
-      if (link.streamCount === 0) link.close();
-    }, 1_000);
+      if (link.streamCount === 0 && this.#deps.isServed()) link.close();
+    }, retiredLookMs);
     link.closed.then(
       () => {
         clearInterval(timer);

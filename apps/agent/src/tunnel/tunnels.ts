@@ -67,6 +67,7 @@ class TwoTunnels implements Tunnels {
           viaProxy !== '' && viaProxy === this.#slots[1 - index]?.link?.viaProxy,
         // One of two is enough: both at once might only change places.
         twinWaitMs: index === 1 ? twinWaitMs : undefined,
+        isServed: () => this.replicas().length > 0,
         open: async () => this.#open(slot, () => this.#slots[1 - index]?.replicaId),
         onChange: () => {
           for (const listener of this.#listeners) listener();
