@@ -107,6 +107,11 @@ export class Load implements AsyncDisposable {
   }
 }
 
+async function pause(ms: number): Promise<string> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return 'no answer';
+}
+
 /** One command through one proxy, or the balancer. @throws Error with what the proxy says when it refuses */
 export async function runThrough(
   address: string,
@@ -116,8 +121,9 @@ export async function runThrough(
   using client = await loginRaw({ port, userName: what.target, ...what.credential });
   const channel = await client.openSession();
   const answer = await channel.ask([{ name: 'exec', fields: [what.command] }], answerMs);
-  const end = await Promise.race([client.ended(), Promise.resolve(undefined)]);
-  if (end !== undefined) throw new Error(end);
+  // A channel that was given up with its connection has no answer; then the connection says why.
+  if (answer.stdout === '' && answer.stderr === '')
+    throw new Error(await Promise.race([client.ended(), pause(1_000)]));
   return answer;
 }
 
