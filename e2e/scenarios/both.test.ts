@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { searchEvents, type Event } from '../stack/events.js';
 import type { Installation } from '../stack/installation.js';
 import type { Person } from '../stack/person.js';
-import { eventually, type RunResult } from '../stack/run.js';
+import { eventually, run, type RunResult } from '../stack/run.js';
 import { createClusterWorld, createWorld, type World } from '../stack/world.js';
 
 const target = 'deploy@web-1';
@@ -22,7 +22,10 @@ const steps: Readonly<Record<string, Step>> = {
     alice.ssh(['deploy@no-such', 'true']),
   'RBC-02 a login that is not allowed': async (_world, alice) => alice.ssh(['root@web-1', 'true']),
   'FT-01 a file by sftp': async (_world, alice) =>
-    alice.ssh(['-s', target, 'sftp'], { stdin: Buffer.from('0000000501' + '00000003', 'hex') }),
+    run('sftp', ['-F', await alice.sshConfig(), '-b', '-', target], {
+      env: { GATE_HOME: alice.gateHome, SSH_AUTH_SOCK: '' },
+      stdin: 'pwd\nls /etc/hostname\n',
+    }),
   'FWD-01 a forward that is refused': async (_world, alice) =>
     alice.ssh(['-o', 'ExitOnForwardFailure=yes', '-W', '127.0.0.1:1', target]),
   'API-01 a list': async (_world, alice) => alice.gate(['ls']),
@@ -79,7 +82,11 @@ function shapeOf({ type, outcome, reason = '', sequence = 0, data }: Event): str
 it('has the same outcomes, texts and events at home and in a cluster (OPS-12)', async () => {
   const places = await Promise.all([
     createWorld({ only: 'staging' }),
-    createClusterWorld({ only: 'staging' }),
+    // With one proxy: each has a certificate of its own issued for a person.
+    createClusterWorld({
+      only: 'staging',
+      replicas: { auth: 1, proxy: 1, tunnel: 2, audit: 1 },
+    }),
   ]);
   onTestFinished(
     async () => void (await Promise.all(places.map(async (one) => one[Symbol.asyncDispose]()))),

@@ -119,7 +119,13 @@ class ClusterMembership implements Membership {
       tls: clientTls(this.#credentials),
       serverName: `${kind}.${clusterName}.gatehouse.internal`,
       ...(kind === 'tunnel'
-        ? { channelOptions: { 'grpc-node.flow_control_window': bulkWindowBytes } }
+        ? {
+            channelOptions: {
+              'grpc-node.flow_control_window': bulkWindowBytes,
+              // Soon again: a replica that comes back may have all agents of the one that goes next.
+              'grpc.max_reconnect_backoff_ms': 500,
+            },
+          }
         : {}),
       verifyServer: (certificate) =>
         verifyServer(certificate, { kind, clusterName, clock, trust: this.#credentials.trust }),

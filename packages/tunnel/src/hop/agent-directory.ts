@@ -71,7 +71,9 @@ export interface AgentDirectory extends AsyncDisposable {
 }
 
 /** How long a dial waits for a replica that is being connected to before it says `offline`. */
-const settleMs = 1_500;
+const settleMs = 3_000;
+/** A replica that has just come back may have all agents of the one that goes next. */
+const mostPauseMs = 500;
 
 export function createAgentDirectory(options: AgentDirectoryOptions): AgentDirectory {
   return new WatchedDirectory(options);
@@ -228,7 +230,7 @@ class WatchedDirectory implements AgentDirectory {
         );
         this.#forget(replica);
       }
-      await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: 2_000 }), signal);
+      await pause(50 + backoffMs(attempt, { baseMs: 100, capMs: mostPauseMs }), signal);
     }
     replica.connection[Symbol.dispose]();
     this.#replicas.delete(address);
