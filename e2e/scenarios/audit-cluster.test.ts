@@ -23,7 +23,6 @@ import type { Cluster } from '../stack/cluster.js';
 import { lastSession, searchEvents, waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
 import { eventually, run } from '../stack/run.js';
-import type { Service } from '../stack/service.js';
 import { readAuditTopic } from '../stack/topic.js';
 import { createClusterWorld, type World } from '../stack/world.js';
 
@@ -41,12 +40,6 @@ function makeEvent(data: Record<string, unknown>, fields: Partial<AuditEvent> = 
     data,
     ...fields,
   };
-}
-
-async function metricOf({ metricsUrl }: Service, name: string): Promise<number> {
-  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => new RegExp(`^${name}(?:{.*})? `).test(line));
-  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
 describe('the audit of a cluster', () => {
@@ -77,7 +70,7 @@ describe('the audit of a cluster', () => {
 
   const replicas = () => world.home.of('audit');
   const sumOf = async (name: string) =>
-    (await Promise.all(replicas().map(async (one) => metricOf(one, name)))).reduce((a, b) => a + b);
+    (await Promise.all(replicas().map(async (one) => one.metric(name)))).reduce((a, b) => a + b);
   const publish = async (...records: LogRecord[]) => log.publish(topics.audit, records);
 
   it('lets anyone read the topic, and every event there fits the schema of its type (AUD-11)', async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../stack/cluster.js';
 import { lastSession, searchEvents, sessionEvents, waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
+import { twoOfEach } from '../stack/plan.js';
 import { eventually, type RunResult } from '../stack/run.js';
 import type { Service } from '../stack/service.js';
 import { readAuditTopic } from '../stack/topic.js';
@@ -13,10 +14,7 @@ const target = 'deploy@web-1';
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
 
-async function activeSessions({ metricsUrl }: Service): Promise<number> {
-  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
-  return Number(/^gatehouse_session_active(?:{[^}]*})? (\d+)/m.exec(text)?.[1] ?? 0);
-}
+const activeSessions = async (proxy: Service) => proxy.metric('gatehouse_session_active');
 
 describe('a cluster of processes', () => {
   let world: World<Cluster>;
@@ -24,7 +22,7 @@ describe('a cluster of processes', () => {
   beforeAll(async () => {
     world = await createClusterWorld({
       only: 'staging',
-      replicas: { auth: 2, proxy: 2, tunnel: 2, audit: 2 },
+      replicas: twoOfEach,
     });
     alice = world.person('alice');
   }, 180_000);

@@ -73,11 +73,6 @@ const refused = async (proxy: string, credential: RawCredential): Promise<string
     (thrown: unknown) => String(thrown),
   );
 
-async function gauge({ metricsUrl }: Service, name: string): Promise<number> {
-  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
-  return Number(new RegExp(`^${name}(?:{[^}]*})? (\\d+)`, 'm').exec(text)?.[1] ?? Number.NaN);
-}
-
 /** What must hold while nobody can log in. */
 async function goOnWithout(): Promise<void> {
   const open = alice.ssh([target, 'echo began; sleep 6; echo went-on'], { timeoutMs: 60_000 });
@@ -147,9 +142,9 @@ describe('without PostgreSQL', () => {
 /** Do both proxies have what auth-service committed last? Only with changes of a kind that they watch. */
 async function haveLastChange(): Promise<boolean> {
   const [auth] = services('auth');
-  const last = auth === undefined ? Number.NaN : await gauge(auth, 'gatehouse_watch_position');
+  const last = await auth?.metric('gatehouse_watch_position');
   const have = await Promise.all(
-    services('proxy').map(async (one) => gauge(one, 'gatehouse_policy_position')),
+    services('proxy').map(async (one) => one.metric('gatehouse_policy_position')),
   );
   return have.every((position) => position === last);
 }
@@ -160,7 +155,7 @@ describe('one proxy that is cut off from auth-service', () => {
     for (const proxy of [first, second]) await mark(proxy, steveHas);
     const [, cutOff] = services('proxy');
     if (cutOff === undefined) throw new Error('no second proxy');
-    const snapshots = await gauge(cutOff, 'gatehouse_policy_snapshots');
+    const snapshots = await cutOff.metric('gatehouse_policy_snapshots');
     const dial = async (credential: RawCredential) =>
       loginRaw({ port: Number(second.split(':')[1]), userName: target, ...credential });
     const from = new Date().toISOString();
@@ -200,7 +195,7 @@ describe('one proxy that is cut off from auth-service', () => {
       services('auth').map(({ listen }) => listen),
     );
     await eventually('it to catch up', haveLastChange, 10_000);
-    expect(await gauge(cutOff, 'gatehouse_policy_snapshots')).toBe(snapshots);
+    expect(await cutOff.metric('gatehouse_policy_snapshots')).toBe(snapshots);
     await eventually('strict sessions', async () => mark(second, steveHas).then(() => true));
   }, 180_000);
 });

@@ -11,6 +11,7 @@ import { readCredential } from '../stack/credential.js';
 import { searchEvents, sessionEvents, waitForEvent } from '../stack/events.js';
 import { runThrough } from '../stack/load.js';
 import type { Person } from '../stack/person.js';
+import { twoOfEach } from '../stack/plan.js';
 import { connectAnonymously, connectAs } from '../stack/rpc.js';
 import { eventually, run } from '../stack/run.js';
 import type { Service, ServiceName } from '../stack/service.js';
@@ -22,7 +23,7 @@ let world: World<Cluster>;
 beforeAll(async () => {
   world = await createClusterWorld({
     only: 'staging',
-    replicas: { auth: 2, proxy: 2, tunnel: 2, audit: 2 },
+    replicas: twoOfEach,
     people: { alice: ['dev'], bob: ['dev'], dora: ['two'] },
     roles: [
       {

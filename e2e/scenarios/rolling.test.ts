@@ -8,6 +8,7 @@ import { lastSession, sessionEvents, waitForEvent } from '../stack/events.js';
 import { findFaults, readLedger } from '../stack/ledger.js';
 import { startLoad } from '../stack/load.js';
 import type { Person } from '../stack/person.js';
+import { twoOfEach } from '../stack/plan.js';
 import { eventually, type RunResult } from '../stack/run.js';
 import type { Service, ServiceName } from '../stack/service.js';
 import { createClusterWorld, type World } from '../stack/world.js';
@@ -19,7 +20,7 @@ let alice: Person;
 beforeAll(async () => {
   world = await createClusterWorld({
     only: 'staging',
-    replicas: { auth: 2, proxy: 2, tunnel: 2, audit: 2 },
+    replicas: twoOfEach,
   });
   alice = world.person('alice');
 }, 180_000);
@@ -27,13 +28,8 @@ afterAll(async () => world?.[Symbol.asyncDispose]());
 
 const services = (name: ServiceName): Service[] => world.home.of(name);
 
-async function metric({ metricsUrl }: Service, name: string): Promise<number> {
-  const text = await (await fetch(`${metricsUrl}/metrics`)).text();
-  return Number(new RegExp(`^${name}(?:{[^}]*})? (\\d+)`, 'm').exec(text)?.[1] ?? Number.NaN);
-}
-
 const activeSessions = async () =>
-  Promise.all(services('proxy').map(async (one) => metric(one, 'gatehouse_session_active')));
+  Promise.all(services('proxy').map(async (one) => one.metric('gatehouse_session_active')));
 
 /** A session, and the proxy that has it. */
 async function openSession(

@@ -16,7 +16,7 @@ import { connectAs } from '../stack/rpc.js';
 import { eventually } from '../stack/run.js';
 import type { Service } from '../stack/service.js';
 import type { World } from '../stack/world.js';
-import { createSoakWorld, gauge, pause, tally, type Soak } from './soak.js';
+import { createSoakWorld, pause, tally, type Soak } from './soak.js';
 
 /** As tunnel-service's limits.admissions_per_second has it by default. */
 const admissionsPerSecond = 100;
@@ -37,7 +37,7 @@ export const agentsSoak: Soak = {
     say(`${await countAll(tunnels)} tunnels stand after ${seconds(startedAt)} s`);
     await pause(10);
     for (const [index, tunnel] of tunnels.entries()) {
-      const own = await gauge(tunnel.metricsUrl, 'gatehouse_tunnel_active');
+      const own = await tunnel.metric('gatehouse_tunnel_active');
       const kib = (residentKib(tunnel) - (before[index] ?? 0)) / own;
       say(`replica ${index + 1}: ${own} tunnels, ${kib.toFixed(0)} KiB each (resident memory)`);
     }
@@ -60,9 +60,7 @@ function residentKib({ pid }: Service): number {
 
 async function countAll(tunnels: readonly Service[]): Promise<number> {
   const counts = await Promise.all(
-    tunnels.map(async ({ metricsUrl }) =>
-      gauge(metricsUrl, 'gatehouse_tunnel_active').catch(() => 0),
-    ),
+    tunnels.map(async (one) => one.metric('gatehouse_tunnel_active').catch(() => 0)),
   );
   return counts.reduce((sum, one) => sum + one, 0);
 }
@@ -138,7 +136,7 @@ async function restartOne(
     async () => {
       samples.push({
         at: performance.now(),
-        count: await gauge(victim.metricsUrl, 'gatehouse_tunnel_active'),
+        count: await victim.metric('gatehouse_tunnel_active'),
       });
       await pause(0.5);
       return (await countAll(all)) >= 2 * count;

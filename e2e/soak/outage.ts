@@ -1,7 +1,7 @@
 /** Kafka is away under load, then back: nothing is lost or doubled, and what waits is seen in the spools. */
 import { startLoad } from '../stack/load.js';
 import { eventually } from '../stack/run.js';
-import { createSoakWorld, gauge, pause, settle, tally, target, type Soak } from './soak.js';
+import { createSoakWorld, pause, settle, tally, target, type Soak } from './soak.js';
 
 export const outageSoak: Soak = {
   name: 'outage',
@@ -16,7 +16,7 @@ export const outageSoak: Soak = {
     for (let at = 0; at < seconds; at += 10) {
       await pause(Math.min(10, seconds - at));
       const sizes = await Promise.all(
-        proxies.map(async ({ metricsUrl }) => gauge(metricsUrl, 'gatehouse_spool_events_bytes')),
+        proxies.map(async (one) => one.metric('gatehouse_spool_events_bytes')),
       );
       const states = await Promise.all(proxies.map(async (one) => one.readiness()));
       const said = states.map(({ code, degraded }) => `${code} [${degraded.join(' ')}]`);

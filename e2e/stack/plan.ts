@@ -13,6 +13,9 @@ import { Service, type ServiceName } from './service.js';
 
 export type Replicas = Readonly<Record<ServiceName, number>>;
 
+/** What tests of replicas run on. */
+export const twoOfEach: Replicas = { auth: 2, proxy: 2, tunnel: 2, audit: 2 };
+
 /** Users of the services; each has a database of the same name. */
 export const databases = { auth: 'gatehouse_auth', audit: 'gatehouse_audit' } as const;
 

@@ -118,6 +118,14 @@ export class Service implements AsyncDisposable {
     return { code: answer.status, status: body.status, degraded: body.degraded ?? [] };
   }
 
+  /** The sum of a metric's series; NaN where there is none. */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.metricsUrl}/metrics`)).text();
+    const series = text.matchAll(new RegExp(`^${name}(?:{.*})? (\\S+)$`, 'gm'));
+    const values = Array.from(series, ([, value]) => Number(value));
+    return values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0);
+  }
+
   /** @returns its exit code; null after a signal that it does not survive */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const child = this.#child;

@@ -1,54 +1,37 @@
 import { topics } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { createMemoryEventLog } from '@gatehouse/kit/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 
-import {
-  filterOf,
-  makeEvent,
-  openPlace,
-  startAudit,
-  type AuditClient,
-  type TestAudit,
-  type TestDatabasePlace,
-} from './support.js';
+import { filterOf, makeEvent, useAudit, type AuditClient } from './support.js';
 
 const wait = { timeout: 30_000, interval: 50 };
 
 describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) => {
-  let place: TestDatabasePlace;
-  let audit: TestAudit;
+  const scene = useAudit(engine);
   let ada: AuditClient;
-  let carol: AuditClient;
   let alice: AuditClient;
   beforeAll(async () => {
-    place = await openPlace(engine);
-    audit = await startAudit(place);
-    ada = await audit.person('ada', ['admin']);
-    carol = await audit.person('carol', ['auditor']);
-    alice = await audit.person('alice', ['access']);
+    ada = await scene.audit.person('ada', ['admin']);
+    alice = await scene.audit.person('alice', ['access']);
   }, 60_000);
-  afterAll(async () => {
-    await audit[Symbol.asyncDispose]();
-    await place[Symbol.asyncDispose]();
-  });
 
   const publish = async (value: string, headers: Record<string, string> = {}) =>
-    createMemoryEventLog(audit.broker).publish(topics.audit, [
+    createMemoryEventLog(scene.audit.broker).publish(topics.audit, [
       { key: 'k', headers, value: Buffer.from(value) },
     ]);
   const list = async (client: AuditClient, withReplayed = false) =>
     (await client.listDeadLetters({ withReplayed, limit: 0, pageToken: '' })).deadLetters;
   const search = async (text: string) =>
-    (await carol.searchEvents({ filter: filterOf({ text }) })).eventsJson.map(
+    (await scene.carol.searchEvents({ filter: filterOf({ text }) })).eventsJson.map(
       (json) => JSON.parse(json) as unknown,
     );
 
   it('are listed with place and reason to who may read all events, and to nobody else', async () => {
     await publish('{"id":');
     await publish(JSON.stringify(makeEvent()), { ce_type: 'org.other.thing' });
-    await expect.poll(async () => list(carol), wait).toHaveLength(2);
-    const letters = await list(carol);
+    await expect.poll(async () => list(scene.carol), wait).toHaveLength(2);
+    const letters = await list(scene.carol);
     expect(letters).toMatchObject([
       { id: `${topics.audit}/0/0`, topic: topics.audit, key: 'k', bytes: 6, replayedBy: '' },
       { id: `${topics.audit}/0/1` },
@@ -56,7 +39,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
     expect(letters.map(({ reason }) => reason.split(':')[0])).toEqual(['json', 'type']);
     await expect(list(alice)).rejects.toMatchObject({ code: 'AUDIT_DENIED' });
     const page = async (pageToken: string) =>
-      carol.listDeadLetters({ withReplayed: false, limit: 1, pageToken });
+      scene.carol.listDeadLetters({ withReplayed: false, limit: 1, pageToken });
     const first = await page('');
     const next = await page(first.nextPageToken);
     expect([...first.deadLetters, ...next.deadLetters]).toEqual(letters);
@@ -69,26 +52,30 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
       makeEvent({ sessionId, sequence: 1, data: { marker, text: 'ünïcode' } }),
     );
     if (first === undefined || second === undefined) throw new Error('no events');
-    await audit.publish([first, second]);
+    await scene.audit.publish([first, second]);
     const find = async () =>
-      (await list(carol)).find(({ reason }) => reason.startsWith('sequence'))?.id;
+      (await list(scene.carol)).find(({ reason }) => reason.startsWith('sequence'))?.id;
     await expect.poll(find, wait).toBeDefined();
     const id = (await find()) ?? '';
-    await expect(carol.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'AUDIT_DENIED' });
+    await expect(scene.carol.replayDeadLetter({ id })).rejects.toMatchObject({
+      code: 'AUDIT_DENIED',
+    });
     await expect(alice.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'AUDIT_DENIED' });
     await expect(ada.replayDeadLetter({ id: 'no/0/1' })).rejects.toMatchObject({
       code: 'DEAD_LETTER_UNKNOWN',
     });
-    // Not mended: it is a dead letter again, in another place.
+    // Not mended: it is a dead letter again, in another scene.place.
     await ada.replayDeadLetter({ id });
     await expect.poll(find, wait).toBeDefined();
     const again = (await find()) ?? '';
     expect(again).not.toBe(id);
-    await place.database.deleteFrom('audit_event').where('id', '=', first.id).execute();
+    await scene.place.database.deleteFrom('audit_event').where('id', '=', first.id).execute();
     await ada.replayDeadLetter({ id: again });
     await expect.poll(async () => search('waits'), wait).toEqual([second]);
     expect(await find()).toBeUndefined();
-    const replayed = (await list(carol, true)).filter(({ replayedBy }) => replayedBy === 'ada');
+    const replayed = (await list(scene.carol, true)).filter(
+      ({ replayedBy }) => replayedBy === 'ada',
+    );
     expect(replayed.map((one) => one.id)).toEqual([id, again]);
     expect(await search(again)).toMatchObject([
       { type: 'dead_letter.replayed', actor: { name: 'ada' }, data: { deadLetter: again } },
@@ -97,7 +84,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
 
   it('are not put back where only their beginning is kept', async () => {
     await publish(`{"id": "${'x'.repeat(600 * 1024)}`);
-    const find = async () => (await list(carol)).find(({ bytes }) => bytes > 600_000)?.id;
+    const find = async () => (await list(scene.carol)).find(({ bytes }) => bytes > 600_000)?.id;
     await expect.poll(find, wait).toBeDefined();
     const id = (await find()) ?? '';
     await expect(ada.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'DEAD_LETTER_CUT' });

@@ -6,38 +6,18 @@ import { createLogger } from '@gatehouse/kit/log';
 import type { RpcConnection } from '@gatehouse/kit/rpc';
 import { recoveredEventId } from '@gatehouse/kit/spool';
 import { createMemoryEventLog } from '@gatehouse/kit/testing';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { endLostSessions } from '../src/events/lost-sessions.js';
-import {
-  cluster,
-  filterOf,
-  makeEvent,
-  openPlace,
-  startAudit,
-  type AuditClient,
-  type TestAudit,
-  type TestDatabasePlace,
-} from './support.js';
+import { cluster, filterOf, makeEvent, useAudit } from './support.js';
 
 const wait = { timeout: 30_000, interval: 50 };
 
 describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine) => {
-  let place: TestDatabasePlace;
-  let audit: TestAudit;
-  let carol: AuditClient;
-  beforeAll(async () => {
-    place = await openPlace(engine);
-    audit = await startAudit(place);
-    carol = await audit.person('carol', ['auditor']);
-  }, 180_000);
-  afterAll(async () => {
-    await audit[Symbol.asyncDispose]();
-    await place[Symbol.asyncDispose]();
-  });
+  const scene = useAudit(engine);
 
   const eventsOf = async (sessionId: string): Promise<AuditEvent[]> => {
-    const { eventsJson } = await carol.searchEvents({ filter: filterOf({ sessionId }) });
+    const { eventsJson } = await scene.carol.searchEvents({ filter: filterOf({ sessionId }) });
     const events = eventsJson.map((json) => JSON.parse(json) as AuditEvent);
     return events.toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0));
   };
@@ -46,7 +26,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
   async function begin(): Promise<string> {
     const sessionId = createId('ses');
     const target = { kind: 'node', name: 'web-1' };
-    await audit.publish([
+    await scene.audit.publish([
       makeEvent({ type: 'session.started', sessionId, sequence: 1, target }),
       makeEvent({ sessionId, sequence: 2, target }),
     ]);
@@ -65,8 +45,8 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
       {
         clock: systemClock,
         clusterName: cluster,
-        database: place.database,
-        eventLog: createMemoryEventLog(audit.broker),
+        database: scene.place.database,
+        eventLog: createMemoryEventLog(scene.audit.broker),
         logger: createLogger({ name: 'test', level: 'silent' }),
         replicaId: createId('srv'),
         auth: { client: () => ({ findLiveSessions }) } as unknown as RpcConnection,
@@ -112,7 +92,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
     const session = await begin();
     look(() => []);
     await expect.poll(async () => (await eventsOf(session)).length, wait).toBe(3);
-    await audit.publish([
+    await scene.audit.publish([
       makeEvent({ type: 'ssh.command_ended', sessionId: session, sequence: 3 }),
       makeEvent({
         id: recoveredEventId(session, 'session.ended'),
@@ -129,7 +109,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
       'ssh.command_ended',
       'ssh.command_started',
     ]);
-    const { deadLetters } = await carol.listDeadLetters({
+    const { deadLetters } = await scene.carol.listDeadLetters({
       withReplayed: false,
       limit: 0,
       pageToken: '',

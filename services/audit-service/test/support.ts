@@ -40,6 +40,7 @@ import {
   type AuditServiceClient,
   type EventFilter,
 } from '@gatehouse/proto/audit/v1/audit_service';
+import { afterAll, beforeAll } from 'vitest';
 
 import { auditConfigSchema } from '../src/config.js';
 import type { Policy } from '../src/deps.js';
@@ -146,6 +147,42 @@ export async function startAudit(
     [Symbol.asyncDispose]: async () => {
       await audit[Symbol.asyncDispose]();
       await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface AuditScene {
+  readonly place: TestDatabasePlace;
+  readonly audit: TestAudit;
+  /** An auditor. */
+  readonly carol: AuditClient;
+}
+
+/** For a describe block: a database, audit-service on it, and carol; there once its tests run. */
+export function useAudit(engine: 'PGlite' | 'PostgreSQL'): AuditScene {
+  let scene: AuditScene | undefined;
+  beforeAll(async () => {
+    const place = await openPlace(engine);
+    const audit = await startAudit(place);
+    scene = { place, audit, carol: await audit.person('carol', ['auditor']) };
+  }, 180_000);
+  afterAll(async () => {
+    await scene?.audit[Symbol.asyncDispose]();
+    await scene?.place[Symbol.asyncDispose]();
+  });
+  const get = () => {
+    if (scene === undefined) throw new Error('only within a test');
+    return scene;
+  };
+  return {
+    get place() {
+      return get().place;
+    },
+    get audit() {
+      return get().audit;
+    },
+    get carol() {
+      return get().carol;
     },
   };
 }
