@@ -31,7 +31,8 @@ export const command = defineCommand({
   async run(call) {
     const { environment, options } = call;
     const [id] = call.arguments;
-    if ((id === undefined) !== options.all) throw usageError('give an ID or --all');
+    if ((id === undefined) !== options.all)
+      throw usageError('give either an ID or --all', 'gate audit dead ls');
     await confirm(environment, id === undefined ? 'put all back' : `put ${id} back`, options.yes);
     using progress = createProgress(environment, 'records');
     const replayed = await withAudit(call, async (client) => {
