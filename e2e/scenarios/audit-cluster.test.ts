@@ -69,8 +69,11 @@ describe('the audit of a cluster', () => {
   });
 
   const replicas = () => world.home.of('audit');
+  /** A counter that has counted nothing yet has no series. */
   const sumOf = async (name: string) =>
-    (await Promise.all(replicas().map(async (one) => one.metric(name)))).reduce((a, b) => a + b);
+    (await Promise.all(replicas().map(async (one) => (await one.metric(name)) || 0))).reduce(
+      (a, b) => a + b,
+    );
   const publish = async (...records: LogRecord[]) => log.publish(topics.audit, records);
 
   it('lets anyone read the topic, and every event there fits the schema of its type (AUD-11)', async () => {
