@@ -1,12 +1,15 @@
 /** Orderly stops: what is open may end by itself, what is new goes elsewhere, nobody is refused. OPS-04, REC-04, TUN-05. */
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo } from 'node:net';
 
+import { joinStreams, splitAddress } from '@gatehouse/kit/net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Cluster } from '../stack/cluster.js';
+import { readCredential } from '../stack/credential.js';
 import { lastSession, sessionEvents, waitForEvent } from '../stack/events.js';
 import { findFaults, readLedger } from '../stack/ledger.js';
-import { startLoad } from '../stack/load.js';
+import { runThrough, startLoad } from '../stack/load.js';
 import type { Person } from '../stack/person.js';
 import { twoOfEach } from '../stack/plan.js';
 import { eventually, type RunResult } from '../stack/run.js';
@@ -60,6 +63,27 @@ describe('a proxy that is stopped', () => {
     // The last session's end is the process's, long before the drain time.
     expect(performance.now() - at).toBeLessThan(9_500);
     await proxy.start();
+  }, 60_000);
+
+  it('serves whoever had connected and not yet said a word (OPS-04)', async () => {
+    const [proxy] = services('proxy');
+    const { host, port } = splitAddress(proxy?.listen ?? '');
+    const early = connect(port, host);
+    await once(early, 'connect');
+    await using way = createServer(
+      (socket) => void joinStreams(socket, early).catch(() => undefined),
+    );
+    await once(way.listen(0, '127.0.0.1'), 'listening');
+    const stopping = proxy?.stop();
+    await eventually('the port to be shut', async () => !(await takesConnections(port)));
+    const answer = await runThrough(`127.0.0.1:${(way.address() as AddressInfo).port}`, {
+      credential: await readCredential(alice),
+      target,
+      command: 'echo late',
+    });
+    expect(answer.stdout).toBe('late\n');
+    expect(await stopping).toBe(0);
+    await proxy?.start();
   }, 60_000);
 
   it('ends at once where nothing is open (OPS-04)', async () => {

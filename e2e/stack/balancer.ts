@@ -1,4 +1,4 @@
-/** A small TCP balancer: each connection goes to the next backend that takes it. */
+/** A small TCP balancer: each connection goes to the next backend that is ready, or else to one that takes it. */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
@@ -10,8 +10,22 @@ export interface Balancer extends AsyncDisposable {
 }
 
 const connectTimeoutMs = 2_000;
+/** Much less than a backend's `shutdown_delay`. */
+const lookEveryMs = 200;
 
-export async function startBalancer(port: number, backends: readonly string[]): Promise<Balancer> {
+/** @param isReady asked of each backend several times a second; by default all are */
+export async function startBalancer(
+  port: number,
+  backends: readonly string[],
+  isReady?: (backend: string) => Promise<boolean>,
+): Promise<Balancer> {
+  const unready = new Set<string>();
+  const look = async (backend: string) => {
+    const answer = await isReady?.(backend).catch(() => false);
+    if (answer === false) unready.add(backend);
+    else unready.delete(backend);
+  };
+  const looking = setInterval(() => void Promise.all(backends.map(look)), lookEveryMs);
   const sockets = new Set<Socket>();
   let turn = 0;
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -19,13 +33,17 @@ export async function startBalancer(port: number, backends: readonly string[]): 
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
     turn += 1;
-    passOn(socket, rotate(backends, turn)).catch(() => socket.destroy());
+    passOn(socket, [
+      ...rotate(backends, turn).filter((one) => !unready.has(one)),
+      ...unready,
+    ]).catch(() => socket.destroy());
   });
   await once(server.listen(port, '127.0.0.1'), 'listening');
   server.on('error', () => undefined);
   return {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     async [Symbol.asyncDispose]() {
+      clearInterval(looking);
       for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');

@@ -118,7 +118,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const others = [...plan.audit, ...plan.tunnel, ...plan.proxy];
   for (const service of others) stack.use(service);
   await Promise.all(others.map(async (service) => service.start()));
-  const balancer = stack.use(await startBalancer(balancerPort, plan.proxies));
+  const isReady = async (address: string) => {
+    const proxy = plan.proxy.find(({ listen }) => listen === address);
+    return (await proxy?.readiness())?.code === 200;
+  };
+  const balancer = stack.use(await startBalancer(balancerPort, plan.proxies, isReady));
   const services = [...plan.auth, ...others];
   const ready: ClusterReady = {
     version: 1,

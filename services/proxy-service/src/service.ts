@@ -275,17 +275,17 @@ function findAddresses(
 type Handling = Awaited<ReturnType<typeof createHandling>>;
 
 /**
- * Agents whose tunnels run through here dial again elsewhere; sessions, and those of other proxies that go through such a
- * tunnel, may end by themselves (D29).
+ * Agents whose tunnels run through here dial again elsewhere; whoever is logging in may go on, and sessions, also those of
+ * other proxies that go through such a tunnel, may end by themselves (D29).
  */
 async function drainSessions(
   { config, logger }: Parts,
-  parts: Pick<Handling, 'live' | 'directory' | 'routing'> & {
+  parts: Pick<Handling, 'live' | 'directory'> & {
     readonly port: Port;
     readonly state: { isDraining: boolean };
   },
 ): Promise<void> {
-  const { live, directory, routing, port, state } = parts;
+  const { live, directory, port, state } = parts;
   const left = await drain({
     settings: config,
     state,
@@ -293,12 +293,12 @@ async function drainSessions(
       port.stopAccepting();
       if (config.drain_timeout > 0) await directory.moveTunnels();
     },
-    openCount: () => live.size + routing.tunnels,
+    openCount: () => port.awaited,
   });
   if (left > 0 && config.drain_timeout > 0)
     logger.warn(
-      { sessions: live.size, tunnels: routing.tunnels },
-      'sessions were cut at the end of the drain time',
+      { sessions: live.size, connections: left },
+      'connections were cut at the end of the drain time',
     );
   live.endAll({ reason: 'proxy_stopping', message: 'this proxy is stopping; connect again' });
   await live.drained(2_000);

@@ -17,6 +17,8 @@ export interface Arrival {
   readonly clientAddress: string;
   /** Frees its place among the unauthenticated; call it once who it is has been proven. */
   readonly release: () => void;
+  /** An orderly stop does not wait for it: a browser's that is kept alive, what another replica of a service serves as well. */
+  readonly disregard: () => void;
 }
 
 /** Where a connection may go. */
@@ -46,17 +48,22 @@ export interface Port extends AsyncDisposable {
   /** Takes no new connections from now on. */
   stopAccepting(): void;
   readonly connections: number;
+  /** Of these, those that an orderly stop waits for: from their first byte, and until their last has gone out. */
+  readonly awaited: number;
 }
 
 export async function openPort(options: PortOptions): Promise<Port> {
   const sockets = new Set<Socket>();
+  const awaited = new Set<Socket>();
   const server = createServer(
     { allowHalfOpen: true, noDelay: true, highWaterMark: 256 * 1024 },
     (socket) => {
+      const disregard = () => void awaited.delete(socket);
       sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
+      awaited.add(socket);
+      socket.once('close', () => (disregard(), sockets.delete(socket)));
       socket.on('error', () => socket.destroy());
-      welcome(socket, options);
+      welcome(socket, disregard, options);
     },
   );
   await listen(server, options);
@@ -66,6 +73,9 @@ export async function openPort(options: PortOptions): Promise<Port> {
     address,
     get connections() {
       return sockets.size;
+    },
+    get awaited() {
+      return awaited.size;
     },
     stopAccepting: () => server.close(),
     async [Symbol.asyncDispose]() {
@@ -86,7 +96,7 @@ async function listen(server: Server, options: PortOptions): Promise<void> {
   });
 }
 
-function welcome(socket: Socket, options: PortOptions): void {
+function welcome(socket: Socket, disregard: () => void, options: PortOptions): void {
   const ip = socket.remoteAddress ?? '';
   const clientAddress = `${ip.includes(':') ? `[${ip}]` : ip}:${socket.remotePort ?? 0}`;
   const release = options.limits.admit(ip);
@@ -97,7 +107,7 @@ function welcome(socket: Socket, options: PortOptions): void {
   }
   socket.once('close', release);
   readGreeting(socket, options, (sniffed) => {
-    const arrival: Arrival = { socket, clientAddress, release };
+    const arrival: Arrival = { socket, clientAddress, release, disregard };
     if (sniffed.kind === 'tls') options.routes.tls(arrival, sniffed.hello);
     else if (sniffed.kind === 'clear') options.routes.clear(arrival, sniffed.greeting);
     else if (sniffed.kind === 'http') options.routes.http(arrival);

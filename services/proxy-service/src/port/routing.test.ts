@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import tls from 'node:tls';
 
 import { derToPem } from '@gatehouse/identity';
@@ -55,6 +56,19 @@ async function openWebPort() {
   onTestFinished(async () => port[Symbol.asyncDispose]());
   return port;
 }
+
+it('has a stop wait for whoever has not said yet what it wants, and for no browser', async () => {
+  const port = await openWebPort();
+  const silent = connect(port.address.port, '127.0.0.1');
+  onTestFinished(() => void silent.destroy());
+  await expect.poll(() => port.awaited).toBe(1);
+  const browser = tls.connect({ port: port.address.port, rejectUnauthorized: false });
+  onTestFinished(() => void browser.destroy());
+  await once(browser, 'secureConnect');
+  await expect.poll(() => [port.connections, port.awaited]).toEqual([2, 1]);
+  silent.destroy();
+  await expect.poll(() => [port.connections, port.awaited]).toEqual([1, 0]);
+});
 
 it('bounds connections of browsers, and still answers each new one', async () => {
   const port = await openWebPort();

@@ -45,8 +45,6 @@ export interface Routing {
   readonly routes: PortRoutes;
   /** Uses new certificates for new connections. */
   reload(): void;
-  /** Agents' tunnels that run through here. */
-  readonly tunnels: number;
 }
 
 const tunnelAlpn = 'gatehouse-tunnel';
@@ -56,9 +54,6 @@ export function createRouting(deps: RoutingDeps): Routing {
   const endpoints = createEndpoints(deps);
   const passOn = createPassOn(deps);
   return {
-    get tunnels() {
-      return passOn.tunnels.size;
-    },
     routes: {
       tls: (arrival, hello) => {
         if (!passOn.take(arrival, hello)) routeTls(endpoints, arrival, hello);
@@ -111,6 +106,7 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
       onSecure(socket, arrival) {
         webConnections.add(socket, splitAddress(arrival.clientAddress).host);
         arrival.release();
+        arrival.disregard();
         web.server.emit('connection', socket);
       },
     }),
@@ -121,14 +117,12 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
 function createPassOn(deps: RoutingDeps) {
   const { config, membership, logger } = deps;
   const inner = `.${config.cluster_name}.gatehouse.internal`;
-  const tunnels = new Set<Arrival>();
   const rotate = createRotation();
   const addressesFor = (serverName: string): readonly string[] | undefined => {
     if (serverName === `auth${inner}`) return rotate(config.auth.public_address);
     return serverName === `audit${inner}` ? rotate(config.audit.public_address) : undefined;
   };
   return {
-    tunnels,
     /** False: it is for the proxy itself. */
     take(arrival: Arrival, { serverName = '', protocols }: ClientHello): boolean {
       const isTunnel = protocols.includes(tunnelAlpn);
@@ -136,10 +130,8 @@ function createPassOn(deps: RoutingDeps) {
         ? rotate(deps.tunnelAddresses(replicaOf(serverName, inner)))
         : addressesFor(serverName);
       if (addresses === undefined) return false;
-      if (isTunnel) {
-        tunnels.add(arrival);
-        arrival.socket.once('close', () => tunnels.delete(arrival));
-      }
+      // A session of another proxy may run through a tunnel.
+      if (!isTunnel) arrival.disregard();
       passThrough(arrival, { addresses, proxyId: membership.replicaId, logger });
       return true;
     },
