@@ -118,11 +118,13 @@ export function encodeAuditRecord(
   return { key: eventKey(event), headers, value };
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /** @throws EVENT_UNDECODABLE with the reason */
 export function decodeAuditRecord(record: Pick<LogRecord, 'value'>): AuditEvent {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(record.value));
+    value = JSON.parse(utf8.decode(record.value));
   } catch (thrown) {
     throw eventLogError('EVENT_UNDECODABLE', {
       cause: thrown,

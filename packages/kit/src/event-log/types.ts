@@ -33,8 +33,9 @@ export interface SubscribeOptions {
   /** Members of one group share the records: each record goes to one of them. A new group begins at the oldest record. */
   readonly group: string;
   /**
-   * Gets records in order. They count as read once it resolves; when it rejects, the same records come again after a
-   * back-off, and nothing behind them goes ahead. The signal aborts when the subscription ends.
+   * Gets records of a partition in order; batches of two partitions may overlap. They count as read once it resolves; when
+   * it rejects, the same records come again after a back-off, and nothing behind them goes ahead in their partition. The
+   * signal aborts when the subscription ends.
    */
   onBatch(records: readonly StoredRecord[], signal: AbortSignal): Promise<void>;
 }

@@ -19,6 +19,8 @@ import { Lag } from './lag.js';
 const maxReadBytes = 2 * 1024 * 1024;
 /** Of one answer; a single batch that is larger comes whole. */
 const maxPartitionBytes = 1024 * 1024;
+/** While one batch waits for its store, the next one is read and decoded. */
+const mostPartitionsAtOnce = 2;
 /** How long a broker holds a question for which there is nothing new: a stop waits as long. */
 const maxWaitMs = 250;
 const sessionTimeoutMs = 15_000;
@@ -117,6 +119,7 @@ export class Member implements AsyncDisposable {
       await consumer.subscribe({ topic, fromBeginning: true });
       await consumer.run({
         eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: mostPartitionsAtOnce,
         eachBatch: async (payload) => this.#take(consumer, payload),
       });
       await ended.promise;
