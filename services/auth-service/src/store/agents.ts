@@ -221,6 +221,8 @@ export async function hasPresenceBefore(db: Db, before: Date): Promise<boolean> 
 
 /** An agent's own row says to within so long when it was last seen: not every report of thousands writes all of them. */
 const lastSeenMs = 30_000;
+/** A presence that was noted so short a time ago is not written again. */
+const presentMs = 3_000;
 
 /**
  * Notes agents as seen at a replica, and on their own rows. Unknown agents are left out.
@@ -242,6 +244,7 @@ export async function putPresence(
     insert into agent_presence (agent_id, replica_id, seen_at)
     select id, ${replicaId}, ${now} from agent where id = any(${agentIds}::text[])
     on conflict (agent_id, replica_id) do update set seen_at = excluded.seen_at
+      where agent_presence.seen_at < ${new Date(now.getTime() - presentMs)}
     returning agent_id as id, xmax = 0 as "isNew"`.execute(db);
   return rows.flatMap(({ id, isNew }) => (isNew ? [id] : []));
 }
