@@ -30,9 +30,11 @@ export const agentsSoak: Soak = {
     const tunnels = world.home.of('tunnel');
     await pause(5);
     const before = tunnels.map(residentKib);
+    const cpuBefore = cpuSeconds(world);
     const startedAt = performance.now();
     await using agents = await startAgents(world, count);
     say(`${count} agents joined after ${seconds(startedAt)} s`);
+    say(`CPU ms for each: ${describeCost(world, cpuBefore, count)}`);
     await eventually('all tunnels', async () => (await countAll(tunnels)) >= 2 * count, 180_000);
     say(`${await countAll(tunnels)} tunnels stand after ${seconds(startedAt)} s`);
     await pause(10);
@@ -50,6 +52,35 @@ export const agentsSoak: Soak = {
     return [...failures, ...faults, ...again].concat(agents.failed);
   },
 };
+
+/** Spent so far by this process, which is all the agents, and by each service. */
+function cpuSeconds(world: World<Cluster>): Record<string, number> {
+  const { user, system } = process.cpuUsage();
+  return {
+    agents: (user + system) / 1e6,
+    ...Object.fromEntries(
+      world.home.services.map(({ name, number, pid }) => [`${name} ${number}`, cpuOf(pid)]),
+    ),
+  };
+}
+
+/** proc_pid_stat(5), fields 14 and 15, which are counted in hundredths of a second. */
+function cpuOf(pid: number): number {
+  const [, rest = ''] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ');
+  const fields = rest.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** What each process has spent since `before`, ms for each agent. */
+function describeCost(
+  world: World<Cluster>,
+  before: Record<string, number>,
+  count: number,
+): string {
+  return Object.entries(cpuSeconds(world))
+    .map(([name, now]) => `${name} ${(((now - (before[name] ?? 0)) / count) * 1_000).toFixed(0)}`)
+    .join(', ');
+}
 
 const seconds = (since: number) => ((performance.now() - since) / 1_000).toFixed(1);
 
@@ -129,6 +160,7 @@ async function restartOne(
   await victim.stop('SIGKILL');
   await victim.start();
   const startedAt = performance.now();
+  const cpuBefore = cpuSeconds(world);
   const samples: { at: number; count: number }[] = [];
   const all = [victim, ...others];
   await eventually(
@@ -148,6 +180,7 @@ async function restartOne(
   say(
     `all tunnels back ${took.toFixed(1)} s after the replica was; at most ${rate.toFixed(0)} a second`,
   );
+  say(`CPU ms for each: ${describeCost(world, cpuBefore, count)}`);
   return [
     ...(took > 60 ? [`back after ${took} s`] : []),
     // A second's worth may come at once.

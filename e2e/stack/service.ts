@@ -30,6 +30,8 @@ const stopTimeoutMs = 25_000;
 
 export class Service implements AsyncDisposable {
   readonly name: ServiceName;
+  /** Of several of one kind: 1, 2, … */
+  readonly number: number;
   readonly configFile: string;
   readonly logFile: string;
   readonly metricsUrl: string;
@@ -41,6 +43,7 @@ export class Service implements AsyncDisposable {
 
   constructor({ name, number, dir, isBuilt, config }: ServiceOptions) {
     this.name = name;
+    this.number = number;
     this.#isBuilt = isBuilt;
     this.configFile = join(dir, `${name}-${number}.yaml`);
     this.logFile = join(dir, `${name}-${number}.log`);
