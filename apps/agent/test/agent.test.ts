@@ -152,9 +152,9 @@ it('says why a target could not be reached', async () => {
 it('keeps tunnels to two replicas, and goes on by one when the other dies', async () => {
   const cluster = await startTestCluster(2);
   const echo = await startEcho();
+  const directory = cluster.directory();
   const agent = await cluster.startAgent({ targets: [listed(echo.address)] });
   await expect.poll(() => new Set(agent.replicas()).size, { timeout: 10_000 }).toBe(2);
-  const directory = cluster.directory();
   await expect.poll(() => directory.find(agent.agentId).length, { timeout: 15_000 }).toBe(2);
   const stream = await dial(cluster, directory, agent);
   const dying = cluster.tunnels.find(({ replicaId }) => replicaId === stream.tunnelReplica);
@@ -167,6 +167,7 @@ it('keeps tunnels to two replicas, and goes on by one when the other dies', asyn
 
 it('comes back to two replicas when both tunnels were lost at once', async () => {
   const cluster = await startTestCluster(2);
+  cluster.directory();
   const agent = await cluster.startAgent({ targets: [] });
   const replicas = () => new Set(agent.replicas()).size;
   await expect.poll(replicas, { timeout: 10_000 }).toBe(2);
@@ -175,6 +176,23 @@ it('comes back to two replicas when both tunnels were lost at once', async () =>
     await expect.poll(replicas, { timeout: 15_000 }).toBe(0);
     cluster.port.restore(2);
     await expect.poll(replicas, { timeout: 10_000 }).toBe(2);
+  }
+});
+
+it('has a second tunnel soon after there is a second replica, and after that one came back', async () => {
+  const cluster = await startTestCluster();
+  const directory = cluster.directory();
+  const agent = await cluster.startAgent({ targets: [] });
+  const replicas = () => agent.replicas().toSorted();
+  await expect.poll(replicas).toHaveLength(1);
+  for (let round = 0; round < 2; round += 1) {
+    const second = await cluster.addTunnel();
+    directory.use(cluster.tunnels.map(({ address }) => address));
+    const both = cluster.tunnels.map(({ replicaId }) => replicaId).toSorted();
+    // By itself it would look after 7.5 s at the earliest.
+    await expect.poll(replicas, { timeout: 6_000 }).toEqual(both);
+    await cluster.dropTunnel(second);
+    await expect.poll(replicas).toHaveLength(1);
   }
 });
 

@@ -282,7 +282,13 @@ async function openPort(routes: {
       const tunnels = routes.tunnels();
       const place = Math.floor(turn / inARow) % tunnels.length;
       turn += 1;
-      const tunnel = tunnels.find(({ replicaId }) => replicaId === named) ?? tunnels[place];
+      const tunnel =
+        named === undefined ? tunnels[place] : tunnels.find(({ replicaId }) => replicaId === named);
+      if (isTunnel && tunnel === undefined) {
+        // unrecognized_name
+        socket.end(Buffer.of(21, 3, 3, 0, 2, 2, 112));
+        return;
+      }
       const address = isTunnel
         ? tunnel?.publicAddress
         : isAuth

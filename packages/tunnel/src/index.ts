@@ -19,7 +19,12 @@ export {
   type TargetStream,
 } from './hop/hop.js';
 export type { Presence } from './hop/presence.js';
-export { createTunnelRpc, type TunnelRpc, type TunnelRpcOptions } from './hop/tunnel-rpc.js';
+export {
+  createTunnelRpc,
+  type ProxyWatch,
+  type TunnelRpc,
+  type TunnelRpcOptions,
+} from './hop/tunnel-rpc.js';
 export { serveTunnel, type IncomingDial, type ServedTunnel } from './serve-tunnel.js';
 export type { TunnelEnd } from './session-life.js';
 export { defaultLimits, tunnelAlpn, type TunnelLimits } from './session-options.js';

@@ -31,6 +31,8 @@ interface Replica {
   readonly tls: TestTls;
   /** Proxies that asked to have their tunnels moved. */
   readonly moved: readonly string[];
+  /** Replicas that proxies said they reach. */
+  readonly seen: readonly (readonly string[])[];
 }
 
 async function startReplica(
@@ -40,6 +42,7 @@ async function startReplica(
 ): Promise<Replica> {
   const tls = await createTestTls();
   const moved: string[] = [];
+  const seen: (readonly string[])[] = [];
   const rpc = createTunnelRpc({
     replicaId: () => 'srv_t',
     proxyOf: (certificate) => (isProxy && certificate !== undefined ? 'srv_p' : undefined),
@@ -48,7 +51,8 @@ async function startReplica(
     watch(onChange) {
       const all = present.map((agent) => ({ ...agent, group: 'web', viaProxy: '' }));
       onChange({ replicaId: 'srv_t', full: true, present: all, gone: [] });
-      return () => undefined;
+      const noteReplicas = (ids: readonly string[]) => seen.push(ids);
+      return { noteReplicas, stop: () => undefined };
     },
   });
   const server = await createRpcServer({
@@ -61,7 +65,7 @@ async function startReplica(
     logger,
   });
   onTestFinished(async () => server[Symbol.asyncDispose]());
-  return { rpc, server, tls, moved, address: `127.0.0.1:${server.address.port}` };
+  return { rpc, server, tls, moved, seen, address: `127.0.0.1:${server.address.port}` };
 }
 
 function connectTo({ tls }: { tls: TestTls }, address: string) {
@@ -148,7 +152,11 @@ it('refuses callers that are no proxy', async () => {
   const replica = await startReplica(async () => tcp(1), [], false);
   await expect(hopTo(replica).dial(dial)).rejects.toMatchObject({ reason: 'tunnel_lost' });
   await expect(
-    hopTo(replica).watch(() => undefined, AbortSignal.timeout(5000)),
+    hopTo(replica).watch({
+      signal: AbortSignal.timeout(5000),
+      onChange: () => undefined,
+      followReplicas: () => () => undefined,
+    }),
   ).rejects.toMatchObject({ reason: 'tunnel_lost' });
 });
 

@@ -257,17 +257,16 @@ async function watchTunnels({ config, membership, logger }: Parts, stack: AsyncD
   };
 }
 
-/** Of the replica with this id; without one, or where it is gone, of all, those that are reached first. */
+/** Of the replica with this id, if it is reached; without one of those that are reached, or of all where none is. */
 function findAddresses(
   directory: AgentDirectory,
   replicas: Replicas,
   id: string | undefined,
 ): string[] {
   const all = directory.replicas();
-  const named = all.filter(({ replicaId, isConnected }) => isConnected && replicaId === id);
   const connected = all.filter(({ isConnected }) => isConnected);
-  const best = named.length > 0 ? named : connected;
-  return (best.length > 0 ? best : all)
+  const any = connected.length > 0 ? connected : all;
+  return (id === undefined ? any : connected.filter(({ replicaId }) => replicaId === id))
     .map(({ address }) => replicas.publicAddress(address))
     .filter((address) => address !== undefined);
 }

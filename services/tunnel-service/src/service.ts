@@ -36,6 +36,7 @@ import { LiveTunnels } from './agents/live-tunnels.js';
 import { encodeLocks, findAgentLock } from './agents/news.js';
 import { openPublicPort, type PublicPort } from './agents/public-port.js';
 import { createRegistrar } from './agents/registrar.js';
+import { createReplicaPlaces, type ReplicaPlaces } from './agents/replica-places.js';
 import type { TunnelConfig } from './config.js';
 import { drainTunnels } from './drain.js';
 import { createRefusalEvents } from './events.js';
@@ -156,12 +157,13 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
   const { config, logger, membership } = parts;
   const { replicaId } = membership;
   const live: LiveTunnels = new LiveTunnels(replicaId, () => {
-    registrar.changed();
+    registrar.left();
   });
   const registrar = stack.use(
     createRegistrar({ auth: membership.auth, replicaId, logger, agentIds: () => live.agentIds() }),
   );
-  const rpc = createRpc(parts, live);
+  const places = stack.use(createReplicaPlaces({ replicaId, live, limits: config.limits }));
+  const rpc = createRpc(parts, live, places);
   const serving: Serving = { live, rpc, state: { isDraining: false } };
   const privatePort = stack.use(await openHealth(parts, serving));
   const server = stack.use(await listenForProxies(parts, rpc));
@@ -170,6 +172,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
     replicaId,
     live,
     registrar,
+    places,
     clock: parts.clock,
     logger,
     limits: {
@@ -218,7 +221,11 @@ function hostAndPort({ address, port }: { address: string; port: number }) {
   return { host: address.includes(':') ? `[${address}]` : address, port };
 }
 
-function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): TunnelRpc {
+function createRpc(
+  { membership, policy, clock }: Parts,
+  live: LiveTunnels,
+  places: ReplicaPlaces,
+): TunnelRpc {
   return createTunnelRpc({
     replicaId: () => membership.replicaId,
     proxyOf(certificate) {
@@ -238,10 +245,21 @@ function createRpc({ membership, policy, clock }: Parts, live: LiveTunnels): Tun
       const trace = traceparent === '' ? {} : { traceparent };
       return newest.tunnel.open({ grant, sessionId, signal, ...trace });
     },
-    watch: (onChange) => live.watch(onChange),
+    watch(onChange) {
+      const sight = places.addSight();
+      const stopWatching = live.watch(onChange);
+      return {
+        noteReplicas: (ids) => sight.set(ids),
+        stop() {
+          stopWatching();
+          sight[Symbol.dispose]();
+        },
+      };
+    },
     moveTunnels(proxyId) {
       for (const { tunnel, viaProxy } of live.all())
-        if (viaProxy === proxyId) tunnel.control.send({ message: { $case: 'drain', value: {} } });
+        if (viaProxy === proxyId)
+          tunnel.control.send({ message: { $case: 'drain', value: { proxyOnly: true } } });
     },
   });
 }

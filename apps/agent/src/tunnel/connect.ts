@@ -26,6 +26,13 @@ export interface ConnectOptions {
 /** TCP and TLS together. */
 const connectTimeoutMs = 8_000;
 
+/** The proxy does not reach the replica that was named (RFC 6066 §3, unrecognized_name). */
+export function isReplicaAway(thrown: unknown): boolean {
+  return (
+    thrown instanceof Error && 'code' in thrown && thrown.code === 'ERR_SSL_TLSV1_UNRECOGNIZED_NAME'
+  );
+}
+
 /** @throws the socket's error, AGENT_WRONG_SERVER, or the signal's reason */
 export async function connectTunnel(
   state: AgentState,

@@ -20,9 +20,12 @@ import { createLockCollector } from './lock-set.js';
 
 type Message = NonNullable<ServiceMessage['message']>;
 
-/** News other than the welcome. `locks`: all lock documents, as JSON. */
+/** What came of a hello. `same_proxy`: the tunnel came through the proxy to avoid, and serves nothing. */
+export type Answer = 'welcome' | 'same_proxy';
+
+/** News other than the answer to hello. `locks`: all lock documents, as JSON. */
 export type News =
-  | Exclude<Message, { $case: 'welcome' | 'locks' }>
+  | Exclude<Message, { $case: 'welcome' | 'locks' | 'sameProxy' }>
   | { readonly $case: 'locks'; readonly value: readonly string[] };
 
 export interface LinkOptions {
@@ -39,8 +42,8 @@ export interface Link {
   /** The proxy through which it came, srv_…; empty: directly, or not welcome yet. */
   readonly viaProxy: string;
   readonly streamCount: number;
-  /** Resolves with the first welcome. @throws TUNNEL_HANDSHAKE when the replica does not let us in */
-  readonly welcomed: Promise<void>;
+  /** @throws TUNNEL_HANDSHAKE when the replica does not let us in */
+  readonly answer: Promise<Answer>;
   readonly closed: Promise<TunnelEnd>;
   close(): void;
 }
@@ -56,18 +59,18 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
     },
     options.limits,
   );
-  const welcomed = Promise.withResolvers<undefined>();
+  const answer = Promise.withResolvers<Answer>();
   let viaProxy = '';
   runInBackground(
     async () => {
       try {
         await readControl(tunnel, options, (welcome) => {
-          ({ viaProxy } = welcome);
-          welcomed.resolve(undefined);
+          if (welcome !== undefined) ({ viaProxy } = welcome);
+          answer.resolve(welcome === undefined ? 'same_proxy' : 'welcome');
         });
       } finally {
         tunnel.close();
-        welcomed.reject(tunnelError('TUNNEL_HANDSHAKE', { details: { why: 'not let in' } }));
+        answer.reject(tunnelError('TUNNEL_HANDSHAKE', { details: { why: 'not let in' } }));
       }
     },
     options.logger,
@@ -81,7 +84,7 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
     get streamCount() {
       return tunnel.streamCount;
     },
-    welcomed: withDeadline(welcomed.promise, welcomeTimeoutMs, () =>
+    answer: withDeadline(answer.promise, welcomeTimeoutMs, () =>
       tunnelError('TUNNEL_HANDSHAKE', { details: { why: 'no welcome in time' } }),
     ),
     closed: tunnel.closed,
@@ -94,7 +97,7 @@ export function openLink({ socket, replicaId }: TunnelSocket, options: LinkOptio
 async function readControl(
   tunnel: ServedTunnel,
   options: LinkOptions,
-  onWelcomed: (welcome: ServiceWelcome) => void,
+  onAnswer: (welcome: ServiceWelcome | undefined) => void,
 ): Promise<void> {
   const control = await tunnel.control;
   const collectLocks = createLockCollector();
@@ -102,7 +105,9 @@ async function readControl(
   for await (const { message } of control.messages()) {
     if (message?.$case === 'welcome') {
       options.onWelcome(message.value);
-      onWelcomed(message.value);
+      onAnswer(message.value);
+    } else if (message?.$case === 'sameProxy') {
+      onAnswer(undefined);
     } else if (message?.$case === 'locks') {
       const locks = collectLocks(message.value);
       if (locks !== undefined) options.onNews({ $case: 'locks', value: locks });

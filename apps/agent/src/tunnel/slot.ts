@@ -14,8 +14,11 @@ export interface SlotDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  /** Connects to a replica that the other slot neither has nor reaches; undefined where there seems to be none. */
-  open(): Promise<Link | undefined>;
+  /**
+   * Connects to a replica that the other slot does not have; undefined where there is none now.
+   * @param mayBeTwin it may come through the same proxy as the other slot's tunnel; otherwise it is answered `same_proxy`
+   */
+  open(mayBeTwin: boolean): Promise<Link | undefined>;
   /** Did it come through the same proxy as the other slot's tunnel? Then both would end with that one. */
   isTwin(link: Link): boolean;
   /**
@@ -36,6 +39,8 @@ export interface Slot {
   streamCount(): number;
   /** Replace the tunnel, if it is still this one (or whichever there is). */
   replace(link?: Link): void;
+  /** There may be another replica by now: a slot that found none dials after `ms`. */
+  lookWithin(ms: number): void;
   run(): Promise<void>;
 }
 
@@ -44,7 +49,7 @@ const lookAgainMs = { first: 15_000, cap: 5 * 60_000 };
 
 const retiredLookMs = 500;
 
-/** How often in a row a tunnel is replaced at once because it came through the other one's proxy (D28). */
+/** How often in a row a tunnel that came through the other one's proxy is given up at once (D28). */
 const mostRedials = 5;
 
 export function createSlot(deps: SlotDeps): Slot {
@@ -61,6 +66,9 @@ class TunnelSlot implements Slot {
   /** Connected, not yet welcome. */
   #candidate: Link | undefined;
   #replace = new AbortController();
+  /** Ends the wait of a slot that found no other replica. */
+  #look = new AbortController();
+  #lookTimer: NodeJS.Timeout | undefined;
   #alone = 0;
   #redials = 0;
   /** Looks in a row that have found the same proxy again. */
@@ -89,12 +97,23 @@ class TunnelSlot implements Slot {
     if (link === this.#link) this.#replace.abort();
   }
 
+  lookWithin(ms: number): void {
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = setTimeout(() => {
+      this.#alone = 0;
+      this.#look.abort();
+    }, ms);
+  }
+
   async run(): Promise<void> {
     const { signal } = this.#deps;
     while (!signal.aborted) {
+      this.#look = new AbortController();
       const outcome = await this.#once();
-      await sleep(this.#waitMs(outcome), signal).catch(() => undefined);
+      const wake = outcome === 'alone' ? AbortSignal.any([signal, this.#look.signal]) : signal;
+      await sleep(this.#waitMs(outcome), wake).catch(() => undefined);
     }
+    clearTimeout(this.#lookTimer);
     for (const link of [this.#link, ...this.#retired]) link?.close();
   }
 
@@ -115,15 +134,14 @@ class TunnelSlot implements Slot {
       return 'alone';
     }
     this.#alone = 0;
-    this.#take(link);
-    logger.info({ replicaId: link.replicaId }, 'tunnel stands');
-    const isTwin = this.#deps.isTwin(link);
-    if (isTwin && this.#redials < mostRedials) {
+    if (link === 'twin') {
       this.#redials += 1;
-      this.#retire(link);
       return 'replaced';
     }
     this.#redials = 0;
+    this.#take(link);
+    logger.info({ replicaId: link.replicaId }, 'tunnel stands');
+    const isTwin = this.#deps.isTwin(link);
     const startedMs = clock.monotonic();
     using look = this.#lookForOtherProxy(isTwin);
     const end = await endOf(link, AbortSignal.any([this.#replace.signal, look.signal, signal]));
@@ -159,15 +177,16 @@ class TunnelSlot implements Slot {
   }
 
   /** A tunnel that was made welcome; undefined where that failed. */
-  async #reach(): Promise<Link | 'alone' | undefined> {
+  async #reach(): Promise<Link | 'alone' | 'twin' | undefined> {
     const { logger, signal } = this.#deps;
     const onAbort = () => this.#candidate?.close();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      this.#candidate = await this.#deps.open();
+      this.#candidate = await this.#deps.open(this.#redials >= mostRedials);
       if (this.#candidate === undefined) return 'alone';
-      await this.#candidate.welcomed;
-      return this.#candidate;
+      if ((await this.#candidate.answer) === 'welcome') return this.#candidate;
+      this.#candidate.close();
+      return 'twin';
     } catch (thrown) {
       this.#candidate?.close();
       if (!signal.aborted) logger.info({ err: thrown }, 'no tunnel');

@@ -2,12 +2,12 @@
 import type { Clock } from '@gatehouse/kit/clock';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
-import type { AgentHello, ServiceWelcome } from '@gatehouse/proto/tunnel/v1/control';
+import type { AgentHello, Replicas, ServiceWelcome } from '@gatehouse/proto/tunnel/v1/control';
 import type { IncomingDial, TunnelLimits } from '@gatehouse/tunnel';
 
 import type { Egress } from '../join/egress.js';
 import type { AgentState } from '../join/state.js';
-import { connectTunnel, type TunnelSocket } from './connect.js';
+import { connectTunnel, isReplicaAway, type TunnelSocket } from './connect.js';
 import { openLink, type Link, type News } from './link.js';
 import { createSlot, type Slot } from './slot.js';
 
@@ -18,10 +18,10 @@ export interface TunnelsOptions {
   readonly egress: Egress | undefined;
   /** Who the agent is now. */
   state(): AgentState;
-  hello(): Omit<AgentHello, 'nonce'>;
+  hello(): Omit<AgentHello, 'nonce' | 'avoidProxy'>;
   onDial(dial: IncomingDial): void;
   onWelcome(welcome: ServiceWelcome): void;
-  onNews(news: Exclude<News, { $case: 'drain' }>): void;
+  onNews(news: Exclude<News, { $case: 'drain' | 'replicas' }>): void;
 }
 
 export interface Tunnels extends AsyncDisposable {
@@ -34,11 +34,11 @@ export interface Tunnels extends AsyncDisposable {
   waitForFirst(timeoutMs: number): Promise<boolean>;
 }
 
-/** Tries until a replica other than the first slot's is found by chance (D28); one where there was none before. */
-const maxTries = { first: 5, later: 1 };
-
 /** A cluster with one proxy is asked every hour at last. */
 const twinWaitMs = { first: 15_000, cap: 60 * 60_000 };
+
+/** A replica may ask for no longer wait than this. */
+const maxSpreadMs = 5 * 60_000;
 
 export function keepTunnels(options: TunnelsOptions): Tunnels {
   return new TwoTunnels(options);
@@ -50,16 +50,15 @@ class TwoTunnels implements Tunnels {
   readonly #slots: readonly Slot[];
   readonly #running: Promise<unknown>;
   readonly #listeners = new Set<() => void>();
-  /** Replicas as the last welcome named them. */
-  #known: readonly string[] = [];
+  /** Where the tunnels should be (D28), by the last word of a replica. */
+  #places: readonly string[] = [];
   #lastNonce = 0n;
-  #wasAlone = false;
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
     const { clock, logger } = options;
-    this.#slots = [0, 1].map((index) => {
-      const slot: Slot = createSlot({
+    this.#slots = [0, 1].map((index) =>
+      createSlot({
         clock,
         logger: logger.child({ slot: index }),
         signal: this.#stop.signal,
@@ -68,13 +67,12 @@ class TwoTunnels implements Tunnels {
         // One of two is enough: both at once might only change places.
         twinWaitMs: index === 1 ? twinWaitMs : undefined,
         isServed: () => this.replicas().length > 0,
-        open: async () => this.#open(slot, () => this.#slots[1 - index]?.replicaId),
+        open: async (mayBeTwin) => this.#open(index, mayBeTwin),
         onChange: () => {
           for (const listener of this.#listeners) listener();
         },
-      });
-      return slot;
-    });
+      }),
+    );
     const [first, second] = this.#slots;
     this.#running = Promise.all([
       first?.run(),
@@ -122,48 +120,80 @@ class TwoTunnels implements Tunnels {
     await this.#running.catch(() => undefined);
   }
 
-  /** @param other the replica of the other slot, which may get one while this one connects */
-  async #open(slot: Slot, other: () => string | undefined): Promise<Link | undefined> {
+  async #open(index: number, mayBeTwin: boolean): Promise<Link | undefined> {
     const { clock, egress } = this.#options;
     const { signal } = this.#stop;
-    const tries = this.#wasAlone ? maxTries.later : maxTries.first;
-    const asked = new Set<string | undefined>();
-    for (let attempt = 0; attempt < tries; attempt += 1) {
-      const avoid = other();
-      const named = this.#known.find((id) => id !== avoid && !asked.has(id));
-      const replicaId = avoid === undefined ? undefined : named;
-      asked.add(replicaId);
-      const to = { replicaId, clock, signal, egress };
-      const connected = await connectTunnel(this.#options.state(), to);
-      if (connected.replicaId !== other()) {
-        if (avoid !== undefined) this.#wasAlone = false;
-        return this.#link(connected, slot);
+    const other = this.#slots[1 - index];
+    const avoidProxy = mayBeTwin ? undefined : other?.link?.viaProxy;
+    const tried = new Set<string | undefined>();
+    for (;;) {
+      const next = this.#next(index, tried);
+      if (next === undefined) return undefined;
+      tried.add(next.replicaId);
+      try {
+        const connected = await connectTunnel(this.#options.state(), {
+          ...next,
+          clock,
+          signal,
+          egress,
+        });
+        // The other slot may have come there meanwhile.
+        if (connected.replicaId !== other?.replicaId)
+          return this.#link(connected, index, avoidProxy);
+        connected.socket.destroy();
+      } catch (thrown) {
+        if (!isReplicaAway(thrown)) throw thrown;
       }
-      connected.socket.destroy();
     }
-    this.#wasAlone = true;
-    return undefined;
   }
 
-  #link(connected: TunnelSocket, slot: Slot): Link {
+  /**
+   * The replica to try next, where `replicaId` undefined stands for any; undefined: none. While the other slot's tunnel
+   * stands, none is searched for beyond those that are known.
+   */
+  #next(
+    index: number,
+    tried: ReadonlySet<string | undefined>,
+  ): { readonly replicaId: string | undefined } | undefined {
+    const taken = this.#slots[1 - index]?.replicaId;
+    const places = index === 0 ? this.#places : this.#places.toReversed();
+    const named = places.find((id) => id !== taken && !tried.has(id));
+    if (named !== undefined) return { replicaId: named };
+    const mayBeAny = taken === undefined || places.length === 0;
+    return mayBeAny && !tried.has(undefined) ? { replicaId: undefined } : undefined;
+  }
+
+  #link(connected: TunnelSocket, index: number, avoidProxy: string | undefined): Link {
     const { limits, logger } = this.#options;
     const link: Link = openLink(connected, {
-      hello: { ...this.#options.hello(), nonce: this.#nextNonce() },
+      hello: { ...this.#options.hello(), nonce: this.#nextNonce(), avoidProxy },
       limits,
       logger,
       onDial: (dial) => {
         this.#options.onDial(dial);
       },
       onWelcome: (welcome) => {
-        if (welcome.replicas.length > 0) this.#known = welcome.replicas;
+        if (welcome.replicas.length > 0) this.#places = welcome.replicas;
         this.#options.onWelcome(welcome);
       },
       onNews: (news) => {
-        if (news.$case === 'drain') slot.replace(link);
+        if (news.$case === 'drain') this.#leave(link, index, news.value.proxyOnly === true);
+        else if (news.$case === 'replicas') this.#move(news.value);
         else this.#options.onNews(news);
       },
     });
     return link;
+  }
+
+  #leave(link: Link, index: number, isProxyOnly: boolean): void {
+    if (!isProxyOnly) this.#places = this.#places.filter((id) => id !== link.replicaId);
+    this.#slots[index]?.replace(link);
+  }
+
+  #move({ replicaIds, withinMs }: Replicas): void {
+    this.#places = replicaIds;
+    const waitMs = Math.random() * Math.min(withinMs, maxSpreadMs);
+    for (const slot of this.#slots) slot.lookWithin(waitMs);
   }
 
   /** Grows with each tunnel, also over a restart as long as the clock does not go back. */

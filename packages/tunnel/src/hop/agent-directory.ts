@@ -214,13 +214,17 @@ class WatchedDirectory implements AgentDirectory {
     const { signal } = this.#stop;
     for (let attempt = 0; !signal.aborted && !replica.isRetired; attempt += 1) {
       try {
-        await hop.watch((change) => {
-          attempt = 0;
-          replica.replicaId = change.replicaId;
-          replica.isConnected = true;
-          this.#presence.apply(address, change);
-          this.#notify();
-        }, signal);
+        await hop.watch({
+          signal,
+          followReplicas: (onReplicas) => this.#followReplicas(onReplicas),
+          onChange: (change) => {
+            attempt = 0;
+            replica.replicaId = change.replicaId;
+            replica.isConnected = true;
+            this.#presence.apply(address, change);
+            this.#notify();
+          },
+        });
       } catch (thrown) {
         if (signal.aborted) return;
         const level = replica.isConnected ? 'warn' : 'debug';
@@ -234,6 +238,21 @@ class WatchedDirectory implements AgentDirectory {
     }
     replica.connection[Symbol.dispose]();
     this.#replicas.delete(address);
+  }
+
+  /** Ids of those that are connected, whenever they have changed. */
+  #followReplicas(onReplicas: (ids: readonly string[]) => void): () => void {
+    let last = '';
+    const tell = () => {
+      const ids = this.replicas()
+        .flatMap(({ replicaId, isConnected }) => (isConnected && replicaId ? [replicaId] : []))
+        .toSorted();
+      if (ids.join() === last) return;
+      last = ids.join();
+      onReplicas(ids);
+    };
+    tell();
+    return this.onChange(tell);
   }
 
   #notify(): void {

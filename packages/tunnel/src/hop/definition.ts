@@ -27,7 +27,7 @@ const service = '/gatehouse.tunnel.v1.TunnelService';
 export const tunnelServiceDefinition = {
   watchAgents: {
     path: `${service}/WatchAgents`,
-    requestStream: false,
+    requestStream: true,
     responseStream: true,
     requestSerialize: serializer(WatchAgentsRequest),
     requestDeserialize: deserializer(WatchAgentsRequest),

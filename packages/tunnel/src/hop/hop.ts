@@ -25,11 +25,18 @@ export interface HopDial {
   readonly signal?: AbortSignal;
 }
 
+export interface HopWatch {
+  readonly signal: AbortSignal;
+  onChange(change: WatchAgentsResponse): void;
+  /** Calls back with the ids of all replicas that this proxy reaches, now and after each change; gives a function that stops it. */
+  followReplicas(onReplicas: (ids: readonly string[]) => void): () => void;
+}
+
 export interface Hop {
   /** @throws with a reason: refused, not_found, timed_out, not_allowed_by_agent, offline, agent_lost, tunnel_lost, busy */
   dial(dial: HopDial): Promise<TargetStream>;
   /** Changes of presence until `signal` aborts or the connection breaks (then it throws). */
-  watch(onChange: (change: WatchAgentsResponse) => void, signal: AbortSignal): Promise<void>;
+  watch(options: HopWatch): Promise<void>;
   /** Asks agents whose tunnels came through the calling proxy to dial again. @throws what grpc-js says */
   moveTunnels(): Promise<void>;
 }
@@ -49,7 +56,7 @@ export function createHop(options: HopOptions): Hop {
     new Client('replica', credentials.createInsecure(), { channelOverride: options.channel() });
   return {
     dial: async (dial) => dialThrough(client(), dial, options.openTimeoutMs ?? 20_000),
-    watch: async (onChange, signal) => watchThrough(client(), onChange, signal),
+    watch: async (options) => watchThrough(client(), options),
     moveTunnels: async () => askToMove(client()),
   };
 }
@@ -128,20 +135,17 @@ async function askToMove(client: Client): Promise<void> {
   });
 }
 
-async function watchThrough(
-  client: Client,
-  onChange: (change: WatchAgentsResponse) => void,
-  signal: AbortSignal,
-): Promise<void> {
+async function watchThrough(client: Client, watch: HopWatch): Promise<void> {
+  const { signal } = watch;
   const { path, requestSerialize, responseDeserialize } = definition.watchAgents;
-  const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {});
+  const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const onAbort = () => {
     // One cancel per watch and life of a connection: far below what counts as a burst.
     call.cancel();
     resolve(undefined);
   };
-  call.on('data', onChange);
+  call.on('data', (change: WatchAgentsResponse) => watch.onChange(change));
   call.on('error', (cause: Error) => {
     reject(dialError('tunnel_lost', { cause }));
   });
@@ -150,9 +154,11 @@ async function watchThrough(
   });
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
+  const stop = watch.followReplicas((ids) => call.write({ replicaIds: [...ids] }));
   try {
     await promise;
   } finally {
+    stop();
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -17,7 +17,6 @@ import {
   type sendUnaryData,
   type ServerDuplexStream,
   type ServerUnaryCall,
-  type ServerWritableStream,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 
@@ -33,10 +32,17 @@ export interface TunnelRpcOptions {
   proxyOf(certificate: Buffer | undefined): string | undefined;
   /** Opens a connection through an agent's tunnel. Throws errors with a reason. */
   open(dial: DialOpen, signal: AbortSignal): Promise<Duplex>;
-  /** Calls back with the full set at once and then with each change; gives a function that stops it. */
-  watch(onChange: (change: WatchAgentsResponse) => void): () => void;
+  /** Calls back with the full set at once and then with each change. */
+  watch(onChange: (change: WatchAgentsResponse) => void): ProxyWatch;
   /** Asks agents whose tunnels came through this proxy to dial again. */
   moveTunnels(proxyId: string): void;
+}
+
+/** A proxy's watch. */
+export interface ProxyWatch {
+  /** The proxy has said which replicas it reaches, srv_…. */
+  noteReplicas(ids: readonly string[]): void;
+  stop(): void;
 }
 
 export interface TunnelRpc {
@@ -55,6 +61,7 @@ const notProxy = { code: status.PERMISSION_DENIED, details: 'only a proxy may as
 
 /** Messages that may wait for a proxy that does not read its watch. */
 const maxWaiting = 10_000;
+const maxReplicas = 200;
 
 export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
   const dials = new Map<string, HopStream>();
@@ -63,7 +70,7 @@ export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
   const isRefused = (call: AnyCall) => proxyOf(call) === undefined;
   return {
     implementation: {
-      watchAgents(call: ServerWritableStream<WatchAgentsRequest, WatchAgentsResponse>) {
+      watchAgents(call: ServerDuplexStream<WatchAgentsRequest, WatchAgentsResponse>) {
         call.on('error', () => undefined);
         if (isRefused(call)) call.emit('error', notProxy);
         else serveWatch(call, options);
@@ -106,15 +113,19 @@ export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
 }
 
 function serveWatch(
-  call: ServerWritableStream<WatchAgentsRequest, WatchAgentsResponse>,
+  call: ServerDuplexStream<WatchAgentsRequest, WatchAgentsResponse>,
   options: TunnelRpcOptions,
 ): void {
-  const stop = options.watch((change) => {
+  const watch = options.watch((change) => {
     call.write(change);
     if (call.writableLength > maxWaiting) call.end();
   });
-  call.on('cancelled', stop);
-  call.on('close', stop);
+  call.on('data', ({ replicaIds }: WatchAgentsRequest) => {
+    watch.noteReplicas(replicaIds.slice(0, maxReplicas));
+  });
+  call.on('end', () => call.end());
+  call.on('cancelled', () => watch.stop());
+  call.on('close', () => watch.stop());
 }
 
 function serveDial(

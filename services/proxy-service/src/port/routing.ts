@@ -37,7 +37,7 @@ export interface RoutingDeps {
   readonly web: FastifyInstance;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The public-side addresses of a tunnel replica, by its id; undefined: of any, those that are reached first. */
+  /** The public-side addresses of a tunnel replica, by its id, if it is reached; undefined: of any. */
   tunnelAddresses(replicaId: string | undefined): readonly string[];
 }
 
@@ -49,6 +49,8 @@ export interface Routing {
 
 const tunnelAlpn = 'gatehouse-tunnel';
 const handshakeTimeoutMs = 10_000;
+/** A fatal alert (RFC 8446 §6, RFC 6066 §3) in place of a handshake: the tunnel replica that was named is not there. */
+const unrecognizedName = Buffer.of(21, 3, 3, 0, 2, 2, 112);
 
 export function createRouting(deps: RoutingDeps): Routing {
   const endpoints = createEndpoints(deps);
@@ -130,6 +132,11 @@ function createPassOn(deps: RoutingDeps) {
         ? rotate(deps.tunnelAddresses(replicaOf(serverName, inner)))
         : addressesFor(serverName);
       if (addresses === undefined) return false;
+      if (isTunnel && addresses.length === 0) {
+        arrival.socket.end(unrecognizedName);
+        setTimeout(() => arrival.socket.destroy(), 2_000).unref();
+        return true;
+      }
       // A session of another proxy may run through a tunnel.
       if (!isTunnel) arrival.disregard();
       passThrough(arrival, { addresses, proxyId: membership.replicaId, logger });

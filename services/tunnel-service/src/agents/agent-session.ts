@@ -11,6 +11,7 @@ import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 import type { AgentHello, AgentMessage } from '@gatehouse/proto/tunnel/v1/control';
 import {
   acceptTunnel,
+  dialError,
   tunnelError,
   type AcceptedTunnel,
   type TunnelLimits,
@@ -21,11 +22,13 @@ import type { LiveTunnel, LiveTunnels } from './live-tunnels.js';
 import { encodeLocks, findAgentLock } from './news.js';
 import type { AgentArrival } from './public-port.js';
 import type { Registrar } from './registrar.js';
+import type { ReplicaPlaces } from './replica-places.js';
 
 export interface AgentSessionDeps {
   readonly replicaId: string;
   readonly live: LiveTunnels;
   readonly registrar: Registrar;
+  readonly places: ReplicaPlaces;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: Partial<TunnelLimits>;
@@ -82,6 +85,12 @@ async function serveTunnel(
   try {
     const hello = await readHello(messages, deps.helloTimeoutMs);
     const { agentId, viaProxy, expiresAtMs } = arrival;
+    if (viaProxy !== '' && viaProxy === hello.avoidProxy) {
+      tunnel.control.send({ message: { $case: 'sameProxy', value: {} } });
+      // The agent closes; a tunnel that it does not want costs no registration.
+      await withDeadline(tunnel.closed, deps.helloTimeoutMs, () => dialError('timed_out'));
+      return;
+    }
     const names = { group: agentId, name: agentId };
     const { nonce, dynamic } = hello;
     let isRegistering = false;
@@ -138,7 +147,7 @@ async function register(
   const request = {
     agentId: live.agentId,
     replicaId: deps.replicaId,
-    certificateFingerprint: arrival.fingerprint,
+    certificateFingerprint: Buffer.from(arrival.fingerprint, 'hex'),
     targets: hello.targets,
     dynamic: hello.dynamic,
     version: hello.version,
@@ -170,14 +179,15 @@ async function register(
 function welcome(live: LiveTunnel, answer: RegisterAgentResponse, deps: AgentSessionDeps): void {
   const { control } = live.tunnel;
   const { refused, dynamicTargets, group } = answer;
-  const { replicaId } = deps;
-  const { viaProxy } = live;
+  const { replicaId, places } = deps;
+  const { viaProxy, agentId } = live;
+  const replicas = places.of(agentId);
   control.send({ message: { $case: 'trust', value: deps.trust() } });
   for (const message of encodeLocks(deps.locks())) control.send(message);
   control.send({
     message: {
       $case: 'welcome',
-      value: { replicaId, refused, dynamicTargets, replicas: [], group, viaProxy },
+      value: { replicaId, refused, dynamicTargets, replicas, group, viaProxy },
     },
   });
 }

@@ -28,13 +28,13 @@ export class LiveTunnels {
   readonly #all = new Set<LiveTunnel>();
   readonly #shown = new Set<LiveTunnel>();
   readonly #watchers = new Set<Watcher>();
-  readonly #onChange: () => void;
+  readonly #onGone: () => void;
   #isDraining = false;
 
-  /** @param onChange called when the set of agents may have changed */
-  constructor(replicaId: string, onChange: () => void) {
+  /** @param onGone called when an agent may have left */
+  constructor(replicaId: string, onGone: () => void) {
     this.#replicaId = replicaId;
-    this.#onChange = onChange;
+    this.#onGone = onGone;
   }
 
   get size(): number {
@@ -44,7 +44,6 @@ export class LiveTunnels {
   /** Keeps a tunnel until it ends; proxies hear of it with `show`. */
   add(live: LiveTunnel): void {
     this.#all.add(live);
-    this.#onChange();
   }
 
   /** Tells the proxies of a tunnel, or of its new group. */
@@ -62,7 +61,7 @@ export class LiveTunnels {
   remove(live: LiveTunnel): void {
     if (!this.#all.delete(live)) return;
     if (this.#shown.delete(live)) this.#tell({ present: [], gone: [presenceOf(live)] });
-    this.#onChange();
+    this.#onGone();
   }
 
   /** Proxies are to dial elsewhere from now on. */

@@ -21,8 +21,8 @@ import { AgentPlaces, UnprovenPlaces } from './places.js';
 export interface AgentArrival {
   readonly socket: TLSSocket;
   readonly agentId: string;
-  /** SHA-256 of its certificate. */
-  readonly fingerprint: Buffer;
+  /** SHA-256 of its certificate, hex. */
+  readonly fingerprint: string;
   /** End of its certificate, ms since the epoch. */
   readonly expiresAtMs: number;
   /** `ip:port`. */
@@ -222,14 +222,14 @@ function identify(
   options: PublicPortOptions,
   socket: TLSSocket,
   certificate: Buffer | undefined,
-): { agentId: string; fingerprint: Buffer } | { reason: string; why: string; agentId?: string } {
+): { agentId: string; fingerprint: string } | { reason: string; why: string; agentId?: string } {
   try {
     if (certificate !== undefined && !socket.authorized)
       return { reason: 'certificate', why: String(socket.authorizationError) };
     if (socket.alpnProtocol !== tunnelAlpn) return { reason: 'wrong_kind', why: 'no tunnel label' };
     const caller = options.identify(certificate);
     if (caller.type !== 'agent') return { reason: 'wrong_kind', why: `${caller.type} is no agent` };
-    return { agentId: caller.id, fingerprint: Buffer.from(caller.fingerprint, 'hex') };
+    return { agentId: caller.id, fingerprint: caller.fingerprint };
   } catch (thrown) {
     const { reason = 'certificate', message } = toGatehouseError(thrown);
     return { reason, why: message };

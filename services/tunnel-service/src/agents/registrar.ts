@@ -29,8 +29,8 @@ export interface Registrar extends AsyncDisposable {
     onKnown: (answer: RegisterAgentResponse) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** The set of agents has changed: report soon. */
-  changed(): void;
+  /** An agent has left: report soon. One that came is noted with its registration. */
+  left(): void;
 }
 
 const reportIntervalMs = 5_000;
@@ -91,7 +91,7 @@ class AuthRegistrar implements Registrar {
     }
   }
 
-  changed(): void {
+  left(): void {
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
       this.#reportInBackground();
