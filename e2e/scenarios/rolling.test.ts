@@ -161,16 +161,28 @@ describe('a tunnel replica that is stopped', () => {
   }, 90_000);
 });
 
+async function listUntil(isOver: () => boolean): Promise<RunResult[]> {
+  const results: RunResult[] = [];
+  while (!isOver()) results.push(await alice.gate(['ls']));
+  return results;
+}
+
 describe('a rolling restart of every service', () => {
-  it('refuses no new connection and loses no event', async () => {
+  it('refuses no new connection, fails no command of gate, and loses no event', async () => {
     const load = await startLoad({ person: alice, target, perSecond: 3 });
+    let isOver = false;
+    const listing = listUntil(() => isOver);
     for (const name of ['auth', 'audit', 'tunnel', 'proxy'] as const)
       for (const service of services(name)) {
         expect(await service.stop(), name).toBe(0);
         await service.start();
       }
+    isOver = true;
+    const lists = await listing;
     await load.stop();
     expect(load.failed).toEqual([]);
+    expect(lists.filter(({ code }) => code !== 0)).toEqual([]);
+    expect(lists.length).toBeGreaterThan(10);
     expect(load.done.length).toBeGreaterThan(20);
     expect(findFaults(await readLedger(world.home), load.attempts)).toEqual([]);
   }, 240_000);

@@ -16,6 +16,7 @@ import {
 } from '@gatehouse/identity/testing';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { parseConfig } from '@gatehouse/kit/config';
+import { createId } from '@gatehouse/kit/ids';
 import { createLogger } from '@gatehouse/kit/log';
 import { encodeProxyHeader } from '@gatehouse/kit/net';
 import { bindService, createRpcConnection, createRpcServer } from '@gatehouse/kit/rpc';
@@ -252,12 +253,19 @@ async function enterAs(
   const hello = { version: '1', targets: [], dynamic: [], nonce: 1n };
   control.send({ message: { $case: 'hello', value: hello } });
   const heard: string[] = [];
-  for await (const { message } of control.messages()) {
-    heard.push(message?.$case ?? '');
-    if (message?.$case === 'welcome') break;
-  }
+  const news: string[][] = [];
+  const welcome = Promise.withResolvers<void>();
+  const listen = async () => {
+    for await (const { message } of control.messages()) {
+      heard.push(message?.$case ?? '');
+      if (message?.$case === 'welcome') welcome.resolve();
+      if (message?.$case === 'replicas') news.push(message.value.replicaIds);
+    }
+  };
+  listen().catch(() => undefined);
+  await welcome.promise;
   const id = agent.part.type === 'agent' ? agent.part.id : '';
-  return { id, tunnel, heard };
+  return { id, tunnel, heard, news };
 }
 
 function hopOf(
@@ -429,6 +437,44 @@ it('refuses every tunnel that is not an agent’s, and says so in the audit', as
   expect(refusals.map(({ reason }) => reason)).toContain('wrong_kind');
   await enterAs(setup);
   expect(service.tunnels).toBe(1);
+});
+
+it('serves no tunnel through the proxy to avoid, and waits for no agent that stays all the same', async () => {
+  const setup = await start({ limits: { handshake_timeout: '1s' } });
+  const socket = await dialIn(setup, await issueTestAgent(setup.authorities));
+  await once(socket, 'secureConnect');
+  const tunnel = serveTunnel(socket, () => undefined);
+  const control = await tunnel.control;
+  const hello = { version: '1', targets: [], dynamic: [], nonce: 1n, avoidProxy: 'srv_p' };
+  control.send({ message: { $case: 'hello', value: hello } });
+  const heard: string[] = [];
+  for await (const { message } of control.messages()) heard.push(message?.$case ?? '');
+  expect(heard).toEqual(['sameProxy']);
+  expect(setup.service.tunnels).toBe(0);
+  await tunnel.closed;
+  // One that avoids another proxy is served.
+  await enterAs(setup);
+});
+
+it('tells agents of the replicas that a proxy reaches, of no other words, and of none after it has left', async () => {
+  const setup = await start();
+  const { replicaId } = setup.service;
+  const other = createId('srv');
+  const hop = hopOf(setup, await issueTestService(setup.authorities, 'proxy'));
+  const { news } = await enterAs(setup);
+  const stop = new AbortController();
+  const watching = hop.watch({
+    signal: stop.signal,
+    onChange: () => undefined,
+    followReplicas(onReplicas) {
+      onReplicas([other, replicaId, 'srv_', 'x'.repeat(100_000)]);
+      return () => undefined;
+    },
+  });
+  await expect.poll(() => news.at(-1)?.toSorted()).toEqual([other, replicaId].toSorted());
+  stop.abort();
+  await watching;
+  await expect.poll(() => news.at(-1)).toEqual([]);
 });
 
 it('lets another agent in however many tunnels one has', async () => {

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 
 import { toGatehouseError } from '@gatehouse/kit/errors';
+import { isId } from '@gatehouse/kit/ids';
 import { joinStreams } from '@gatehouse/kit/net';
 import type {
   AbandonRequest,
@@ -121,7 +122,7 @@ function serveWatch(
     if (call.writableLength > maxWaiting) call.end();
   });
   call.on('data', ({ replicaIds }: WatchAgentsRequest) => {
-    watch.noteReplicas(replicaIds.slice(0, maxReplicas));
+    watch.noteReplicas(replicaIds.filter((id) => isId('srv', id)).slice(0, maxReplicas));
   });
   call.on('end', () => call.end());
   call.on('cancelled', () => watch.stop());
