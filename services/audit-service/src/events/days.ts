@@ -40,7 +40,11 @@ export function createDays({
       const [first, last] = [now - retention.events, now + daysAhead * dayMs];
       const times = events.map(({ time }) => Date.parse(time));
       const near = times.filter((time) => time >= first && time <= last);
-      return make(database, new Set(near.map(dayOf)));
+      const days = new Set(near.map((time) => Math.floor(time / dayMs)));
+      return make(
+        database,
+        [...days].map((day) => dayOf(day * dayMs)),
+      );
     },
     makeAhead: async (database) => {
       const ahead = Array.from({ length: daysAhead + 1 }, (_, index) => index * dayMs);

@@ -7,16 +7,13 @@ import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { backoffMs, sleep, type Clock } from '../../clock/clock.js';
 import { runInBackground, withDeadline } from '../../lifecycle/lifecycle.js';
 import type { Logger } from '../../log/log.js';
-import {
-  maxBatchRecords,
-  type ReadLag,
-  type StoredRecord,
-  type SubscribeOptions,
-} from '../types.js';
+import { type ReadLag, type StoredRecord, type SubscribeOptions } from '../types.js';
 import { Lag } from './lag.js';
 
 /** A batch handed to a reader holds about so many bytes, and at least one record. */
 const maxReadBytes = 2 * 1024 * 1024;
+/** And so many records: a store's work for a batch is paid by few. */
+const maxReadRecords = 2_000;
 /** Of one answer; a single batch that is larger comes whole. */
 const maxPartitionBytes = 1024 * 1024;
 /** While one batch waits for its store, the next one is read and decoded. */
@@ -207,7 +204,7 @@ function* cut(messages: readonly KafkaMessage[]): Generator<KafkaMessage[]> {
   let bytes = 0;
   for (const message of messages) {
     const size = message.value?.length ?? 0;
-    if (piece.length > 0 && (piece.length === maxBatchRecords || bytes + size > maxReadBytes)) {
+    if (piece.length > 0 && (piece.length === maxReadRecords || bytes + size > maxReadBytes)) {
       yield piece;
       piece = [];
       bytes = 0;
