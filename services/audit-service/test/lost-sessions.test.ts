@@ -116,4 +116,24 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
     });
     expect(deadLetters).toEqual([]);
   });
+
+  it('are none of those whose start is stored after their end', async () => {
+    const sessionId = createId('ses');
+    const ended = makeEvent({ type: 'session.ended', sessionId, sequence: 2 });
+    await scene.audit.publish([ended]);
+    await expect.poll(async () => eventsOf(sessionId), wait).toHaveLength(1);
+    // As a dead letter that is put back.
+    await scene.audit.publish([makeEvent({ type: 'session.started', sessionId, sequence: 1 })]);
+    await expect.poll(async () => eventsOf(sessionId), wait).toHaveLength(2);
+    const open = async () =>
+      scene.place.database
+        .selectFrom('audit_open_session')
+        .where('session_id', '=', sessionId)
+        .selectAll()
+        .execute();
+    expect(await open()).toHaveLength(1);
+    look(() => []);
+    await expect.poll(open, wait).toEqual([]);
+    expect(await eventsOf(sessionId)).toHaveLength(2);
+  });
 });

@@ -76,7 +76,8 @@ async function look(
 async function endSession(deps: LostDeps, sessionId: string): Promise<void> {
   const { clock, clusterName, database, eventLog, logger, replicaId } = deps;
   const summary = await summarizeSession(database, sessionId);
-  if (summary === undefined) {
+  // Of one whose start came late, from the dead letters, the end may be there already.
+  if (summary === undefined || summary.hasEnded) {
     await forgetOpenSession(database, sessionId);
     return;
   }

@@ -49,20 +49,28 @@ export async function findOpenSessions(
   return rows.map((row) => row.session_id);
 }
 
-/** The first event of a session, its last number, and when its last event was. Undefined: nothing is stored any more. */
+export interface SessionSummary {
+  /** Its first event. */
+  readonly started: string;
+  readonly hasEnded: boolean;
+  readonly lastSequence: number;
+  readonly lastAt: Date;
+}
+
+/** Undefined: nothing is stored any more. */
 export async function summarizeSession(
   database: Kysely<Tables>,
   sessionId: string,
-): Promise<{ started: string; lastSequence: number; lastAt: Date } | undefined> {
-  const { rows } = await sql<{ started: string | null; lastSequence: number; lastAt: Date }>`
+): Promise<SessionSummary | undefined> {
+  const { rows } = await sql<Omit<SessionSummary, 'started'> & { started: string | null }>`
     select max(event) filter (where type = 'session.started') as started,
-      max(sequence) as "lastSequence", max(time) as "lastAt"
+      bool_or(type = 'session.ended') as "hasEnded", max(sequence) as "lastSequence", max(time) as "lastAt"
     from audit_event where session_id = ${sessionId}`.execute(database);
   const [row] = rows;
   return row === undefined || row.started === null ? undefined : { ...row, started: row.started };
 }
 
-/** Of a session of which nothing is stored any more. */
+/** A session that has nothing stored any more, or its end. */
 export async function forgetOpenSession(
   database: Kysely<Tables>,
   sessionId: string,
