@@ -1,7 +1,7 @@
 /**
  * Documentation that can go stale is compared with the code, both ways.
  *   tsx tools/check-docs.ts           fail where they differ
- *   tsx tools/check-docs.ts --write   write docs/errors.md, docs/events.md and docs/events/*.schema.json
+ *   tsx tools/check-docs.ts --write   write docs/errors.md, docs/events.md, docs/events/*.schema.json and audit-service's list of types
  */
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -105,6 +105,10 @@ async function checkEvents(): Promise<void> {
   compare(
     'docs/events.md',
     `# Audit events\n\nOne JSON object each, on the topic and from \`gate audit\`. The envelope: \`id\`, \`type\`, \`time\`, \`cluster\`, \`sessionId\`,\n\`sequence\` (1..n within a session, without gaps), \`actor\`, \`target\`, \`outcome\` (success, failure, denied), \`reason\`,\n\`traceId\`, \`data\`. Written by \`tools/check-docs.ts --write\` from the tables in the code.\n\n| type | when | data |\n| --- | --- | --- |\n${rows.join('\n')}\n`,
+  );
+  compare(
+    'services/audit-service/src/events/types.ts',
+    `// Written by tools/check-docs.ts --write from the tables in the code.\n\n/** Every type of event that this release writes: see docs/events.md. */\nexport const eventTypes: ReadonlySet<string> = new Set([\n${types.map((type) => `  '${type}',\n`).join('')}]);\n`,
   );
   if (isWriting) mkdirSync(join(root, 'docs/events'), { recursive: true });
   for (const [type, { data }] of found) {

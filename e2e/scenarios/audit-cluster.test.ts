@@ -130,7 +130,7 @@ describe('the audit of a cluster', () => {
   it('puts what is no event of ours among the dead letters, counts it, and stores what lies between (AUD-05)', async () => {
     const before = await sumOf('gatehouse_audit_dead_letters');
     const key = randomUUID();
-    const valid = [1, 2, 3, 4, 5].map((n) => makeEvent({ mark: `between-${n}` }));
+    const valid = [1, 2, 3, 4, 5, 6].map((n) => makeEvent({ mark: `between-${n}` }));
     const records = valid.map((event) => ({
       ...encodeAuditRecord(event, 'gatehouse://dev/test'),
       key,
@@ -146,11 +146,15 @@ describe('the audit of a cluster', () => {
       raw(makeEvent({}), { ce_type: 'com.example.unknown' }),
       raw(nameless),
       raw(makeEvent({}), { ce_specversion: '9.0' }),
+      {
+        ...encodeAuditRecord(makeEvent({}, { type: 'ssh.command_dreamt' }), 'gatehouse://dev/test'),
+        key,
+      },
     ];
     await publish(...records.flatMap((record, at) => [record, ...bad.slice(at, at + 1)]));
     await eventually(
       'the events between',
-      async () => (await searchEvents(world.ada, { text: 'between-' })).length === 5,
+      async () => (await searchEvents(world.ada, { text: 'between-' })).length === 6,
       30_000,
     );
     const letters = await eventually(
@@ -161,7 +165,7 @@ describe('the audit of a cluster', () => {
           'dead',
           'ls',
         ]);
-        return found.length === 4 ? found : undefined;
+        return found.length === 5 ? found : undefined;
       },
       30_000,
     );
@@ -170,8 +174,9 @@ describe('the audit of a cluster', () => {
       'type',
       'shape',
       'version',
+      'unknown_type',
     ]);
-    expect((await sumOf('gatehouse_audit_dead_letters')) - before).toBe(4);
+    expect((await sumOf('gatehouse_audit_dead_letters')) - before).toBe(5);
     const topic = await run(
       'kcat',
       [
@@ -187,7 +192,9 @@ describe('the audit of a cluster', () => {
       ],
       { timeoutMs: 30_000 },
     );
-    expect(topic.stdout.match(/dead_reason=(?:json|type|shape|version):/g)).toHaveLength(4);
+    expect(
+      topic.stdout.match(/dead_reason=(?:json|type|shape|version|unknown_type):/g),
+    ).toHaveLength(5);
     // Put back as it was, it is refused again, in another place.
     const replay = ['audit', 'dead', 'replay', letters[0]?.id ?? '', '--yes'];
     expect(await alice.gate(replay)).toMatchObject({ code: 3 });
@@ -197,7 +204,7 @@ describe('the audit of a cluster', () => {
       'the new dead letter',
       async () => {
         const found = await world.ada.json<{ id: string }[]>(['audit', 'dead', 'ls']);
-        return found.length === 4 && !found.some(({ id }) => id === letters[0]?.id);
+        return found.length === 5 && !found.some(({ id }) => id === letters[0]?.id);
       },
       30_000,
     );

@@ -84,10 +84,15 @@ export async function replayDeadLetter(
     throw auditError('DEAD_LETTER_UNKNOWN', { details: { id: id.slice(0, 256) } });
   if (row.value.length < row.value_bytes) throw auditError('DEAD_LETTER_CUT', { details: { id } });
   await by.audit();
-  await eventLog.publish(row.topic, [
-    { key: row.key, headers: parseHeaders(row), value: row.value },
-  ]);
+  const { key, headers, value } = toStoredRecord(row);
+  await eventLog.publish(row.topic, [{ key, headers, value }]);
   await markReplayed(database, id, { name: by.actor.name, at: new Date(clock.now()) });
+}
+
+/** The record that it was made of; of a long value only the beginning. */
+export function toStoredRecord(row: DeadLetterRow): StoredRecord {
+  const { topic, partition, topic_position: position, key, value } = row;
+  return { topic, partition, position: BigInt(position), key, headers: parseHeaders(row), value };
 }
 
 /** Where it lay: a record is dead once, however often its batch is read. */

@@ -30,6 +30,8 @@ export interface Deps {
   readonly objects: ObjectStore;
   readonly manifests: Manifests;
   readonly days: Days;
+  /** Types of events that are stored. */
+  readonly eventTypes: ReadonlySet<string>;
   readonly policy: Policy;
   readonly tailHub: TailHub;
   readonly pageTokens: PageTokens;

@@ -27,10 +27,12 @@ import type { AuditConfig } from './config.js';
 import type { Deps, Policy } from './deps.js';
 import { openOwnEventLog } from './event-log.js';
 import { createDays } from './events/days.js';
+import { storeLearnedTypes } from './events/learned-types.js';
 import { endLostSessions } from './events/lost-sessions.js';
 import { createPageTokens } from './events/page-token.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
+import { eventTypes } from './events/types.js';
 import { createAuditMetrics } from './metrics.js';
 import { keepManifests } from './recordings/manifest.js';
 import { createDirectoryStore } from './recordings/object-store.js';
@@ -58,6 +60,8 @@ export interface AuditOverrides {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly eventLog: EventLog;
+  /** In place of those of this release. */
+  readonly eventTypes: ReadonlySet<string>;
   /** In place of `database.url`: may hold a password. */
   readonly databaseUrl: Secret;
   /** In place of joining through auth-service, together. */
@@ -100,6 +104,7 @@ export async function createAuditService(
     objects,
     manifests: stack.use(keepManifests({ database, objects, logger })),
     days: createDays({ clock, retention: config.retention }),
+    eventTypes: overrides.eventTypes ?? eventTypes,
     metrics: createAuditMetrics(),
   };
   stack.use(keepRetention(store, config.retention));
@@ -118,8 +123,7 @@ export async function createAuditService(
     policy,
     pageTokens,
   };
-  const { auth } = membership;
-  if (auth !== undefined) stack.use(endLostSessions({ ...deps, auth }));
+  if (membership.auth) stack.use(endLostSessions({ ...deps, auth: membership.auth }));
   const state = { isDraining: false };
   const observed = { membership, watch, consumers, state };
   const server = await openListener(config, { deps, membership, stack });
@@ -172,6 +176,7 @@ async function startConsumers(
       onBatch: async (records) => storeChunkBatch(deps, records),
     }),
   );
+  stack.use(storeLearnedTypes(deps));
   noteLag(deps.metrics, 'events', events);
   noteLag(deps.metrics, 'recordings', chunks);
   return [events, chunks];

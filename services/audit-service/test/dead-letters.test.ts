@@ -1,8 +1,16 @@
-import { topics } from '@gatehouse/kit/event-log';
+import { systemClock } from '@gatehouse/kit/clock';
+import { topics, type AuditEvent } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
+import { createLogger } from '@gatehouse/kit/log';
 import { createMemoryEventLog } from '@gatehouse/kit/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { auditConfigSchema } from '../src/config.js';
+import { createDays } from '../src/events/days.js';
+import { storeLearnedTypes } from '../src/events/learned-types.js';
+import { eventTypes } from '../src/events/types.js';
+import { createAuditMetrics } from '../src/metrics.js';
+import { openDatabase } from '../src/store/open-database.js';
 import { filterOf, makeEvent, useAudit, type AuditClient } from './support.js';
 
 const wait = { timeout: 30_000, interval: 50 };
@@ -88,5 +96,77 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
     await expect.poll(find, wait).toBeDefined();
     const id = (await find()) ?? '';
     await expect(ada.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'DEAD_LETTER_CUT' });
+  });
+
+  describe('of a type that this release does not know', () => {
+    const type = 'ssh.command_dreamt';
+    const laterTypes = new Set([...eventTypes, type]);
+    const waiting = async (sessionId: string) =>
+      (await list(scene.carol)).filter(({ key }) => key === sessionId).map(({ reason }) => reason);
+    const sequences = async (sessionId: string) => {
+      const { eventsJson } = await scene.carol.searchEvents({ filter: filterOf({ sessionId }) });
+      const events = eventsJson.map((json) => JSON.parse(json) as AuditEvent);
+      return events.map(({ sequence = 0 }) => sequence).toSorted((a, b) => a - b);
+    };
+    const deadLettersCounted = async () => {
+      const metrics = await (await fetch(`${scene.audit.service.metricsUrl}/metrics`)).text();
+      return Number(/^gatehouse_audit_dead_letters(?:{.*})? (\d+)/m.exec(metrics)?.[1] ?? 0);
+    };
+
+    it('are stored by a replica of the release that does, beside one that does not, and fill the hole that they left', async () => {
+      const sessionId = createId('ses');
+      const before = await deadLettersCounted();
+      const events = [
+        'ssh.command_started',
+        type,
+        'ssh.command_forgotten',
+        'ssh.command_ended',
+      ].map((each, index) => makeEvent({ type: each, sessionId, sequence: index + 1 }));
+      await scene.audit.publish(events);
+      await expect.poll(async () => sequences(sessionId), wait).toEqual([1, 4]);
+      const reasons = [`unknown_type: ${type}`, 'unknown_type: ssh.command_forgotten'];
+      await expect.poll(async () => waiting(sessionId), wait).toEqual(reasons);
+      expect((await deadLettersCounted()) - before).toBe(2);
+      const published = scene.audit.broker.records(topics.audit).length;
+      await using _later = await scene.audit.addReplica({ eventTypes: laterTypes });
+      await expect.poll(async () => sequences(sessionId), wait).toEqual([1, 2, 4]);
+      await expect.poll(async () => waiting(sessionId), wait).toEqual([reasons[1]]);
+      expect(scene.audit.broker.records(topics.audit)).toHaveLength(published);
+      const stored = (await list(scene.carol, true)).filter(({ key }) => key === sessionId);
+      expect(stored.map(({ replayedBy }) => replayedBy)).toEqual(['audit-service', '']);
+    });
+
+    it('are stored also where an older replica adds them later; those that are refused again stay', async () => {
+      await using stack = new AsyncDisposableStack();
+      const logger = createLogger({ name: 'test', level: 'silent' });
+      const { database, retention } = auditConfigSchema.shape;
+      const settings = database.parse(scene.place.config);
+      const clock = systemClock;
+      stack.use(
+        storeLearnedTypes(
+          {
+            ...(await openDatabase(settings, { logger, stack })),
+            clock,
+            days: createDays({ clock, retention: retention.parse({}) }),
+            eventTypes: laterTypes,
+            logger,
+            manifests: { write: async () => Promise.resolve(), [Symbol.dispose]: () => undefined },
+            metrics: createAuditMetrics(),
+          },
+          { everyMs: 20 },
+        ),
+      );
+      const sessionId = createId('ses');
+      for (const [sequence, expected] of [
+        [1, [1]],
+        // Its place is taken: that is for a person to see.
+        [1, [1]],
+        [2, [1, 2]],
+      ] as const) {
+        await scene.audit.publish([makeEvent({ type, sessionId, sequence })]);
+        await expect.poll(async () => sequences(sessionId), wait).toEqual(expected);
+      }
+      await expect.poll(async () => waiting(sessionId), wait).toEqual([`unknown_type: ${type}`]);
+    });
   });
 });

@@ -206,7 +206,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
 
   it('pages newest first without gap or repeat while events arrive, and in stored order for an export', async () => {
     const events = Array.from({ length: 95 }, () =>
-      makeEvent({ type: 'page.test', data: { marker: 'paging' } }),
+      makeEvent({ type: 'limit.reached', data: { marker: 'paging' } }),
     );
     await audit.publish(events);
     await stored('paging', 95);
@@ -216,13 +216,13 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
       do {
         const page = await search(
           carol,
-          { type: 'page.test' },
+          { type: 'limit.reached' },
           { limit: 20, pageToken, ascending: isAscending },
         );
         ids.push(...page.events.map((one) => one.id));
         pageToken = page.next;
         if (!isAscending && ids.length === 40)
-          await audit.publish([makeEvent({ type: 'page.test' })]);
+          await audit.publish([makeEvent({ type: 'limit.reached' })]);
       } while (pageToken !== '');
       return ids;
     };
@@ -276,17 +276,17 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
   });
 
   it('refuses a page token of another person, of another search, and a forged one', async () => {
-    const { next } = await search(carol, { type: 'page.test' }, { limit: 5 });
+    const { next } = await search(carol, { type: 'limit.reached' }, { limit: 5 });
     const carla = await audit.person('carla', ['auditor']);
     await expect(
-      search(carla, { type: 'page.test' }, { limit: 5, pageToken: next }),
+      search(carla, { type: 'limit.reached' }, { limit: 5, pageToken: next }),
     ).rejects.toMatchObject({ code: 'AUDIT_PAGE_TOKEN' });
     await expect(search(carol, { type: 'other' }, { pageToken: next })).rejects.toMatchObject({
       code: 'AUDIT_PAGE_TOKEN',
     });
     for (const forged of ['x', '.', `${next}A`, `AAAA.${next.split('.')[1]}`, 'x'.repeat(5000)]) {
       await expect(
-        search(carol, { type: 'page.test' }, { pageToken: forged }),
+        search(carol, { type: 'limit.reached' }, { pageToken: forged }),
       ).rejects.toMatchObject({ code: 'AUDIT_PAGE_TOKEN' });
     }
   });
@@ -335,7 +335,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
         }
       };
       const ends = [
-        follow(await other.person('carol', ['auditor']), seen.carol, { type: 'tail.*' }).catch(
+        follow(await other.person('carol', ['auditor']), seen.carol, { type: 'login.*' }).catch(
           (thrown: unknown) => thrown,
         ),
         follow(await audit.person('tailer', ['access']), seen.alice, {}).catch(
@@ -347,7 +347,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
       for (const n of numbers) {
         const name = Number(n) % 10 === 0 ? 'tailer' : 'bob';
         await audit.publish([
-          makeEvent({ type: 'tail.test', actor: { kind: 'user', name }, data: { n } }),
+          makeEvent({ type: 'login.blocked', actor: { kind: 'user', name }, data: { n } }),
         ]);
         if (Number(n) % 50 === 0) await sleep(5);
       }
@@ -355,7 +355,7 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('on %s', (engine) => {
       expect(seen.carol).toEqual(numbers);
       await expect.poll(() => seen.alice.length, wait).toBe(30);
       audit.policy.locks.push(lockUser('tailer', 'enough'), lockUser('carol', 'enough'));
-      await audit.publish([makeEvent({ type: 'tail.test', data: { n: 'after' } })]);
+      await audit.publish([makeEvent({ type: 'login.blocked', data: { n: 'after' } })]);
       expect(await Promise.all(ends)).toMatchObject([
         { code: 'AUDIT_LOCKED' },
         { code: 'AUDIT_LOCKED' },

@@ -44,7 +44,7 @@ import { afterAll, beforeAll } from 'vitest';
 
 import { auditConfigSchema } from '../src/config.js';
 import type { Policy } from '../src/deps.js';
-import { createAuditService, type AuditService } from '../src/service.js';
+import { createAuditService, type AuditOverrides, type AuditService } from '../src/service.js';
 import type { Db, Tables } from '../src/store/tables.js';
 
 export const cluster = 'test';
@@ -101,8 +101,8 @@ export interface TestAudit extends AsyncDisposable {
   /** A client with an agent's, a service's or no certificate. */
   stranger(kind: 'agent' | 'service' | 'anonymous'): Promise<AuditClient>;
   publish(events: readonly AuditEvent[]): Promise<void>;
-  /** Another replica on the same database and log. */
-  addReplica(): Promise<TestAudit>;
+  /** Another replica on the same database and log, of another release where it knows other types of events. */
+  addReplica(release?: Partial<Pick<AuditOverrides, 'eventTypes'>>): Promise<TestAudit>;
 }
 
 export type AuditClient = AuditServiceClient;
@@ -187,7 +187,10 @@ export function useAudit(engine: 'PGlite' | 'PostgreSQL'): AuditScene {
   };
 }
 
-async function startReplica(shared: Shared): Promise<TestAudit> {
+async function startReplica(
+  shared: Shared,
+  release: Parameters<TestAudit['addReplica']>[0] = {},
+): Promise<TestAudit> {
   const { authorities, broker, folder, place } = shared;
   const stack = new AsyncDisposableStack();
   const eventLog = stack.use(createMemoryEventLog(broker));
@@ -227,6 +230,7 @@ async function startReplica(shared: Shared): Promise<TestAudit> {
   };
   const service = stack.use(
     await createAuditService(config, {
+      ...release,
       logger,
       eventLog,
       cluster: { membership, policy: describePolicy(shared.policy) },
@@ -280,7 +284,7 @@ async function startReplica(shared: Shared): Promise<TestAudit> {
         );
       }
     },
-    addReplica: async () => startReplica(shared),
+    addReplica: async (other) => startReplica(shared, other),
     [Symbol.asyncDispose]: async () => stack.disposeAsync(),
   };
 }

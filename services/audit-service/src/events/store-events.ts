@@ -1,14 +1,8 @@
-import { toGatehouseError } from '@gatehouse/kit/errors';
 /**
  * The way of an event into the store: decode → bound → insert once → tell those who tail. What can't be decoded or
  * stored goes to the dead letters with a reason, and never holds up what comes behind it.
  */
-import {
-  boundEvent,
-  decodeAuditRecord,
-  type AuditEvent,
-  type StoredRecord,
-} from '@gatehouse/kit/event-log';
+import type { AuditEvent, StoredRecord } from '@gatehouse/kit/event-log';
 import type { Kysely } from 'kysely';
 
 import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
@@ -24,6 +18,7 @@ import {
 import { isFaultOfData, sqlState } from '../store/faults.js';
 import { noteSessions } from '../store/open-sessions.js';
 import type { Tables } from '../store/tables.js';
+import { decodeRecords } from './decode-records.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
 export const storeLock = 'audit store';
@@ -31,15 +26,25 @@ export const storeLock = 'audit store';
 export const storeChannel = 'audit_stored';
 
 type StoreDeps = Pick<Deps, 'clock' | 'coordination' | 'days' | 'logger' | 'metrics'>;
-type BatchDeps = StoreDeps & Pick<Deps, 'database' | 'eventLog' | 'manifests'>;
+export type BatchDeps = StoreDeps & Pick<Deps, 'database' | 'eventTypes' | 'manifests'>;
 
 /** A batch of the audit topic. */
 export async function storeEventBatch(
-  deps: BatchDeps,
+  deps: BatchDeps & Pick<Deps, 'eventLog'>,
   records: readonly StoredRecord[],
 ): Promise<void> {
-  const letters: DeadLetter[] = [];
-  const events = decodeBatch(records, letters);
+  await publishDeadLetters(deps, await storeRecords(deps, records));
+}
+
+/**
+ * Stores the events of records once.
+ * @returns those that can't be decoded or stored, with the reason
+ */
+export async function storeRecords(
+  deps: BatchDeps,
+  records: readonly StoredRecord[],
+): Promise<DeadLetter[]> {
+  const { events, letters } = decodeRecords(records, deps.eventTypes);
   const refused = await storeEvents(deps, [...events.keys()]);
   for (const [event, reason] of refused) {
     const record = events.get(event);
@@ -50,7 +55,7 @@ export async function storeEventBatch(
     if (event.type === 'recording.completed' && typeof recordingId === 'string')
       await deps.manifests.write(recordingId);
   }
-  await publishDeadLetters(deps, letters);
+  return letters;
 }
 
 /**
@@ -72,31 +77,6 @@ export async function storeEvents(
   for (const event of events)
     for (const [one, reason] of await storeEvents(deps, [event])) refused.set(one, reason);
   return refused;
-}
-
-function decodeBatch(
-  records: readonly StoredRecord[],
-  letters: DeadLetter[],
-): Map<StorableEvent, StoredRecord> {
-  const events = new Map<StorableEvent, StoredRecord>();
-  for (const record of records) {
-    try {
-      const version = record.headers['ce_specversion'];
-      if (version !== undefined && version !== '1.0') {
-        letters.push({ record, reason: `version: CloudEvents ${version.slice(0, 64)}` });
-        continue;
-      }
-      const event = decodeAuditRecord(record);
-      const type = record.headers['ce_type'];
-      if (type !== undefined && type !== `com.gatehouse.${event.type}`)
-        letters.push({ record, reason: `type: CloudEvents ${type.slice(0, 128)}` });
-      else events.set(boundEvent(event), record);
-    } catch (thrown) {
-      const error = toGatehouseError(thrown);
-      letters.push({ record, reason: `${error.reason ?? 'unknown'}: ${error.message}` });
-    }
-  }
-  return events;
 }
 
 async function storeTogether(

@@ -58,9 +58,35 @@ export async function findDeadLetters(
       'replayed_by',
     ]);
   if (!withReplayed) select = select.where('replayed_at', 'is', null);
-  if (after !== undefined)
-    select = select.where(sql<boolean>`(dead_at, id) > (${new Date(after.deadMs)}, ${after.id})`);
+  if (after !== undefined) select = select.where(behind(after));
   return select.orderBy('dead_at').orderBy('id').limit(limit).execute();
+}
+
+export interface WaitingQuery {
+  readonly reasons: readonly string[];
+  /** Dead since then. */
+  readonly since: Date;
+  readonly after?: DeadLetterQuery['after'];
+  readonly limit: number;
+}
+
+/** Those with one of these reasons that were not put back, whole, oldest first, behind a place in that order. */
+export async function findWaiting(
+  database: Kysely<Tables>,
+  { reasons, since, after, limit }: WaitingQuery,
+): Promise<DeadLetterRow[]> {
+  let select = database
+    .selectFrom('audit_dead_letter')
+    .selectAll()
+    .where('replayed_at', 'is', null)
+    .where('dead_at', '>=', since)
+    .where(sql<boolean>`reason = any(${reasons}::text[])`);
+  if (after !== undefined) select = select.where(behind(after));
+  return select.orderBy('dead_at').orderBy('id').limit(limit).execute();
+}
+
+function behind({ deadMs, id }: NonNullable<DeadLetterQuery['after']>) {
+  return sql<boolean>`(dead_at, id) > (${new Date(deadMs)}, ${id})`;
 }
 
 /** Whole. */
@@ -75,7 +101,7 @@ export async function findDeadLetter(
     .executeTakeFirst();
 }
 
-/** Notes that one was put back on its topic. */
+/** Notes that one was put back, on its topic or into the store. */
 export async function markReplayed(
   database: Kysely<Tables>,
   id: string,

@@ -1,0 +1,82 @@
+import { encodeAuditRecord, type AuditEvent, type StoredRecord } from '@gatehouse/kit/event-log';
+import { createId } from '@gatehouse/kit/ids';
+import { describe, expect, it } from 'vitest';
+
+import { decodeRecords } from './decode-records.js';
+import { eventTypes } from './types.js';
+
+function makeEvent(fields: Record<string, unknown> = {}): AuditEvent {
+  return {
+    id: createId('evt'),
+    type: 'ssh.command_started',
+    time: '2026-11-26T00:00:00.000Z',
+    cluster: 'test',
+    actor: { kind: 'user', name: 'alice' },
+    outcome: 'success',
+    data: {},
+    ...fields,
+  };
+}
+
+let position = 0n;
+function toRecord(event: unknown, headers: Record<string, string> = {}): StoredRecord {
+  position += 1n;
+  const value = Buffer.from(typeof event === 'string' ? event : JSON.stringify(event));
+  return { topic: 't', partition: 0, position, key: 'k', headers, value };
+}
+
+describe('records of the audit topic', () => {
+  it('are events in their order, each with its record', () => {
+    const events = [...eventTypes].map((type) => makeEvent({ type }));
+    const records = events.map((event) => ({
+      ...toRecord(event),
+      ...encodeAuditRecord(event, 'test'),
+    }));
+    const decoded = decodeRecords(records, eventTypes);
+    expect(decoded.letters).toEqual([]);
+    expect(Array.from(decoded.events.keys(), ({ event }) => event)).toEqual(events);
+    expect([...decoded.events.values()]).toEqual(records);
+  });
+
+  it.each([
+    ['broken JSON', toRecord('{"id":'), /^json: /],
+    ['a missing id', toRecord(makeEvent({ id: undefined })), /^shape: .*id/],
+    ['a future version', toRecord(makeEvent(), { ce_specversion: '9.0' }), /^version: .*9\.0$/],
+    [
+      'a foreign envelope',
+      toRecord(makeEvent(), { ce_type: 'com.example.thing' }),
+      /^type: CloudEvents com\.example\.thing$/,
+    ],
+    [
+      'an unknown type without an envelope',
+      toRecord(makeEvent({ type: 'ssh.command_dreamt' })),
+      /^unknown_type: ssh\.command_dreamt$/,
+    ],
+    [
+      'an unknown type in our envelope',
+      {
+        ...toRecord(''),
+        ...encodeAuditRecord(makeEvent({ type: 'ssh.command_dreamt' }), 'test'),
+      },
+      /^unknown_type: ssh\.command_dreamt$/,
+    ],
+    [
+      'a name that objects have',
+      toRecord(makeEvent({ type: 'constructor.name' })),
+      /^unknown_type: constructor\.name$/,
+    ],
+  ])('with %s are dead letters, and what lies around them is not', (_what, record, reason) => {
+    const around = [toRecord(makeEvent()), toRecord(makeEvent())];
+    const [before, after] = around;
+    if (before === undefined || after === undefined) throw new Error('no records');
+    const decoded = decodeRecords([before, record, after], eventTypes);
+    expect([...decoded.events.values()]).toEqual(around);
+    expect(decoded.letters).toEqual([{ record, reason: expect.stringMatching(reason) as string }]);
+  });
+
+  it('are of the types that are known, and of no others', () => {
+    const record = toRecord(makeEvent({ type: 'ssh.command_dreamt' }));
+    expect(decodeRecords([record], new Set(['ssh.command_dreamt'])).letters).toEqual([]);
+    expect(decodeRecords([toRecord(makeEvent())], new Set()).events.size).toBe(0);
+  });
+});
