@@ -13,7 +13,7 @@ import { stringify } from 'yaml';
 
 import { joinAgent, type AgentProcess } from './stack/agent.js';
 import { TreeCopy } from './stack/copy.js';
-import { waitForEvent } from './stack/events.js';
+import { searchEvents, waitForEvent } from './stack/events.js';
 import { createForger, type Forger } from './stack/forge.js';
 import { startHome, type Home } from './stack/home.js';
 import { root } from './stack/installation.js';
@@ -267,5 +267,11 @@ describe('the matrix of protocols', () => {
       { type: 'session.connect_failed', user: 'mia', from },
       ({ reason }) => reason === 'refused',
     );
+  });
+
+  it('stores what each protocol writes: its types are known without a line outside its folder', async () => {
+    for (const name of fakes)
+      expect(await searchEvents(ada, { type: `${name}.*`, user: 'mia' })).not.toEqual([]);
+    expect(await ada.json(['audit', 'dead', 'ls'])).toEqual([]);
   });
 });
