@@ -166,6 +166,79 @@ async function listUntil(isOver: () => boolean): Promise<RunResult[]> {
   while (!isOver()) results.push(await alice.gate(['ls']));
   return results;
 }
+describe('the way to an agent, in seconds (D28)', () => {
+  /** What a busy machine may make of the aims that stand beside the figures. */
+  const mostSeconds = 20;
+  const figures: string[] = [];
+  afterAll(() => console.log(figures.join('\n')));
+
+  const measure = async (what: string, aimSeconds: number, work: () => Promise<unknown>) => {
+    const at = performance.now();
+    await work();
+    const seconds = (performance.now() - at) / 1_000;
+    figures.push(`${what}: ${seconds.toFixed(2)} s (aim: ${aimSeconds} s)`);
+    expect(seconds, what).toBeLessThan(mostSeconds);
+  };
+
+  /** Always through the same proxy, which prefers the tunnel that came through itself. */
+  const runCommand = async () => {
+    const [proxy] = services('proxy');
+    const credential = await readCredential(alice);
+    const command = 'echo here';
+    const answer = await runThrough(proxy?.listen ?? '', { credential, target, command });
+    expect(answer.stdout).toBe('here\n');
+  };
+  const again = async () =>
+    eventually('a session', async () => runCommand().then(() => true), 60_000);
+
+  const findTunnel = async (from: string) => {
+    const { data } = await waitForEvent(world.ada, {
+      type: 'session.started',
+      user: 'alice',
+      from,
+    });
+    const tunnel = services('tunnel').find(({ replica }) => replica === data['tunnel']);
+    if (tunnel === undefined) throw new Error(`no replica ${String(data['tunnel'])}`);
+    return tunnel;
+  };
+  const findOwnTunnel = async () => {
+    const from = new Date().toISOString();
+    await runCommand();
+    return findTunnel(from);
+  };
+
+  it('leads through the other replica as soon as the one that was used is stopped', async () => {
+    const used = await findOwnTunnel();
+    expect(await findOwnTunnel()).toBe(used);
+    expect(await used.stop()).toBe(0);
+    const from = new Date().toISOString();
+    await measure('a session after its tunnel replica was stopped', 2, runCommand);
+    expect(await findTunnel(from)).not.toBe(used);
+    await used.start();
+  }, 120_000);
+
+  it('is back after kill -9 of tunnel replicas, and of the agent', async () => {
+    const used = await findOwnTunnel();
+    await used.stop('SIGKILL');
+    const from = new Date().toISOString();
+    await measure('a session after kill -9 of its tunnel replica', 5, again);
+    expect(await findTunnel(from)).not.toBe(used);
+    await used.start();
+
+    await Promise.all(services('tunnel').map(async (one) => one.stop('SIGKILL')));
+    await measure('a session after kill -9 of all tunnel replicas and their start', 5, async () => {
+      await Promise.all(services('tunnel').map(async (one) => one.start()));
+      await again();
+    });
+
+    const agent = world.agents.get('a1');
+    await agent?.stop('SIGKILL');
+    await measure('a session after kill -9 of its agent and its start', 5, async () => {
+      agent?.start();
+      await again();
+    });
+  }, 180_000);
+});
 
 describe('a rolling restart of every service', () => {
   it('refuses no new connection, fails no command of gate, and loses no event', async () => {

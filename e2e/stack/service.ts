@@ -72,9 +72,10 @@ export class Service implements AsyncDisposable {
     return existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8') : '';
   }
 
-  /** srv_…, by its own word. */
+  /** srv_… of its last start, by its own word. */
   get replica(): string {
-    return /"replica":"(srv_[0-9a-f]{32})"/.exec(this.log)?.[1] ?? '';
+    const line = this.log.split('\n').findLast((one) => one.includes('-service is listening'));
+    return /"replica":"(srv_[0-9a-f]{32})"/.exec(line ?? '')?.[1] ?? '';
   }
 
   /** What starts it again, from anywhere. */
