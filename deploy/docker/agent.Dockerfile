@@ -20,5 +20,5 @@ WORKDIR /srv/gatehouse
 # Volumes that are mounted there begin with this owner.
 RUN install -d -m 700 -o 1000 -g 1000 /var/lib/gatehouse
 USER 1000:1000
-ENTRYPOINT ["node", "--enable-source-maps", "--disable-warning=ExperimentalWarning", "dist/src/main.js"]
+ENTRYPOINT ["node", "--enable-source-maps", "--disable-warning=ExperimentalWarning", "--import", "@gatehouse/kit/telemetry-start", "dist/src/main.js"]
 CMD ["--data-dir", "/var/lib/gatehouse", "--config", "/etc/gatehouse/agent.yaml"]

@@ -12,6 +12,7 @@ export interface Event {
   readonly time: string;
   readonly sessionId?: string;
   readonly sequence?: number;
+  readonly traceId?: string;
   readonly actor: {
     kind: string;
     name: string;

@@ -11,7 +11,7 @@ import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
 import { bulkWindowBytes, createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
 import { openSpool, type Spool } from '@gatehouse/kit/spool';
-import { createMetrics } from '@gatehouse/kit/telemetry';
+import { createMetrics, currentTraceparent, inSpan } from '@gatehouse/kit/telemetry';
 import {
   joinCluster,
   measurePolicy,
@@ -242,8 +242,12 @@ function createRpc(
       const [newest] = live.find(agentId);
       if (newest === undefined || findAgentLock(policy.locks(), newest, clock) !== undefined)
         throw dialError('offline');
-      const trace = traceparent === '' ? {} : { traceparent };
-      return newest.tunnel.open({ grant, sessionId, signal, ...trace });
+      const attributes = { 'session.id': sessionId, 'agent.id': agentId };
+      return inSpan('tunnel.dial', { attributes, traceparent }, async () => {
+        const trace = currentTraceparent() || traceparent;
+        const dial = { grant, sessionId, signal, ...(trace === '' ? {} : { traceparent: trace }) };
+        return newest.tunnel.open(dial);
+      });
     },
     watch(onChange) {
       const sight = places.addSight();

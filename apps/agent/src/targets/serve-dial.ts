@@ -6,6 +6,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import type { Logger } from '@gatehouse/kit/log';
 import { joinStreams } from '@gatehouse/kit/net';
+import { inSpan } from '@gatehouse/kit/telemetry';
 import { findLock, findUnreadableLock, type Lock } from '@gatehouse/policy';
 import type { AgentProtocol } from '@gatehouse/protocol-api';
 import { breakConnection, type DialReason, type IncomingDial } from '@gatehouse/tunnel';
@@ -98,14 +99,18 @@ async function connect(
     );
   }, connectTimeoutMs);
   try {
-    return await protocol.connect({
-      sessionId: grant.session,
-      target: target.name,
-      spec: target.spec,
-      principal: grant.principal,
-      user: grant.user,
-      signal: abort.signal,
-    });
+    const attributes = { 'session.id': grant.session, target: target.name };
+    const { traceparent } = dial;
+    return await inSpan(`agent.dial ${target.protocol}`, { attributes, traceparent }, async () =>
+      protocol.connect({
+        sessionId: grant.session,
+        target: target.name,
+        spec: target.spec,
+        principal: grant.principal,
+        user: grant.user,
+        signal: abort.signal,
+      }),
+    );
   } finally {
     clearTimeout(timer);
     dial.signal.removeEventListener('abort', forward);

@@ -51,6 +51,7 @@ export class EventWriter {
       actor: event.actor ?? state.header.actor,
       target: event.target ?? state.header.target,
       sessionId: state.header.sessionId,
+      traceId: state.header.traceId,
       sequence: isPublished ? state.sequence + 1 : undefined,
     });
     const bounded = boundEvent(full);
@@ -98,7 +99,7 @@ export class EventWriter {
   }
 
   #complete(
-    event: Pick<JournalEvent, 'type' | 'outcome' | 'reason' | 'traceId' | 'data'>,
+    event: Pick<JournalEvent, 'type' | 'outcome' | 'reason' | 'data'>,
     rest: Completion,
   ): AuditEvent {
     return {
@@ -112,7 +113,7 @@ export class EventWriter {
       ...(rest.target === undefined ? undefined : { target: rest.target }),
       outcome: event.outcome,
       ...(event.reason === undefined ? undefined : { reason: event.reason }),
-      ...(event.traceId === undefined ? undefined : { traceId: event.traceId }),
+      ...(rest.traceId === undefined ? undefined : { traceId: rest.traceId }),
       data: event.data,
     };
   }
@@ -123,6 +124,7 @@ interface Completion {
   readonly actor: AuditEvent['actor'];
   readonly target?: AuditEvent['target'] | undefined;
   readonly sessionId?: string | undefined;
+  readonly traceId?: string | undefined;
   readonly sequence?: number | undefined;
 }
 

@@ -195,6 +195,7 @@ const headerSchema = z.object({
   actor: actorSchema,
   target: targetSchema.optional(),
   protocol: z.string().optional(),
+  traceId: z.string().optional(),
   strict: z.boolean().optional(),
 });
 const data = z.record(z.string(), z.unknown());

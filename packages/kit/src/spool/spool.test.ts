@@ -91,8 +91,8 @@ describe('a session', () => {
     const { open, events, broker } = createPlace(await temporaryFolder());
     await using spool = await open();
     const sessionId = createId('ses');
-    const journal = spool.session({ sessionId, actor, target });
-    journal.append({ ...event('session.started', { pty: true }), traceId: 'trace' });
+    const journal = spool.session({ sessionId, actor, target, traceId: 'trace' });
+    journal.append(event('session.started', { pty: true }));
     journal.append({ ...event('session.joined'), actor: { kind: 'user', name: 'carol' } });
     journal.end('client_left', { bytesIn: 1 });
     await spool.flushed();
@@ -105,12 +105,12 @@ describe('a session', () => {
         actor,
         target,
         outcome: 'success',
-        traceId: 'trace',
         data: { pty: true },
       },
       { type: 'session.joined', sequence: 2, actor: { name: 'carol' } },
       { type: 'session.ended', sequence: 3, reason: 'client_left', data: { bytesIn: 1 } },
     ]);
+    expect(events().map(({ traceId }) => traceId)).toEqual(['trace', 'trace', 'trace']);
     expect(broker.records(topics.audit)[0]).toMatchObject({
       key: sessionId,
       headers: {
@@ -410,7 +410,8 @@ describe('recovery', () => {
     const spool = await open();
     const sessionId = createId('ses');
     const recordingId = createId('rec');
-    const journal = spool.session({ sessionId, actor, target, protocol: 'ssh' });
+    const header = { sessionId, actor, target, protocol: 'ssh', traceId: 'trace' };
+    const journal = spool.session(header);
     journal.append(event('session.started'));
     journal.append({ ...event('ssh.command_started', { command: 'make' }), opens: 'c1' });
     journal.append({
@@ -458,6 +459,7 @@ describe('recovery', () => {
       },
     ]);
     expect(distinct).toHaveLength(6);
+    expect(new Set(distinct.map(({ traceId }) => traceId))).toEqual(new Set(['trace']));
     expect(
       types(events().filter((one) => one.sessionId !== sessionId)).filter(
         (type) => type !== 'session.denied',

@@ -38,6 +38,7 @@ export interface SessionHeader {
   readonly actor: AuditActor;
   readonly target?: AuditTarget;
   readonly protocol?: string;
+  readonly traceId?: string | undefined;
   /** True: a full spool makes `append` throw instead of dropping and counting. */
   readonly strict?: boolean;
 }
@@ -51,7 +52,6 @@ export interface JournalEvent {
   /** Instead of the session's, for example somebody who joins. */
   readonly actor?: AuditActor;
   readonly target?: AuditTarget;
-  readonly traceId?: string;
   /**
    * This event is an intent (D23): until an event with the same word in `closes` follows, a recovery completes it with
    * reason `proxy_lost`. The word is unique among the session's open intents.

@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-import { trace, type Span } from '@opentelemetry/api';
+import { context, propagation, trace, type Span } from '@opentelemetry/api';
 
 /** Most different label sets of one metric; what comes after counts under `other`. */
 const maxSeries = 200;
@@ -124,13 +124,22 @@ export function currentTraceparent(): string {
   return `00-${context.traceId}-${context.spanId}-${context.traceFlags.toString(16).padStart(2, '0')}`;
 }
 
+export interface SpanOptions {
+  readonly attributes: Labels;
+  /** W3C traceparent of what this is a part of, as another process has said it. Default: what is going on here. */
+  readonly traceparent?: string | undefined;
+}
+
 /** Runs `work` inside a span of low-cardinality `name`; ids are attributes. Costs nothing while tracing is off. */
 export async function inSpan<T>(
   name: string,
-  attributes: Labels,
+  { attributes, traceparent = '' }: SpanOptions,
   work: (span: Span) => Promise<T>,
 ): Promise<T> {
-  return trace.getTracer('gatehouse').startActiveSpan(name, { attributes }, async (span) => {
+  const here = context.active();
+  const parent = traceparent === '' ? here : propagation.extract(here, { traceparent });
+  const tracer = trace.getTracer('gatehouse');
+  return tracer.startActiveSpan(name, { attributes }, parent, async (span) => {
     try {
       return await work(span);
     } finally {

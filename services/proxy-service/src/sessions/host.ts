@@ -12,7 +12,7 @@ import { createId, type Id } from '@gatehouse/kit/ids';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
 import type { SessionJournal, Spool } from '@gatehouse/kit/spool';
-import { inSpan } from '@gatehouse/kit/telemetry';
+import { currentTraceId, inSpan } from '@gatehouse/kit/telemetry';
 import type { TargetKind } from '@gatehouse/policy';
 import {
   hostError,
@@ -127,12 +127,13 @@ class Connection {
     this.#arriving.onProven?.();
     const admitted = this.#admit(opening);
     if (!admitted.allowed) return this.#deny(admitted, opening);
-    const journal = this.#openJournal(opening, admitted);
-    if (journal === undefined) return this.#deny(withoutAudit(admitted), opening);
     const span = `proxy.session ${this.#arriving.protocol.name}`;
-    await inSpan(span, { 'session.id': this.#sessionId, target: admitted.target.name }, async () =>
-      this.#serve(opening, admitted, journal),
-    );
+    const attributes = { 'session.id': this.#sessionId, target: admitted.target.name };
+    await inSpan(span, { attributes }, async () => {
+      const journal = this.#openJournal(opening, admitted);
+      if (journal === undefined) await this.#deny(withoutAudit(admitted), opening);
+      else await this.#serve(opening, admitted, journal);
+    });
   }
 
   /** Where the login is not known yet, what counts is whether the target may be seen at all. */
@@ -273,6 +274,7 @@ class Connection {
         actor: actorOf(opening.identity, this.#arriving.clientAddress),
         target: { kind, name, labels, agent },
         protocol: this.#arriving.protocol.name,
+        traceId: currentTraceId(),
         strict: admitted.options.audit === 'strict',
       });
     } catch (thrown) {

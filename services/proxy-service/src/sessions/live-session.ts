@@ -7,7 +7,6 @@ import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import { createId, type Id } from '@gatehouse/kit/ids';
 import type { Logger } from '@gatehouse/kit/log';
 import { resultTypeOf, type SessionJournal } from '@gatehouse/kit/spool';
-import { currentTraceId } from '@gatehouse/kit/telemetry';
 import type { RoleOptions } from '@gatehouse/policy';
 import {
   hostError,
@@ -317,9 +316,8 @@ export class LiveSession implements Session {
   }
 
   #append(event: SessionEvent & { opens?: string; closes?: string }): void {
-    const traceId = currentTraceId();
     try {
-      this.#init.journal.append(traceId === undefined ? event : { ...event, traceId });
+      this.#init.journal.append(event);
     } catch (thrown) {
       this.logger.error({ err: thrown, type: event.type }, 'event could not be written');
       if (this.options.audit === 'strict')
