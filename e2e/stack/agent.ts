@@ -50,7 +50,14 @@ export class AgentProcess implements AsyncDisposable {
   }
 
   /** Starts; `proxy` may point at a relay in between. */
-  start(options: { token?: string; proxy?: string; pin?: string } = {}): void {
+  start(
+    options: {
+      token?: string;
+      proxy?: string;
+      pin?: string;
+      env?: Readonly<Record<string, string>>;
+    } = {},
+  ): void {
     const { proxyAddr, caPin } = this.home.ready;
     const token = options.token === undefined ? [] : ['--token', options.token];
     const child = spawn(
@@ -66,7 +73,11 @@ export class AgentProcess implements AsyncDisposable {
         join(this.dir, 'agent.yaml'),
         ...token,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'], cwd: this.home.root },
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: this.home.root,
+        env: { ...process.env, ...options.env },
+      },
     );
     const log = createWriteStream(join(this.dir, 'log'), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });

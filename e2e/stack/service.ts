@@ -37,6 +37,8 @@ export class Service implements AsyncDisposable {
   readonly metricsUrl: string;
   /** Where it listens, `host:port`, if it does. */
   readonly listen: string;
+  /** Beside this process's own, from the next start on. An OTLP endpoint in either loads tracing, as the images do. */
+  environment: Readonly<Record<string, string>> = {};
   readonly #isBuilt: boolean;
   #config: Config;
   #child: ChildProcess | undefined;
@@ -86,22 +88,34 @@ export class Service implements AsyncDisposable {
   /** Without a configuration. */
   get program(): readonly string[] {
     const folder = join(root, `services/${this.name}-service`);
-    if (this.#isBuilt) return [process.execPath, join(folder, 'dist/src/main.js')];
+    if (this.#isBuilt)
+      return [process.execPath, ...this.#tracing('dist/src'), join(folder, 'dist/src/main.js')];
     return [
       process.execPath,
       '--disable-warning=ExperimentalWarning',
       '--conditions=source',
       '--import',
       import.meta.resolve('tsx'),
+      ...this.#tracing('src'),
       join(folder, 'src/main.ts'),
     ];
+  }
+
+  #tracing(folder: 'src' | 'dist/src'): string[] {
+    if (!('OTEL_EXPORTER_OTLP_ENDPOINT' in { ...process.env, ...this.environment })) return [];
+    const extension = folder === 'src' ? 'ts' : 'js';
+    return ['--import', join(root, `packages/kit/${folder}/telemetry/start.${extension}`)];
   }
 
   /** Resolves when it says that it is ready. */
   async start(): Promise<this> {
     const log = openSync(this.logFile, 'a');
     const [program = '', ...args] = this.command;
-    const child = spawn(program, args, { cwd: root, stdio: ['ignore', log, log] });
+    const child = spawn(program, args, {
+      cwd: root,
+      env: { ...process.env, ...this.environment },
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     this.#child = child;
     await eventually(
