@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { systemClock } from '@gatehouse/kit/clock';
 import {
   encodeAuditRecord,
+  encodeChunkRecord,
   openEventLog,
   topics,
   type AuditEvent,
@@ -14,12 +15,15 @@ import {
 } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger } from '@gatehouse/kit/log';
+import { recordChunks } from '@gatehouse/recording/testing';
 import formats from 'ajv-formats';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Cluster } from '../stack/cluster.js';
+import { readStoredCredential, readTlsCredential } from '../stack/credential.js';
+import { openDoor, statusOf, type TlsCredential } from '../stack/door.js';
 import { lastSession, searchEvents, waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
 import { eventually, run } from '../stack/run.js';
@@ -50,6 +54,7 @@ describe('the audit of a cluster', () => {
     world = await createClusterWorld({
       only: 'staging',
       replicas: { auth: 1, proxy: 1, tunnel: 1, audit: 2 },
+      people: { alice: ['dev'], carol: ['auditor'], mallory: ['dev'] },
     });
     alice = world.person('alice');
     const opened = openEventLog(
@@ -209,6 +214,110 @@ describe('the audit of a cluster', () => {
       30_000,
     );
   }, 120_000);
+
+  it('shows a recording to auditors and to whoever was recorded, and lets nobody change it (REC-09)', async () => {
+    const { home, ada } = world;
+    const from = new Date().toISOString();
+    await alice.ssh(['-tt', target, 'echo for-few-eyes']);
+    const events = await lastSession(ada, { user: 'alice', target: 'web-1', from });
+    const sessionId = events[0]?.sessionId ?? '';
+    const completed = events.find(({ type }) => type === 'recording.completed');
+    const recordingId = String(completed?.data['recordingId']);
+    const [carol, mallory] = [world.person('carol'), world.person('mallory')];
+    const show = async (person: Person, id = recordingId) =>
+      person.gate(['recordings', 'export', id, '--as', 'text']);
+    const original = await eventually(
+      'the recording',
+      async () => {
+        const { code, stdout } = await show(carol);
+        return code === 0 && stdout.includes('for-few-eyes') && stdout;
+      },
+      60_000,
+    );
+    expect(await show(alice)).toMatchObject({ code: 0, stdout: original });
+
+    // To somebody else it is as missing as one that never was, whichever id is tried.
+    const refuse = async (id: string) => {
+      const { code, stdout, stderr } = await show(mallory, id);
+      return { code, stdout, stderr: stderr.replaceAll(id, 'ID').replaceAll(/err_\w+/g, 'err') };
+    };
+    const missing = await refuse(createId('rec'));
+    expect(missing.code).not.toBe(0);
+    for (const id of [recordingId, sessionId]) expect(await refuse(id)).toEqual(missing);
+    const list = async (person: Person) => person.json<{ id: string }[]>(['recordings', 'ls']);
+    expect(await list(mallory)).toEqual([]);
+    for (const person of [carol, alice])
+      expect((await list(person)).map(({ id }) => id)).toContain(recordingId);
+
+    // Nobody but a person reads, and there is no way to write for anybody.
+    const kept = (name: string) => join(home.dir, name, 'service-certificate.json');
+    const agentFile = join(world.agents.get('a1')?.dir ?? '', 'data/agent.json');
+    const callers = {
+      nobody: undefined,
+      agent: readStoredCredential(agentFile),
+      proxy: readStoredCredential(kept('proxy-1')),
+      tunnel: readStoredCredential(kept('tunnel-1')),
+      audit: readStoredCredential(kept('audit-1')),
+      mallory: await readTlsCredential(mallory),
+      carol: await readTlsCredential(carol),
+    };
+    const ask = async (credential: TlsCredential | undefined, methods: readonly string[]) => {
+      const door = openDoor(home, 'audit', credential);
+      onTestFinished(() => door.destroy());
+      const path = '/gatehouse.audit.v1.AuditService';
+      return Promise.all(methods.map(async (method) => statusOf(door, `${path}/${method}`)));
+    };
+    const reads = ['ListRecordings', 'ReadRecording', 'SearchEvents', 'ListDeadLetters'];
+    const writes = ['CreateRecording', 'UploadChunk', 'UpdateRecording', 'DeleteRecording'];
+    const ok = '0';
+    const [missed, refused, notOffered] = ['5', '7', '12'];
+    for (const [name, credential] of Object.entries(callers)) {
+      const answers = {
+        mallory: [ok, missed, ok, refused],
+        carol: [ok, missed, ok, ok],
+      }[name];
+      expect(await ask(credential, reads), name).toEqual(answers ?? reads.map(() => refused));
+      expect(await ask(credential, writes), name).toEqual(writes.map(() => notOffered));
+    }
+    expect(await ada.gate(['recordings', 'rm', recordingId])).toMatchObject({ code: 2 });
+    const key = `${sessionId}/${recordingId}/00000000.gz`;
+    const stored = join(home.dir, 'recordings', key);
+    const bytes = readFileSync(stored);
+    for (const path of [key, `recordings/${key}`]) {
+      const url = `${home.ready.webUrl}/${path}`;
+      const flags = [
+        '--silent',
+        '--insecure',
+        '--output',
+        '/dev/null',
+        '--write-out',
+        '%{http_code}',
+      ];
+      expect((await run('curl', [...flags, url])).stdout).toBe('404');
+    }
+
+    // Whoever may write to the topic changes nothing that was acknowledged.
+    const [lie] = await recordChunks((recorder) => recorder.output(Buffer.from('a lie\r\n')));
+    if (lie === undefined) throw new Error('no chunk');
+    const forged = { ...lie, recordingId, sessionId, cluster: 'dev', protocol: 'ssh' };
+    const actor = { kind: 'user', name: 'mallory' };
+    const before = (await ada.json<unknown[]>(['audit', 'dead', 'ls'])).length;
+    await log.publish(topics.recordings, [
+      encodeChunkRecord({ ...forged, actor }),
+      encodeChunkRecord({ ...forged, actor, sessionId: createId('ses') }),
+    ]);
+    const letters = await eventually(
+      'the dead letters',
+      async () => {
+        const found = await ada.json<{ reason: string }[]>(['audit', 'dead', 'ls']);
+        return found.length >= before + 2 && found.slice(before);
+      },
+      30_000,
+    );
+    for (const { reason } of letters) expect(reason).toMatch(/^conflict: /);
+    expect(await show(carol)).toMatchObject({ code: 0, stdout: original });
+    expect(readFileSync(stored).equals(bytes)).toBe(true);
+  }, 180_000);
 
   it('stores each event once where replicas are killed between storing and committing, again and again (AUD-06)', async () => {
     const ids: string[] = [];

@@ -1,9 +1,11 @@
-/** A person's own certificate and key, for clients that speak SSH message by message. */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+/** Certificates and keys as their owners keep them, for clients that speak SSH or gRPC message by message. */
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import type { RawCredential } from '@gatehouse/protocol-ssh/testing';
+import { z } from 'zod';
 
+import type { TlsCredential } from './door.js';
 import type { Person } from './person.js';
 
 /** What `gate login` has put down for this person. */
@@ -12,6 +14,22 @@ export async function readCredential(person: Person): Promise<RawCredential> {
   const line = readFileSync(status['sshCertFile'] ?? '', 'utf8');
   const certificate = Buffer.from(line.split(' ')[1] ?? '', 'base64');
   return { certificate, key: readOpensshKey(status['sshKeyFile'] ?? '') };
+}
+
+/** The same person's for TLS. */
+export async function readTlsCredential(person: Person): Promise<TlsCredential> {
+  const status = await person.json<Record<string, string>>(['status']);
+  const read = (name: string) => readFileSync(status[name] ?? '', 'utf8');
+  const { raw } = new X509Certificate(read('tlsCertFile'));
+  return { privateKeyPem: read('tlsKeyFile'), certificate: raw };
+}
+
+const storedSchema = z.looseObject({ privateKeyPem: z.string(), certificate: z.string() });
+
+/** What an agent or a service has written down for its next start. */
+export function readStoredCredential(file: string): TlsCredential {
+  const { privateKeyPem, certificate } = storedSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  return { privateKeyPem, certificate: Buffer.from(certificate, 'base64') };
 }
 
 /** The Ed25519 key in an unencrypted OpenSSH file (PROTOCOL.key). */

@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls';
 
 import { derToPem } from '@gatehouse/identity';
 
-import type { Home } from './home.js';
+import type { Installation } from './installation.js';
 
 /** A key with its X.509 certificate, DER. */
 export interface TlsCredential {
@@ -18,7 +18,7 @@ export interface TlsCredential {
 
 /** A connection to auth-service or audit-service by server name (D18); without a credential: anonymous. */
 export function openDoor(
-  home: Home,
+  home: Installation,
   name: 'auth' | 'audit',
   credential?: TlsCredential,
 ): ClientHttp2Session {
