@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '@gatehouse/kit/log';
 import { joinStreams } from '@gatehouse/kit/net';
 import { createRpcConnection, createRpcServer, type RpcServer } from '@gatehouse/kit/rpc';
+import type { WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
 import {
   breakConnection,
   createAgentDirectory,
@@ -31,28 +32,35 @@ interface Replica {
   readonly tls: TestTls;
   /** Proxies that asked to have their tunnels moved. */
   readonly moved: readonly string[];
-  /** Replicas that proxies said they reach. */
-  readonly seen: readonly (readonly string[])[];
+  /** Tells whoever watches of tunnels that came or went. */
+  tell(change: { present?: readonly TestTunnel[]; gone?: readonly TestTunnel[] }): void;
+}
+
+interface TestTunnel {
+  readonly agentId: string;
+  readonly nonce: bigint;
+  readonly viaProxy?: string;
 }
 
 async function startReplica(
   open: (signal: AbortSignal) => Promise<Duplex>,
-  present: readonly { agentId: string; nonce: bigint }[] = [],
+  present: readonly TestTunnel[] = [],
   isProxy = true,
 ): Promise<Replica> {
   const tls = await createTestTls();
   const moved: string[] = [];
-  const seen: (readonly string[])[] = [];
+  const watchers: ((change: WatchAgentsResponse) => void)[] = [];
+  const describeAll = (tunnels: readonly TestTunnel[] = []) =>
+    tunnels.map((tunnel) => ({ group: 'web', viaProxy: '', ...tunnel }));
   const rpc = createTunnelRpc({
     replicaId: () => 'srv_t',
     proxyOf: (certificate) => (isProxy && certificate !== undefined ? 'srv_p' : undefined),
     moveTunnels: (proxyId) => moved.push(proxyId),
     open: async (_dial, signal) => open(signal),
     watch(onChange) {
-      const all = present.map((agent) => ({ ...agent, group: 'web', viaProxy: '' }));
-      onChange({ replicaId: 'srv_t', full: true, present: all, gone: [] });
-      const noteReplicas = (ids: readonly string[]) => seen.push(ids);
-      return { noteReplicas, stop: () => undefined };
+      onChange({ replicaId: 'srv_t', full: true, present: describeAll(present), gone: [] });
+      watchers.push(onChange);
+      return { noteReplicas: () => undefined, stop: () => undefined };
     },
   });
   const server = await createRpcServer({
@@ -65,7 +73,11 @@ async function startReplica(
     logger,
   });
   onTestFinished(async () => server[Symbol.asyncDispose]());
-  return { rpc, server, tls, moved, seen, address: `127.0.0.1:${server.address.port}` };
+  const tell: Replica['tell'] = (change) => {
+    const parts = { present: describeAll(change.present), gone: describeAll(change.gone) };
+    for (const watcher of watchers) watcher({ replicaId: 'srv_t', full: false, ...parts });
+  };
+  return { rpc, server, tls, moved, tell, address: `127.0.0.1:${server.address.port}` };
 }
 
 function connectTo({ tls }: { tls: TestTls }, address: string) {
@@ -271,6 +283,53 @@ it('finds an agent through whichever replica has it, and forgets it with the rep
   await expect(directory.dial(request)).rejects.toMatchObject({ reason: 'offline' });
   await gone.server[Symbol.asyncDispose]();
   await expect.poll(() => directory.isOnline('web')).toBe(false);
+});
+
+it('keeps the newer tunnel where news of an older one comes late, and dials succeed (TUN-10)', async () => {
+  const [left, right] = await Promise.all(
+    ['left', 'right'].map(async (name) => createTarget((socket) => socket.end(name))),
+  );
+  const agent = (nonce: bigint, viaProxy = '') => ({ agentId: 'agt_1', nonce, viaProxy });
+  /** Where the agent is, whatever is said of it. */
+  let at = left;
+  const open = (port: number | undefined) => async () =>
+    port === at ? tcp(port ?? 0) : Promise.reject(dialError('offline'));
+  const first = await startReplica(open(left), [agent(5n)]);
+  const second = await startReplica(open(right));
+  await using directory = createDirectory([first, second]);
+  directory.use([first.address, second.address]);
+  const nonces = () => directory.find('web').map(({ nonce }) => nonce);
+  const dialOne = async () => {
+    const grant = async (agentId: string) => `for.${agentId}.x`;
+    const signal = AbortSignal.timeout(5_000);
+    const stream = await directory.dial({ group: 'web', sessionId: 'ses_1', grant, signal });
+    const text = (await stream.toArray()).join('');
+    stream.end();
+    return text;
+  };
+  await expect.poll(nonces).toEqual([5n]);
+  expect(await dialOne()).toBe('left');
+
+  at = right;
+  second.tell({ present: [agent(9n)] });
+  await expect.poll(nonces).toEqual([9n, 5n]);
+  first.tell({ present: [agent(4n)] });
+  await expect.poll(nonces).toEqual([9n, 5n, 4n]);
+  expect(await dialOne()).toBe('right');
+  // One that is preferred for its proxy is tried first, and is no dead end either.
+  first.tell({ present: [agent(6n, 'srv_p')] });
+  await expect.poll(nonces).toEqual([6n, 9n, 5n, 4n]);
+  expect(await dialOne()).toBe('right');
+  // What its replica says of older ones takes nothing from the newer one.
+  second.tell({ gone: [agent(3n)] });
+  first.tell({ gone: [agent(4n), agent(5n), agent(6n)] });
+  await expect.poll(nonces).toEqual([9n]);
+  expect(await dialOne()).toBe('right');
+
+  at = left;
+  first.tell({ present: [agent(12n)] });
+  await expect.poll(nonces).toEqual([12n, 9n]);
+  expect(await dialOne()).toBe('left');
 });
 
 it('takes a replica that comes later, and keeps one that is no longer named until it ends', async () => {
