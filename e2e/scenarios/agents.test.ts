@@ -1,56 +1,11 @@
 /** Agents and their tunnels: TUN-01, TUN-02, TUN-09 (names), TUN-11, and Must-show C. */
-import {
-  createConnection,
-  createServer,
-  type AddressInfo,
-  type Server,
-  type Socket,
-} from 'node:net';
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { AgentProcess, joinAgent, waitForAgent } from '../stack/agent.js';
 import { waitForEvent } from '../stack/events.js';
 import { eventually, run } from '../stack/run.js';
+import { Wire } from '../stack/wire.js';
 import { createWorld, type World } from '../stack/world.js';
-
-/** A wire between agent and port that tests may cut. */
-class Wire implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server: Server;
-  isCut = false;
-  constructor(port: number) {
-    this.#server = createServer((left) => {
-      if (this.isCut) return left.destroy();
-      const right = createConnection(port, '127.0.0.1');
-      for (const [from, to] of [[left, right] as const, [right, left] as const]) {
-        this.#sockets.add(from);
-        from.on('error', () => to.destroy());
-        from.on('close', () => {
-          this.#sockets.delete(from);
-          to.destroy();
-        });
-        from.pipe(to);
-      }
-      return undefined;
-    });
-  }
-  async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `localhost:${(this.#server.address() as AddressInfo).port}`;
-  }
-  cut(): void {
-    this.isCut = true;
-    for (const socket of this.#sockets) socket.destroy();
-  }
-  mend(): void {
-    this.isCut = false;
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.cut();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-}
 
 describe('agents', () => {
   let world: World;

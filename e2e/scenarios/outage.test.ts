@@ -1,7 +1,14 @@
+/**
+ * What is away, for a while: auth-service, PostgreSQL, one proxy's way to auth-service; an agent's tunnels, without a word.
+ * OPS-01, 02, 13; LCK-02; TUN-06.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { loginRaw, type RawCredential } from '@gatehouse/protocol-ssh/testing';
-/** What is away, for a while: auth-service, PostgreSQL, one proxy's way to auth-service. OPS-01, 02, 13; LCK-02. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { AgentProcess, waitForAgent } from '../stack/agent.js';
 import { startBalancer, type Balancer } from '../stack/balancer.js';
 import type { Cluster } from '../stack/cluster.js';
 import { readCredential } from '../stack/credential.js';
@@ -10,6 +17,7 @@ import { runThrough } from '../stack/load.js';
 import type { Person } from '../stack/person.js';
 import { eventually } from '../stack/run.js';
 import type { Service, ServiceName } from '../stack/service.js';
+import { Wire } from '../stack/wire.js';
 import { createClusterWorld, type World } from '../stack/world.js';
 
 const target = 'deploy@web-1';
@@ -198,4 +206,98 @@ describe('one proxy that is cut off from auth-service', () => {
     expect(await cutOff.metric('gatehouse_policy_snapshots')).toBe(snapshots);
     await eventually('strict sessions', async () => mark(second, steveHas).then(() => true));
   }, 180_000);
+});
+
+describe('tunnels that fall silent', () => {
+  it('are found within 30 s, one by one, and a delay of 5 s ends none (TUN-06)', async () => {
+    await using wire = new Wire(Number(world.home.ready.proxyAddr.split(':')[1]));
+    await using agent = new AgentProcess(world.home, 'wired');
+    const spec = { address: world.web1.address, host_key: world.web1.hostKey };
+    agent.configure([{ kind: 'node', name: 'wired-1', labels: { env: 'staging' }, spec }]);
+    const { token } = await world.ada.json<{ token: string }>(['tokens', 'add', '--type', 'agent']);
+    agent.start({ token, proxy: await wire.listen() });
+    await waitForAgent(world.ada, agent, ['wired-1'], 60_000);
+    const file = join(agent.dir, 'data/agent.json');
+    const { agentId } = JSON.parse(readFileSync(file, 'utf8')) as { agentId: string };
+    const reached = async (proxy: string) =>
+      runThrough(proxy, { credential: aliceHas, target: 'deploy@wired-1', command: 'echo here' });
+    /** The replica that a session through this proxy goes by. */
+    const tunnelOf = async (proxy: string) => {
+      const from = new Date().toISOString();
+      await reached(proxy);
+      const query = { type: 'session.started', target: 'wired-1', from };
+      return (await waitForEvent(world.ada, query)).data['tunnel'];
+    };
+    const [first, second] = await eventually(
+      'two tunnels, one for each proxy',
+      async () => {
+        const [one = '', other = ''] = proxies();
+        const used = [await tunnelOf(one), await tunnelOf(other)];
+        return used[0] !== used[1] && wire.strands.length === 2 && used;
+      },
+      90_000,
+    );
+    /** Of its tunnels, in the order of time. */
+    const endings = () =>
+      services('tunnel')
+        .flatMap(({ replica, log }) =>
+          log
+            .split('\n')
+            .filter((line) => line.includes('"tunnel ended"') && line.includes(agentId))
+            .map((line) => ({
+              replica,
+              ...(JSON.parse(line) as { time: string; reason: string }),
+            })),
+        )
+        .toSorted((a, b) => a.time.localeCompare(b.time));
+    const before = endings().length;
+    const strands = wire.strands;
+
+    const open = alice.ssh(['deploy@wired-1', 'echo began; sleep 2; echo went-on'], {
+      timeoutMs: 60_000,
+    });
+    await waitForEvent(world.ada, {
+      type: 'ssh.command_started',
+      target: 'wired-1',
+      text: 'began',
+    });
+    for (const strand of strands) strand.pause();
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    for (const strand of strands) strand.resume();
+    expect(await open).toMatchObject({ code: 0, stdout: 'began\nwent-on\n' });
+    expect([wire.strands, endings().length]).toEqual([strands, before]);
+
+    wire.isCut = true;
+    const lost: unknown[] = [];
+    for (const [index, strand] of strands.entries()) {
+      const at = performance.now();
+      strand.silence();
+      const ending = await eventually(
+        'the ping to say so',
+        () => endings()[before + index],
+        60_000,
+      );
+      const seconds = (performance.now() - at) / 1_000;
+      console.log(`a silent tunnel was found after ${seconds.toFixed(1)} s (aim: 30 s)`);
+      // A busy machine's timers are late.
+      expect(seconds).toBeLessThan(40);
+      expect(ending.reason).toBe('ping');
+      lost.push(ending.replica);
+      if (index > 0) continue;
+      const left = ending.replica === first ? second : first;
+      for (const proxy of proxies()) expect(await tunnelOf(proxy)).toBe(left);
+    }
+    expect(new Set(lost)).toEqual(new Set([first, second]));
+    for (const proxy of proxies())
+      await expect(reached(proxy)).rejects.toThrow('agent for wired-1 is offline');
+    const statusOf = async (name: string) => {
+      const agents = await world.ada.json<{ name: string; status: string }[]>(['agents', 'ls']);
+      return agents.find((one) => one.name === name)?.status;
+    };
+    await eventually('the list to say so', async () => (await statusOf('wired')) === 'offline');
+
+    wire.mend();
+    await waitForAgent(world.ada, agent, ['wired-1'], 60_000);
+    expect(await statusOf('wired')).toBe('online');
+  }, 240_000);
 });
