@@ -94,6 +94,8 @@ class WatchedDirectory implements AgentDirectory {
   readonly #replicas = new Map<string, Replica>();
   readonly #presence = new PresenceSet();
   readonly #listeners = new Set<() => void>();
+  /** Those who hear which replicas are connected. */
+  readonly #followers = new Set<(ids: readonly string[]) => void>();
   readonly #stop = new AbortController();
 
   constructor(options: AgentDirectoryOptions) {
@@ -204,7 +206,10 @@ class WatchedDirectory implements AgentDirectory {
   }
 
   #forget(replica: Replica): void {
-    replica.isConnected = false;
+    if (replica.isConnected) {
+      replica.isConnected = false;
+      this.#tellReached();
+    }
     this.#presence.forget(replica.address);
     this.#notify();
   }
@@ -219,8 +224,10 @@ class WatchedDirectory implements AgentDirectory {
           followReplicas: (onReplicas) => this.#followReplicas(onReplicas),
           onChange: (change) => {
             attempt = 0;
+            const isNew = !replica.isConnected || replica.replicaId !== change.replicaId;
             replica.replicaId = change.replicaId;
             replica.isConnected = true;
+            if (isNew) this.#tellReached();
             this.#presence.apply(address, change);
             this.#notify();
           },
@@ -240,19 +247,22 @@ class WatchedDirectory implements AgentDirectory {
     this.#replicas.delete(address);
   }
 
-  /** Ids of those that are connected, whenever they have changed. */
+  /** Ids of those that are connected, now and after each change. */
   #followReplicas(onReplicas: (ids: readonly string[]) => void): () => void {
-    let last = '';
-    const tell = () => {
-      const ids = this.replicas()
-        .flatMap(({ replicaId, isConnected }) => (isConnected && replicaId ? [replicaId] : []))
-        .toSorted();
-      if (ids.join() === last) return;
-      last = ids.join();
-      onReplicas(ids);
-    };
-    tell();
-    return this.onChange(tell);
+    this.#followers.add(onReplicas);
+    onReplicas(this.#reached());
+    return () => this.#followers.delete(onReplicas);
+  }
+
+  #reached(): string[] {
+    return this.replicas().flatMap(({ replicaId, isConnected }) =>
+      isConnected && replicaId !== undefined ? [replicaId] : [],
+    );
+  }
+
+  #tellReached(): void {
+    const ids = this.#reached();
+    for (const follower of this.#followers) follower(ids);
   }
 
   #notify(): void {
