@@ -98,8 +98,10 @@ class TunnelSlot implements Slot {
   }
 
   lookWithin(ms: number): void {
-    clearTimeout(this.#lookTimer);
-    this.#lookTimer = setTimeout(() => {
+    if (this.#deps.signal.aborted) return;
+    // The first word counts: whoever says it again and again neither hurries nor delays the look.
+    this.#lookTimer ??= setTimeout(() => {
+      this.#lookTimer = undefined;
       this.#alone = 0;
       this.#look.abort();
     }, ms);

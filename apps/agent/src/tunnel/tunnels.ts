@@ -37,8 +37,8 @@ export interface Tunnels extends AsyncDisposable {
 /** A cluster with one proxy is asked every hour at last. */
 const twinWaitMs = { first: 15_000, cap: 60 * 60_000 };
 
-/** A replica may ask for no longer wait than this. */
-const maxSpreadMs = 5 * 60_000;
+/** What a replica may ask agents to spread their dials over. */
+const spreadMs = { least: 1_000, most: 5 * 60_000 };
 
 export function keepTunnels(options: TunnelsOptions): Tunnels {
   return new TwoTunnels(options);
@@ -192,7 +192,7 @@ class TwoTunnels implements Tunnels {
 
   #move({ replicaIds, withinMs }: Replicas): void {
     this.#places = replicaIds;
-    const waitMs = Math.random() * Math.min(withinMs, maxSpreadMs);
+    const waitMs = Math.random() * Math.min(Math.max(withinMs, spreadMs.least), spreadMs.most);
     for (const slot of this.#slots) slot.lookWithin(waitMs);
   }
 
