@@ -156,12 +156,10 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
   await using stack = moved;
   const { config, logger, membership } = parts;
   const { replicaId } = membership;
-  const live: LiveTunnels = new LiveTunnels(replicaId, () => {
-    registrar.left();
-  });
   const registrar = stack.use(
     createRegistrar({ auth: membership.auth, replicaId, logger, agentIds: () => live.agentIds() }),
   );
+  const live: LiveTunnels = new LiveTunnels(replicaId, registrar);
   const places = stack.use(createReplicaPlaces({ replicaId, live, limits: config.limits }));
   const rpc = createRpc(parts, live, places);
   const serving: Serving = { live, rpc, state: { isDraining: false } };

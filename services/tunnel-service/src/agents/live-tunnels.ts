@@ -2,6 +2,8 @@
 import type { AgentPresence, WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
 import type { AcceptedTunnel } from '@gatehouse/tunnel';
 
+import type { Registrar } from './registrar.js';
+
 /** One tunnel of an agent. */
 export interface LiveTunnel {
   readonly agentId: string;
@@ -28,13 +30,13 @@ export class LiveTunnels {
   readonly #all = new Set<LiveTunnel>();
   readonly #shown = new Set<LiveTunnel>();
   readonly #watchers = new Set<Watcher>();
-  readonly #onGone: () => void;
+  readonly #told: Pick<Registrar, 'came' | 'left'>;
   #isDraining = false;
 
-  /** @param onGone called when an agent may have left */
-  constructor(replicaId: string, onGone: () => void) {
+  /** @param told hears of agents that come and may have left */
+  constructor(replicaId: string, told: Pick<Registrar, 'came' | 'left'>) {
     this.#replicaId = replicaId;
-    this.#onGone = onGone;
+    this.#told = told;
   }
 
   get size(): number {
@@ -44,6 +46,7 @@ export class LiveTunnels {
   /** Keeps a tunnel until it ends; proxies hear of it with `show`. */
   add(live: LiveTunnel): void {
     this.#all.add(live);
+    this.#told.came();
   }
 
   /** Tells the proxies of a tunnel, or of its new group. */
@@ -61,7 +64,7 @@ export class LiveTunnels {
   remove(live: LiveTunnel): void {
     if (!this.#all.delete(live)) return;
     if (this.#shown.delete(live)) this.#tell({ present: [], gone: [presenceOf(live)] });
-    this.#onGone();
+    this.#told.left();
   }
 
   /** Proxies are to dial elsewhere from now on. */

@@ -29,8 +29,10 @@ export interface Registrar extends AsyncDisposable {
     onKnown: (answer: RegisterAgentResponse) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** An agent has left: report soon. One that came is noted with its registration. */
+  /** An agent has left: report soon. */
   left(): void;
+  /** An agent has come. Its registration notes it; only a report under way, which lacks it, may take that back. */
+  came(): void;
 }
 
 const reportIntervalMs = 5_000;
@@ -89,6 +91,10 @@ class AuthRegistrar implements Registrar {
         () => undefined,
       );
     }
+  }
+
+  came(): void {
+    if (this.#isReporting) this.#isDirty = true;
   }
 
   left(): void {
