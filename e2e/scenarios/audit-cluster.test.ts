@@ -15,6 +15,7 @@ import {
 } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger } from '@gatehouse/kit/log';
+import { makeEvent } from '@gatehouse/kit/testing';
 import { recordChunks } from '@gatehouse/recording/testing';
 import formats from 'ajv-formats';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -32,18 +33,12 @@ import { createClusterWorld, type World } from '../stack/world.js';
 
 const target = 'deploy@web-1';
 
-/** An event as some proxy could have written it. */
-function makeEvent(data: Record<string, unknown>, fields: Partial<AuditEvent> = {}): AuditEvent {
-  return {
-    id: createId('evt'),
-    type: 'ssh.command_started',
-    time: new Date().toISOString(),
-    cluster: 'dev',
-    actor: { kind: 'user', name: 'flood' },
-    outcome: 'success',
-    data,
-    ...fields,
-  };
+function makeFloodEvent(
+  data: Record<string, unknown>,
+  fields: Partial<AuditEvent> = {},
+): AuditEvent {
+  const actor = { kind: 'user', name: 'flood' };
+  return makeEvent({ time: new Date().toISOString(), cluster: 'dev', actor, data, ...fields });
 }
 
 describe('the audit of a cluster', () => {
@@ -135,7 +130,7 @@ describe('the audit of a cluster', () => {
   it('puts what is no event of ours among the dead letters, counts it, and stores what lies between (AUD-05)', async () => {
     const before = await sumOf('gatehouse_audit_dead_letters');
     const key = randomUUID();
-    const valid = [1, 2, 3, 4, 5, 6].map((n) => makeEvent({ mark: `between-${n}` }));
+    const valid = [1, 2, 3, 4, 5, 6].map((n) => makeFloodEvent({ mark: `between-${n}` }));
     const records = valid.map((event) => ({
       ...encodeAuditRecord(event, 'gatehouse://dev/test'),
       key,
@@ -145,14 +140,17 @@ describe('the audit of a cluster', () => {
       headers,
       value: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
     });
-    const { id: _id, ...nameless } = makeEvent({});
+    const { id: _id, ...nameless } = makeFloodEvent({});
     const bad = [
       raw('{"broken":'),
-      raw(makeEvent({}), { ce_type: 'com.example.unknown' }),
+      raw(makeFloodEvent({}), { ce_type: 'com.example.unknown' }),
       raw(nameless),
-      raw(makeEvent({}), { ce_specversion: '9.0' }),
+      raw(makeFloodEvent({}), { ce_specversion: '9.0' }),
       {
-        ...encodeAuditRecord(makeEvent({}, { type: 'ssh.command_dreamt' }), 'gatehouse://dev/test'),
+        ...encodeAuditRecord(
+          makeFloodEvent({}, { type: 'ssh.command_dreamt' }),
+          'gatehouse://dev/test',
+        ),
         key,
       },
     ];
@@ -325,7 +323,7 @@ describe('the audit of a cluster', () => {
     const flood = async () => {
       while (!stop.signal.aborted) {
         const events = Array.from({ length: 50 }, () =>
-          makeEvent({ mark: 'killed-under' }, { sessionId: createId('ses') }),
+          makeFloodEvent({ mark: 'killed-under' }, { sessionId: createId('ses') }),
         );
         const records = events.map((event) => encodeAuditRecord(event, 'gatehouse://dev/test'));
         // A broker that dies may have taken a send and not say so: as from a spool, it comes again.

@@ -10,6 +10,7 @@ import { createLogger } from '@gatehouse/kit/log';
 import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { loginRaw } from '@gatehouse/protocol-ssh/testing';
 
+import { cpuSeconds } from '../bench/measure.js';
 import type { Cluster } from '../stack/cluster.js';
 import { readCredential } from '../stack/credential.js';
 import { connectAs } from '../stack/rpc.js';
@@ -30,7 +31,7 @@ export const agentsSoak: Soak = {
     const tunnels = world.home.of('tunnel');
     await pause(5);
     const before = tunnels.map(residentKib);
-    const cpuBefore = cpuSeconds(world);
+    const cpuBefore = cpuOfAll(world);
     const startedAt = performance.now();
     await using agents = await startAgents(world, count);
     say(`${count} agents joined after ${seconds(startedAt)} s`);
@@ -54,21 +55,14 @@ export const agentsSoak: Soak = {
 };
 
 /** Spent so far by this process, which is all the agents, and by each service. */
-function cpuSeconds(world: World<Cluster>): Record<string, number> {
+function cpuOfAll(world: World<Cluster>): Record<string, number> {
   const { user, system } = process.cpuUsage();
   return {
     agents: (user + system) / 1e6,
     ...Object.fromEntries(
-      world.home.services.map(({ name, number, pid }) => [`${name} ${number}`, cpuOf(pid)]),
+      world.home.services.map(({ name, number, pid }) => [`${name} ${number}`, cpuSeconds(pid)]),
     ),
   };
-}
-
-/** proc_pid_stat(5), fields 14 and 15, which are counted in hundredths of a second. */
-function cpuOf(pid: number): number {
-  const [, rest = ''] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ');
-  const fields = rest.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** What each process has spent since `before`, ms for each agent. */
@@ -77,7 +71,7 @@ function describeCost(
   before: Record<string, number>,
   count: number,
 ): string {
-  return Object.entries(cpuSeconds(world))
+  return Object.entries(cpuOfAll(world))
     .map(([name, now]) => `${name} ${(((now - (before[name] ?? 0)) / count) * 1_000).toFixed(0)}`)
     .join(', ');
 }
@@ -160,7 +154,7 @@ async function restartOne(
   await victim.stop('SIGKILL');
   await victim.start();
   const startedAt = performance.now();
-  const cpuBefore = cpuSeconds(world);
+  const cpuBefore = cpuOfAll(world);
   const samples: { at: number; count: number }[] = [];
   const all = [victim, ...others];
   await eventually(

@@ -26,6 +26,7 @@ import {
   createTestDatabase,
   MemoryBroker,
   startTestPostgres,
+  makeEvent as makeTestEvent,
 } from '@gatehouse/kit/testing';
 import { createIdentifier } from '@gatehouse/membership';
 import {
@@ -371,16 +372,7 @@ let eventMs = Date.parse('2026-11-26T00:00:00Z');
 /** An event, each a millisecond after the one before. */
 export function makeEvent(fields: Partial<AuditEvent> = {}): AuditEvent {
   eventMs += 1;
-  return {
-    id: createId('evt'),
-    type: 'ssh.command_started',
-    time: new Date(eventMs).toISOString(),
-    cluster,
-    actor: { kind: 'user', name: 'alice' },
-    outcome: 'success',
-    data: {},
-    ...fields,
-  };
+  return makeTestEvent({ time: new Date(eventMs).toISOString(), cluster, ...fields });
 }
 
 export function filterOf(fields: Partial<EventFilter> = {}): EventFilter {

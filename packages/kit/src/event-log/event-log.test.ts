@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { createId } from '../ids/ids.js';
+import { makeEvent } from '../testing/make-event.js';
 import { escapeText } from './byte-text.js';
 import {
   boundEvent,
@@ -18,18 +19,7 @@ import {
   type AuditEvent,
 } from './event-log.js';
 
-function event(fields: Partial<AuditEvent> = {}): AuditEvent {
-  return {
-    id: createId('evt'),
-    type: 'ssh.command_started',
-    time: '2026-11-26T00:00:00.000Z',
-    cluster: 'home',
-    actor: { kind: 'user', name: 'alice' },
-    outcome: 'success',
-    data: {},
-    ...fields,
-  };
-}
+const event = (fields: Partial<AuditEvent> = {}) => makeEvent({ cluster: 'home', ...fields });
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex');
 

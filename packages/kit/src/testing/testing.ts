@@ -13,3 +13,4 @@ export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';
 export { startTestKafka, type TestKafka, type TestKafkaOptions } from './test-kafka.js';
 export { startTestPostgres, type TestPostgres } from './test-postgres.js';
+export { makeEvent } from './make-event.js';

@@ -1,22 +1,9 @@
-import { encodeAuditRecord, type AuditEvent, type StoredRecord } from '@gatehouse/kit/event-log';
-import { createId } from '@gatehouse/kit/ids';
+import { encodeAuditRecord, type StoredRecord } from '@gatehouse/kit/event-log';
+import { makeEvent } from '@gatehouse/kit/testing';
 import { describe, expect, it } from 'vitest';
 
 import { decodeRecords } from './decode-records.js';
 import { eventTypes } from './types.js';
-
-function makeEvent(fields: Record<string, unknown> = {}): AuditEvent {
-  return {
-    id: createId('evt'),
-    type: 'ssh.command_started',
-    time: '2026-11-26T00:00:00.000Z',
-    cluster: 'test',
-    actor: { kind: 'user', name: 'alice' },
-    outcome: 'success',
-    data: {},
-    ...fields,
-  };
-}
 
 let position = 0n;
 function toRecord(event: unknown, headers: Record<string, string> = {}): StoredRecord {
@@ -40,7 +27,7 @@ describe('records of the audit topic', () => {
 
   it.each([
     ['broken JSON', toRecord('{"id":'), /^json: /],
-    ['a missing id', toRecord(makeEvent({ id: undefined })), /^shape: .*id/],
+    ['a missing id', toRecord({ ...makeEvent(), id: undefined }), /^shape: .*id/],
     ['a future version', toRecord(makeEvent(), { ce_specversion: '9.0' }), /^version: .*9\.0$/],
     [
       'a foreign envelope',

@@ -7,7 +7,7 @@ import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { backoffMs, sleep, type Clock } from '../../clock/clock.js';
 import { runInBackground, withDeadline } from '../../lifecycle/lifecycle.js';
 import type { Logger } from '../../log/log.js';
-import { type ReadLag, type StoredRecord, type SubscribeOptions } from '../types.js';
+import type { ReadLag, StoredRecord, SubscribeOptions } from '../types.js';
 import { Lag } from './lag.js';
 
 /** A batch handed to a reader holds about so many bytes, and at least one record. */
