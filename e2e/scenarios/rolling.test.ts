@@ -228,7 +228,7 @@ describe('the way to an agent, in seconds (D28)', () => {
     await Promise.all(services('tunnel').map(async (one) => one.stop('SIGKILL')));
     await measure('a session after kill -9 of all tunnel replicas and their start', 5, async () => {
       await Promise.all(services('tunnel').map(async (one) => one.start()));
-      await measure('of that, after they said that they are ready', 5, again);
+      await measure('a session after all of them have said that they are ready', 5, again);
     });
 
     const agent = world.agents.get('a1');
