@@ -21,10 +21,9 @@ export interface ConnectOptions {
   readonly clock: Pick<Clock, 'now'>;
   readonly signal: AbortSignal;
   readonly egress: Egress | undefined;
+  /** For TCP and TLS together. */
+  readonly timeoutMs: number;
 }
-
-/** TCP and TLS together. */
-const connectTimeoutMs = 8_000;
 
 /** The proxy does not reach the replica that was named (RFC 6066 §3, unrecognized_name). */
 export function isReplicaAway(thrown: unknown): boolean {
@@ -39,8 +38,8 @@ export async function connectTunnel(
   options: ConnectOptions,
 ): Promise<TunnelSocket> {
   const { clusterName, trust, proxy } = state;
-  const { replicaId, clock } = options;
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(connectTimeoutMs)]);
+  const { replicaId, clock, timeoutMs } = options;
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]);
   const at = proxy.lastIndexOf(':');
   const outer = options.egress && (await connectThrough(options.egress, proxy, signal));
   const found = { replicaId: '' };

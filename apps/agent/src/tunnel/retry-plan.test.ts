@@ -6,8 +6,8 @@ import { createRetryPlan } from './retry-plan.js';
 function createLongestPlan() {
   const clock = { ms: 1_000, monotonic: () => clock.ms };
   const plan = createRetryPlan(clock, () => 1);
-  const wait = () => {
-    const ms = plan.nextMs();
+  const wait = (isUrgent = true) => {
+    const ms = plan.nextMs(isUrgent);
     clock.ms += ms;
     return ms;
   };
@@ -17,7 +17,7 @@ function createLongestPlan() {
 describe('the plan of tries', () => {
   it('begins with short waits and grows to 2.5 s in the first minute, to 15 s after it', () => {
     const { wait, clock } = createLongestPlan();
-    const waits = Array.from({ length: 40 }, wait);
+    const waits = Array.from({ length: 40 }, () => wait());
     expect(waits.slice(0, 5)).toEqual([250, 450, 850, 1_650, 2_550]);
     expect(Math.max(...waits.slice(0, 20))).toBe(2_550);
     expect(waits.at(-1)).toBe(15_050);
@@ -48,5 +48,11 @@ describe('the plan of tries', () => {
     for (let tries = 0; tries < 10; tries += 1) wait();
     plan.noteService(5_001);
     expect(wait()).toBe(250);
+  });
+  it('does not hurry while another tunnel serves', () => {
+    const { wait } = createLongestPlan();
+    expect(Array.from({ length: 8 }, () => wait(false)).slice(4)).toEqual([
+      3_250, 6_450, 12_850, 15_050,
+    ]);
   });
 });

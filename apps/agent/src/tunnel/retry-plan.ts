@@ -14,8 +14,11 @@ const settledMs = 5_000;
 export interface RetryPlan {
   /** A tunnel has ended that stood for so long, or one is not needed because another serves (`Infinity`). */
   noteService(stoodMs: number): void;
-  /** How long to wait before the next try, ms. */
-  nextMs(): number;
+  /**
+   * How long to wait before the next try, ms.
+   * @param isUrgent no other tunnel serves meanwhile
+   */
+  nextMs(isUrgent: boolean): number;
 }
 
 export function createRetryPlan(
@@ -29,9 +32,9 @@ export function createRetryPlan(
       outageSinceMs = clock.monotonic();
       if (stoodMs > settledMs) attempt = 0;
     },
-    nextMs() {
+    nextMs(isUrgent) {
       const isYoung = clock.monotonic() - outageSinceMs < youngMs;
-      const capMs = isYoung ? waits.youngCapMs : waits.capMs;
+      const capMs = isYoung && isUrgent ? waits.youngCapMs : waits.capMs;
       const waitMs = waits.leastMs + backoffMs(attempt, { baseMs: waits.baseMs, capMs, random });
       attempt += 1;
       return waitMs;

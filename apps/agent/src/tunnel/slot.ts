@@ -121,7 +121,7 @@ class TunnelSlot implements Slot {
 
   #waitMs(outcome: Outcome): number {
     if (outcome === 'replaced') return 0;
-    if (outcome !== 'alone') return this.#plan.nextMs();
+    if (outcome !== 'alone') return this.#plan.nextMs(!this.#deps.isServed());
     this.#alone += 1;
     return growingWaitMs(this.#alone, lookAgainMs);
   }

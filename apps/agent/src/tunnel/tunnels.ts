@@ -40,6 +40,9 @@ const twinWaitMs = { first: 15_000, cap: 60 * 60_000 };
 /** What a replica may ask agents to spread their dials over. */
 const spreadMs = { least: 1_000, most: 5 * 60_000 };
 
+/** How long a dial may take: patient while the other tunnel stands, because a replica that was restarted keeps agents in line. */
+const dialTimeoutMs = { urgent: 8_000, patient: 20_000 };
+
 export function keepTunnels(options: TunnelsOptions): Tunnels {
   return new TwoTunnels(options);
 }
@@ -136,6 +139,7 @@ class TwoTunnels implements Tunnels {
           clock,
           signal,
           egress,
+          timeoutMs: this.#timeoutMs(other),
         });
         // The other slot may have come there meanwhile.
         if (connected.replicaId !== other?.replicaId)
@@ -145,6 +149,10 @@ class TwoTunnels implements Tunnels {
         if (!isReplicaAway(thrown)) throw thrown;
       }
     }
+  }
+
+  #timeoutMs(other: Slot | undefined): number {
+    return other?.link === undefined ? dialTimeoutMs.urgent : dialTimeoutMs.patient;
   }
 
   /**

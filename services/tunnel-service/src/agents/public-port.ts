@@ -62,7 +62,7 @@ const maxEarlyBytes = 16 * 1024;
 interface Origin {
   readonly clientAddress: string;
   readonly viaProxy: string;
-  /** Gives the place of an unproven connection back. */
+  /** Its handshake is over: gives the place of an unproven connection and its turn back. */
   release(): void;
 }
 
@@ -138,15 +138,25 @@ async function arrive(
   const address = origin.clientAddress.replace(/:\d+$/, '');
   const release = unproven.take(address, socket);
   if (release === undefined) throw new Error('too many connections that show no certificate');
-  await waitInLine(socket, async (signal) => options.admission.enter(address, signal));
-  return { ...origin, release };
+  const endTurn = await waitInLine(socket, async (signal) =>
+    options.admission.enter(address, signal),
+  );
+  socket.once('close', endTurn);
+  if (socket.destroyed) endTurn();
+  return {
+    ...origin,
+    release() {
+      release();
+      endTurn();
+    },
+  };
 }
 
 /** Reads while it waits, else nobody hears that the other side has left; what came is put back. */
 async function waitInLine(
   socket: Socket,
-  enter: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
+  enter: (signal: AbortSignal) => Promise<() => void>,
+): Promise<() => void> {
   const left = new AbortController();
   let early: Buffer = Buffer.alloc(0);
   const onData = (chunk: Buffer) => {
@@ -157,11 +167,11 @@ async function waitInLine(
   socket.on('data', onData).once('end', onLeave).once('close', onLeave);
   try {
     if (socket.destroyed) left.abort();
-    await enter(left.signal);
+    return await enter(left.signal);
   } finally {
     socket.off('data', onData).off('end', onLeave).off('close', onLeave).pause();
+    if (early.length > 0 && !socket.destroyed) socket.unshift(early);
   }
-  if (early.length > 0) socket.unshift(early);
 }
 
 function secureOptions(material: TlsMaterial) {
