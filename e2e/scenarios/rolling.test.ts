@@ -1,4 +1,4 @@
-/** Orderly stops: what is open may end by itself, what is new goes elsewhere, nobody is refused. OPS-04, REC-04, TUN-05. */
+/** Orderly stops: what is open may end by itself, what is new goes elsewhere, nobody is refused. OPS-04, REC-04, TUN-05, 07. */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
 
@@ -10,6 +10,12 @@ import { readCredential } from '../stack/credential.js';
 import { lastSession, sessionEvents, waitForEvent } from '../stack/events.js';
 import { findFaults, readLedger } from '../stack/ledger.js';
 import { runThrough, startLoad } from '../stack/load.js';
+import {
+  countTunnels,
+  startManyAgents,
+  steepest,
+  type TunnelSample,
+} from '../stack/many-agents.js';
 import type { Person } from '../stack/person.js';
 import { twoOfEach } from '../stack/plan.js';
 import { eventually, type RunResult } from '../stack/run.js';
@@ -24,6 +30,7 @@ beforeAll(async () => {
   world = await createClusterWorld({
     only: 'staging',
     replicas: twoOfEach,
+    people: { alice: ['dev'], bob: ['dev'] },
   });
   alice = world.person('alice');
 }, 180_000);
@@ -260,3 +267,89 @@ describe('a rolling restart of every service', () => {
     expect(findFaults(await readLedger(world.home), load.attempts)).toEqual([]);
   }, 240_000);
 });
+
+describe('all tunnel replicas at once, under many agents', () => {
+  /** Half of what the scenario has, at a rate that makes them wait as long: `pnpm soak agents` has 2,000. */
+  const count = 250;
+  const admissionsPerSecond = 20;
+
+  it('come back as they are let in, and the proxies serve people meanwhile (TUN-07)', async () => {
+    for (const replica of services('tunnel')) {
+      replica.configure((config) => ({
+        ...config,
+        limits: { ...(config['limits'] as object), admissions_per_second: admissionsPerSecond },
+      }));
+      await replica.stop();
+      await replica.start();
+    }
+    await using agents = await startManyAgents(world, count);
+    expect(agents.failed).toEqual([]);
+    const all = 2 * (count + world.agents.size);
+    await eventually(
+      'all tunnels',
+      async () => (await countTunnels(services('tunnel'))) >= all,
+      120_000,
+    );
+
+    await Promise.all(services('tunnel').map(async (one) => one.stop('SIGKILL')));
+    await Promise.all(services('tunnel').map(async (one) => one.start()));
+    const from = performance.now();
+    let isOver = false;
+    const [samples, { logins, slowestReadyMs, slowestLoginMs }] = await Promise.all([
+      sampleUntil(all).finally(() => {
+        isOver = true;
+      }),
+      serveUntil(() => isOver),
+    ]);
+    const rate = steepest(samples);
+    console.log(
+      `${all} tunnels back after ${((performance.now() - from) / 1_000).toFixed(1)} s, at most ${rate.toFixed(0)} a second; ` +
+        `meanwhile /readyz within ${slowestReadyMs.toFixed(0)} ms, ${logins} logins within ${slowestLoginMs.toFixed(0)} ms`,
+    );
+    // A second's worth may come at once at each replica.
+    expect(rate).toBeLessThan(1.6 * admissionsPerSecond * services('tunnel').length);
+    const first = samples.find(({ at }) => at > from + 1_000);
+    expect(first?.count).toBeLessThan(all / 2);
+    expect(logins).toBeGreaterThan(1);
+  }, 400_000);
+});
+
+/** How many tunnels stood, every half a second until all do. */
+async function sampleUntil(all: number): Promise<TunnelSample[]> {
+  const samples: TunnelSample[] = [];
+  await eventually(
+    'all tunnels again',
+    async () => {
+      await pause(500);
+      const count = await countTunnels(services('tunnel'));
+      samples.push({ at: performance.now(), count });
+      return count >= all;
+    },
+    120_000,
+  );
+  return samples;
+}
+
+/** Asks both proxies whether they are ready, and logs people in; each must succeed. */
+async function serveUntil(isOver: () => boolean) {
+  const result = { logins: 0, slowestReadyMs: 0, slowestLoginMs: 0 };
+  while (!isOver()) {
+    // Two of them: nobody's code is taken twice.
+    const person = result.logins % 2 === 0 ? alice : world.person('bob');
+    const { code, ms, stderr } = await person.tryLogin();
+    expect(code, stderr).toBe(0);
+    result.logins += 1;
+    result.slowestLoginMs = Math.max(result.slowestLoginMs, ms);
+    for (let second = 0; second < 4 && !isOver(); second += 1) {
+      const at = performance.now();
+      for (const proxy of services('proxy')) expect((await proxy.readiness()).code).toBe(200);
+      result.slowestReadyMs = Math.max(result.slowestReadyMs, performance.now() - at);
+      await pause(1_000);
+    }
+  }
+  return result;
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,19 +1,22 @@
 /**
- * Many agents with two tunnels each, real ones but for their process, which is this one: what a tunnel costs its replica,
+ * Many agents with two tunnels each: what a tunnel costs its replica,
  * how they come back after a replica's restart, and whether every target can be reached.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 
-import { createAgent, type Agent } from '@gatehouse/agent';
-import { createLogger } from '@gatehouse/kit/log';
-import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { loginRaw } from '@gatehouse/protocol-ssh/testing';
 
 import { cpuSeconds } from '../bench/measure.js';
 import type { Cluster } from '../stack/cluster.js';
 import { readCredential } from '../stack/credential.js';
-import { connectAs } from '../stack/rpc.js';
+import {
+  agentName,
+  countTunnels,
+  inParallel,
+  startManyAgents,
+  steepest,
+  type TunnelSample,
+} from '../stack/many-agents.js';
 import { eventually } from '../stack/run.js';
 import type { Service } from '../stack/service.js';
 import type { World } from '../stack/world.js';
@@ -33,11 +36,15 @@ export const agentsSoak: Soak = {
     const before = tunnels.map(residentKib);
     const cpuBefore = cpuOfAll(world);
     const startedAt = performance.now();
-    await using agents = await startAgents(world, count);
+    await using agents = await startManyAgents(world, count);
     say(`${count} agents joined after ${seconds(startedAt)} s`);
     say(`CPU ms for each: ${describeCost(world, cpuBefore, count)}`);
-    await eventually('all tunnels', async () => (await countAll(tunnels)) >= 2 * count, 180_000);
-    say(`${await countAll(tunnels)} tunnels stand after ${seconds(startedAt)} s`);
+    await eventually(
+      'all tunnels',
+      async () => (await countTunnels(tunnels)) >= 2 * count,
+      180_000,
+    );
+    say(`${await countTunnels(tunnels)} tunnels stand after ${seconds(startedAt)} s`);
     await pause(10);
     for (const [index, tunnel] of tunnels.entries()) {
       const own = await tunnel.metric('gatehouse_tunnel_active');
@@ -83,54 +90,13 @@ function residentKib({ pid }: Service): number {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
 }
 
-async function countAll(tunnels: readonly Service[]): Promise<number> {
-  const counts = await Promise.all(
-    tunnels.map(async (one) => one.metric('gatehouse_tunnel_active').catch(() => 0)),
-  );
-  return counts.reduce((sum, one) => sum + one, 0);
-}
-
-async function startAgents(world: World<Cluster>, count: number) {
-  const { home } = world;
-  using connection = await connectAs(world.ada, { address: home.ready.proxyAddr });
-  const administration = connection.client(AdministrationServiceDefinition);
-  const logger = createLogger({ name: 'agents', level: 'silent' });
-  const agents: Agent[] = [];
-  const failed: string[] = [];
-  const start = async (number: number) => {
-    const name = `many-${number}`;
-    const { token } = await administration.createJoinToken({ labels: {}, names: [], group: '' });
-    const spec = { address: world.web1.address, host_key: world.web1.hostKey };
-    const agent = await createAgent(
-      {
-        proxy: home.ready.proxyAddr,
-        caPin: home.ready.caPin,
-        token,
-        dataDir: join(home.dir, 'many', name),
-        config: { name, targets: [{ kind: 'node', name, labels: { env: 'staging' }, spec }] },
-      },
-      { logger },
-    );
-    agents.push(agent);
-  };
-  await inParallel(count, 8, async (index) =>
-    start(index).catch((thrown: unknown) => failed.push(`agent ${index}: ${String(thrown)}`)),
-  );
-  return {
-    failed,
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all(agents.map(async (agent) => agent[Symbol.asyncDispose]()));
-    },
-  };
-}
-
 /** A command at each of so many targets, chosen by chance. */
 async function runEverywhere(world: World<Cluster>, count: number): Promise<string[]> {
   const credential = await readCredential(world.person('alice'));
   const port = Number(world.home.ready.proxyAddr.split(':')[1]);
   const failures: string[] = [];
   await inParallel(count, 8, async () => {
-    const name = `many-${Math.floor(Math.random() * count)}`;
+    const name = agentName(Math.floor(Math.random() * count));
     try {
       using client = await loginRaw({ port, userName: `deploy@${name}`, ...credential });
       const channel = await client.openSession();
@@ -155,7 +121,7 @@ async function restartOne(
   await victim.start();
   const startedAt = performance.now();
   const cpuBefore = cpuOfAll(world);
-  const samples: { at: number; count: number }[] = [];
+  const samples: TunnelSample[] = [];
   const all = [victim, ...others];
   await eventually(
     'all tunnels again',
@@ -165,12 +131,12 @@ async function restartOne(
         count: await victim.metric('gatehouse_tunnel_active'),
       });
       await pause(0.5);
-      return (await countAll(all)) >= 2 * count;
+      return (await countTunnels(all)) >= 2 * count;
     },
     180_000,
   );
   const took = (performance.now() - startedAt) / 1_000;
-  const rate = Math.max(...samples.map((sample, index) => rateSince(samples[index - 4], sample)));
+  const rate = steepest(samples);
   say(
     `all tunnels back ${took.toFixed(1)} s after the replica was; at most ${rate.toFixed(0)} a second`,
   );
@@ -180,26 +146,4 @@ async function restartOne(
     // A second's worth may come at once.
     ...(rate > 1.6 * admissionsPerSecond ? [`${rate} let in a second`] : []),
   ];
-}
-
-function rateSince(
-  from: { at: number; count: number } | undefined,
-  to: { at: number; count: number },
-): number {
-  return from === undefined ? 0 : ((to.count - from.count) / (to.at - from.at)) * 1_000;
-}
-
-async function inParallel(
-  count: number,
-  width: number,
-  work: (index: number) => Promise<unknown>,
-): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < count) {
-      next += 1;
-      await work(next - 1);
-    }
-  };
-  await Promise.all(Array.from({ length: width }, worker));
 }

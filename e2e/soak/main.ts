@@ -16,12 +16,15 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string' },
     rate: { type: 'string' },
     count: { type: 'string' },
+    part: { type: 'string' },
   },
 });
 const soak = soaks.find(({ name }) => name === positionals[0]);
 if (soak === undefined) {
   const list = soaks.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`).join('\n');
-  console.error(`usage: pnpm soak NAME [--seconds N] [--rate N] [--count N]\n\n${list}`);
+  console.error(
+    `usage: pnpm soak NAME [--seconds N] [--rate N] [--count N] [--part NAME]\n\n${list}`,
+  );
   process.exit(2);
 }
 const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
@@ -30,6 +33,7 @@ const faults = await soak.run({
   seconds: number(values.seconds),
   rate: number(values.rate),
   count: number(values.count),
+  part: values.part,
   say: (line) =>
     console.log(`${((performance.now() - startedAt) / 1_000).toFixed(0).padStart(5)} s  ${line}`),
 });

@@ -1,13 +1,16 @@
 /** Every replica of every service is stopped in order and started again, one after another, under new connections. */
 import { startLoad } from '../stack/load.js';
-import { createSoakWorld, settle, tally, target, type Soak } from './soak.js';
+import { createSoakWorld, describeLoad, pause, settle, tally, target, type Soak } from './soak.js';
 
 export const rollingSoak: Soak = {
   name: 'rolling',
-  summary: 'a rolling restart of every service under --rate (20) new connections a second',
-  async run({ rate = 20, say }) {
+  summary:
+    'a rolling restart of every service under --rate (20) new connections a second, after --seconds (20) without one',
+  async run({ rate = 20, seconds = 20, say }) {
     await using world = await createSoakWorld();
     const load = await startLoad({ person: world.person('alice'), target, perSecond: rate });
+    await pause(seconds);
+    say(`before any restart: ${describeLoad(load)}`);
     for (const name of ['auth', 'audit', 'tunnel', 'proxy'] as const)
       for (const service of world.home.of(name)) {
         const at = performance.now();

@@ -13,6 +13,8 @@ export interface SoakOptions {
   readonly rate: number | undefined;
   /** Of what the run counts: agents, rounds. */
   readonly count: number | undefined;
+  /** Of the cluster, by its name: what is away. */
+  readonly part: string | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -60,18 +62,22 @@ export async function settle(
   const ledger = await readLedger(world.home, 300_000);
   const faults = findFaults(ledger, load.attempts);
   const sessions = ledger.stored.filter(({ type }) => type === 'session.ended').length;
-  const ms = load.done.map((one) => one.ms).toSorted((a, b) => a - b);
-  const quantile = (part: number) => Math.round(ms[Math.floor(ms.length * part)] ?? 0);
-  say(
-    `commands: ${load.done.length} done, ${load.failed.length} failed, ${load.skipped} not begun; ` +
-      `p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(0.9999)} ms`,
-  );
+  say(`commands: ${describeLoad(load)}`);
   say(
     `store: ${ledger.stored.length} events of ${sessions} sessions; topic: ${ledger.topic.length} ids and ` +
       `${ledger.repeats} repeats; the same after ${((performance.now() - at) / 1_000).toFixed(1)} s`,
   );
   say(`faults: ${faults.length === 0 ? 'none' : faults.length}`);
   return faults;
+}
+
+export function describeLoad({ done, failed, skipped }: Load): string {
+  const ms = done.map((one) => one.ms).toSorted((a, b) => a - b);
+  const quantile = (part: number) => Math.round(ms[Math.floor(ms.length * part)] ?? 0);
+  return (
+    `${done.length} done, ${failed.length} failed, ${skipped} not begun; ` +
+    `p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, longest ${quantile(0.9999)} ms`
+  );
 }
 
 /** How often each reason was given. */
