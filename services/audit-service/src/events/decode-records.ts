@@ -1,4 +1,6 @@
 /** Records of the audit topic become events that the store takes; what is none goes to the dead letters with a reason. */
+import { setImmediate } from 'node:timers/promises';
+
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import { boundEvent, decodeAuditRecord, type StoredRecord } from '@gatehouse/kit/event-log';
 
@@ -16,14 +18,18 @@ export interface DecodedRecords {
   readonly letters: DeadLetter[];
 }
 
+/** Between so many records the event loop goes on: another batch holds the store's lock meanwhile. */
+const recordsAtOnce = 50;
+
 /** @param eventTypes the types that are known */
-export function decodeRecords(
+export async function decodeRecords(
   records: readonly StoredRecord[],
   eventTypes: ReadonlySet<string>,
-): DecodedRecords {
+): Promise<DecodedRecords> {
   const events = new Map<StorableEvent, StoredRecord>();
   const letters: DeadLetter[] = [];
-  for (const record of records) {
+  for (const [index, record] of records.entries()) {
+    if (index % recordsAtOnce === recordsAtOnce - 1) await setImmediate();
     const decoded = decodeRecord(record, eventTypes);
     if (typeof decoded === 'string') letters.push({ record, reason: decoded });
     else events.set(decoded, record);

@@ -3,21 +3,19 @@
  * stored goes to the dead letters with a reason, and never holds up what comes behind it.
  */
 import type { AuditEvent, StoredRecord } from '@gatehouse/kit/event-log';
-import type { Kysely } from 'kysely';
 
 import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { noteRecordingEnds } from '../recordings/note-end.js';
 import {
-  findEventIds,
-  findTakenSequences,
+  findKept,
   insertEvents,
   sequenceKey,
+  type Found,
   type StorableEvent,
 } from '../store/events.js';
 import { isFaultOfData, sqlState } from '../store/faults.js';
 import { noteSessions } from '../store/open-sessions.js';
-import type { Tables } from '../store/tables.js';
 import { decodeRecords } from './decode-records.js';
 
 /** Held while events are stored, by any replica: positions become visible in their order. */
@@ -44,7 +42,7 @@ export async function storeRecords(
   deps: BatchDeps,
   records: readonly StoredRecord[],
 ): Promise<DeadLetter[]> {
-  const { events, letters } = decodeRecords(records, deps.eventTypes);
+  const { events, letters } = await decodeRecords(records, deps.eventTypes);
   const refused = await storeEvents(deps, [...events.keys()]);
   for (const [event, reason] of refused) {
     const record = events.get(event);
@@ -90,9 +88,7 @@ async function storeTogether(
     storeLock,
     async ({ transaction, notify }) => {
       const days = await deps.days.makeFor(transaction, all);
-      const known = await findEventIds(transaction, all);
-      const fresh = unique.filter(({ event }) => !known.has(event.id));
-      const { storable, clashing } = await splitClashing(transaction, fresh);
+      const { storable, clashing } = split(unique, await findKept(transaction, all));
       if (storable.length > 0) {
         const newest = await insertEvents(transaction, storable, new Date(deps.clock.now()));
         const events = storable.map(({ event }) => event);
@@ -108,22 +104,19 @@ async function storeTogether(
   return new Map(refused.map((one) => [one, describeClash(one.event)]));
 }
 
-/** A place within a session holds one event; the first one that comes has it. */
-async function splitClashing(
-  transaction: Kysely<Tables>,
+/** What is not stored yet. A place within a session holds one event; the first one that comes has it. */
+function split(
   events: readonly StorableEvent[],
-): Promise<{ storable: StorableEvent[]; clashing: StorableEvent[] }> {
-  const taken = await findTakenSequences(
-    transaction,
-    events.map(({ event }) => event),
-  );
+  { ids, places }: Found,
+): { storable: StorableEvent[]; clashing: StorableEvent[] } {
   const storable: StorableEvent[] = [];
   const clashing: StorableEvent[] = [];
   for (const one of events) {
+    if (ids.has(one.event.id)) continue;
     const key = sequenceKey(one.event);
-    if (key !== undefined && taken.has(key)) clashing.push(one);
+    if (key !== undefined && places.has(key)) clashing.push(one);
     else storable.push(one);
-    if (key !== undefined) taken.add(key);
+    if (key !== undefined) places.add(key);
   }
   return { storable, clashing };
 }

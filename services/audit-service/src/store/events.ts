@@ -61,44 +61,43 @@ function toRow({ event, json }: StorableEvent): Record<string, unknown> {
   };
 }
 
-/** Which of these events are stored, under whatever time: an event that a recovery writes is written again later. */
-export async function findEventIds(
-  database: Kysely<Tables>,
-  events: readonly AuditEvent[],
-): Promise<Set<string>> {
-  if (events.length === 0) return new Set();
-  const since = earliest(events, ({ id }) => id);
-  const { rows } = await sql<{ id: string }>`
-    select id from audit_event
-    where id = any(${events.map(({ id }) => id)}::text[]) and time >= ${since}`.execute(database);
-  return new Set(rows.map((row) => row.id));
-}
-
 /** A place within a session: it holds one event. */
 export function sequenceKey({ sessionId, sequence }: Pick<AuditEvent, 'sessionId' | 'sequence'>) {
   return sessionId === undefined || sequence === undefined ? undefined : `${sessionId} ${sequence}`;
 }
 
-/**
- * Which places that these events want are taken, as {@link sequenceKey}. The end of a session whose proxy was lost holds none:
- * the proxy may come back with events that it had not sent yet.
- */
-export async function findTakenSequences(
+/** What the store has of some events. */
+export interface Found {
+  /** Ids of those that are stored, under whatever time: an event that a recovery writes is written again later. */
+  readonly ids: Set<string>;
+  /**
+   * Places of theirs that are taken, as {@link sequenceKey}. The end of a session whose proxy was lost holds none: the proxy may
+   * come back with events that it had not sent yet.
+   */
+  readonly places: Set<string>;
+}
+
+/** One question for both: the caller holds the store's lock, and each answer waits for what else the process does. */
+export async function findKept(
   database: Kysely<Tables>,
   events: readonly AuditEvent[],
-): Promise<Set<string>> {
+): Promise<Found> {
   const numbered = events.filter((event) => sequenceKey(event) !== undefined);
-  if (numbered.length === 0) return new Set();
-  const since = earliest(numbered, ({ sessionId = '' }) => sessionId);
-  const { rows } = await sql<{ sessionId: string; sequence: number }>`
-    select session_id as "sessionId", sequence from audit_event
+  const { rows } = await sql<{ id: string | null; sessionId: string; sequence: number }>`
+    select id, session_id as "sessionId", sequence from audit_event
+    where id = any(${events.map(({ id }) => id)}::text[]) and time >= ${earliest(events, ({ id }) => id)}
+    union all
+    select null, session_id, sequence from audit_event
     where (session_id, sequence) in (
       select * from unnest(
         ${numbered.map(({ sessionId }) => sessionId)}::text[],
         ${numbered.map(({ sequence }) => sequence)}::integer[]))
-      and time >= ${since}
+      and time >= ${earliest(events, ({ id, sessionId = id }) => sessionId)}
       and not (type = 'session.ended' and event like '%"synthesised":true%')`.execute(database);
-  return new Set(rows.flatMap((row) => sequenceKey(row) ?? []));
+  return {
+    ids: new Set(rows.flatMap(({ id }) => id ?? [])),
+    places: new Set(rows.flatMap((row) => (row.id === null ? (sequenceKey(row) ?? []) : []))),
+  };
 }
 
 /** By how much a clock may have been set back within what an id names. */

@@ -14,8 +14,11 @@ import { Lag } from './lag.js';
 const maxReadBytes = 2 * 1024 * 1024;
 /** And so many records: a store's work for a batch is paid by few. */
 const maxReadRecords = 2_000;
-/** Of one answer; a single batch that is larger comes whole. */
-const maxPartitionBytes = 1024 * 1024;
+/**
+ * Of one answer, in which a single batch that is larger comes whole. Nothing is asked for until all of it is taken, so it should
+ * be of many partitions.
+ */
+const maxAnswerBytes = { all: 8 * 1024 * 1024, partition: 1024 * 1024 };
 /** While one batch waits for its store, the next one is read and decoded. */
 const mostPartitionsAtOnce = 2;
 /** How long a broker holds a question for which there is nothing new: a stop waits as long. */
@@ -97,8 +100,8 @@ export class Member implements AsyncDisposable {
       sessionTimeout: sessionTimeoutMs,
       heartbeatInterval: heartbeatMs,
       maxWaitTimeInMs: maxWaitMs,
-      maxBytesPerPartition: maxPartitionBytes,
-      maxBytes: maxReadBytes,
+      maxBytesPerPartition: maxAnswerBytes.partition,
+      maxBytes: maxAnswerBytes.all,
       allowAutoTopicCreation: false,
       retry: { retries: 5, restartOnFailure: async () => Promise.resolve(false) },
     });
