@@ -100,3 +100,13 @@ it('waits 3 s at most for a handshake before the next turn', async () => {
   await vi.advanceTimersByTimeAsync(3_000);
   expect(line.turnsOf('10.0.0.1')).toHaveLength(10);
 });
+
+it('serves an address soon also where others never end their handshakes', async () => {
+  const line = createTestLine(100, 60_000);
+  for (let n = 0; n < 1_000; n += 1) line.enter(`203.0.113.${n % 10}`);
+  await vi.advanceTimersByTimeAsync(1_000);
+  line.enter('198.51.100.1');
+  await vi.advanceTimersByTimeAsync(10_000);
+  const [atMs = Infinity] = line.turnsOf('198.51.100.1');
+  expect(atMs).toBeLessThan(4_100);
+});
