@@ -7,7 +7,7 @@ import type { Cluster } from '../stack/cluster.js';
 import { readStored } from '../stack/ledger.js';
 import { startLoad } from '../stack/load.js';
 import type { World } from '../stack/world.js';
-import { keepSessions } from './sessions.js';
+import { keepSessions, type Death } from './sessions.js';
 import { createSoakWorld, pause, settle, tally, target, type Soak } from './soak.js';
 
 type Victim = 'auth' | 'proxy' | 'tunnel' | 'audit' | 'kafka' | 'postgres';
@@ -46,7 +46,7 @@ export const chaosSoak: Soak = {
     say(`ends: ${tally((await readStored(world.home)).flatMap(reasonOf))}`);
     return [
       ...faults,
-      ...unexplained.map(({ at, text }) => `ended ${new Date(at).toISOString()}: ${text}`),
+      ...unexplained.map((death) => describeDeath(death, kills)),
       ...load.failed
         .filter(({ startedAt, ms }) => !isDisturbed(startedAt, startedAt + ms, kills))
         .map(({ mark, failure }) => `${mark} failed undisturbed: ${failure}`),
@@ -68,6 +68,16 @@ function isExplained(at: number, kills: readonly Kill[]): boolean {
       at >= kill.at - 500 &&
       at <= kill.at + afterKillMs,
   );
+}
+
+/** With what was killed last before it. */
+function describeDeath({ at, text }: Death, kills: readonly Kill[]): string {
+  const before = kills.filter((kill) => kill.at <= at).slice(-4);
+  const list = before.map(({ victim, at: killed, backAt }) => {
+    const [since, back] = [at - killed, at - backAt].map((ms) => (ms / 1_000).toFixed(1));
+    return `${victim} ${since} s (back ${back} s)`;
+  });
+  return `ended ${new Date(at).toISOString()}: ${text}; killed before it: ${list.join(', ')}`;
 }
 
 /** Was anything at all away, or just back, while it ran? */
