@@ -1,6 +1,6 @@
 /**
- * Composition root of audit-service. In this order: database migrated → consumers of both topics → membership and policy
- * → listeners. Events are stored also while auth-service is away; people are answered once its roles are known.
+ * Composition root of audit-service. In this order: private port → database migrated → consumers of both topics → membership
+ * and policy → listener. Events are stored also while auth-service is away; people are answered once its roles are known.
  */
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile, type Secret } from '@gatehouse/kit/config';
@@ -86,29 +86,12 @@ export async function createAuditService(
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'audit', ...config.log });
   await using stack = new AsyncDisposableStack();
-  const eventLog = overrides.eventLog ?? openOwnEventLog(config, { clock, logger, stack });
-  const { database, coordination } = await openDatabase(config.database, {
-    logger,
-    stack,
-    databaseUrl: overrides.databaseUrl,
-  });
-  const tailHub = stack.use(await createTailHub({ database, coordination, logger }));
-  const objects = createDirectoryStore(config.recordings.dir);
-  const store = {
-    clock,
-    logger,
-    eventLog,
-    database,
-    coordination,
-    tailHub,
-    objects,
-    manifests: stack.use(keepManifests({ database, objects, logger })),
-    days: createDays({ clock, retention: config.retention }),
-    eventTypes: overrides.eventTypes ?? eventTypes,
-    metrics: createAuditMetrics(),
-  };
+  const privatePort = stack.use(
+    await openPrivatePort({ ...splitAddress(config.metrics_listen), logger }),
+  );
+  const store = await openStore(config, overrides, { clock, logger, stack });
   stack.use(keepRetention(store, config.retention));
-  const watch = stack.use(watchDatabase(database, logger));
+  const watch = stack.use(watchDatabase(store.database, logger));
   store.metrics.gauge('gatehouse.database.up', 'the database answers', () =>
     watch.isHealthy() ? 1 : 0,
   );
@@ -127,7 +110,11 @@ export async function createAuditService(
   const state = { isDraining: false };
   const observed = { membership, watch, consumers, state };
   const server = await openListener(config, { deps, membership, stack });
-  const metricsUrl = await openMetrics(config, { deps, ...observed, stack });
+  privatePort.serve({
+    readiness: () => readiness(policy, observed),
+    metrics: async () => deps.metrics.render(),
+  });
+  const { url: metricsUrl } = privatePort;
   stack.defer(async () => drainServers([server], { settings: config, state }));
   const publicAddress = formatAddress(server);
   logger.info({ replica: deps.replicaId, publicAddress, metricsUrl }, 'audit-service is listening');
@@ -153,6 +140,34 @@ export async function migrateDatabase(
 }
 
 type StoreDeps = Omit<Deps, 'clusterName' | 'replicaId' | 'policy' | 'pageTokens'>;
+
+async function openStore(
+  config: AuditConfig,
+  overrides: Partial<AuditOverrides>,
+  base: Pick<Deps, 'clock' | 'logger'> & { readonly stack: AsyncDisposableStack },
+): Promise<StoreDeps> {
+  const { clock, logger, stack } = base;
+  const eventLog = overrides.eventLog ?? openOwnEventLog(config, base);
+  const { database, coordination } = await openDatabase(config.database, {
+    logger,
+    stack,
+    databaseUrl: overrides.databaseUrl,
+  });
+  const objects = createDirectoryStore(config.recordings.dir);
+  return {
+    clock,
+    logger,
+    eventLog,
+    database,
+    coordination,
+    tailHub: stack.use(await createTailHub({ database, coordination, logger })),
+    objects,
+    manifests: stack.use(keepManifests({ database, objects, logger })),
+    days: createDays({ clock, retention: config.retention }),
+    eventTypes: overrides.eventTypes ?? eventTypes,
+    metrics: createAuditMetrics(),
+  };
+}
 
 /** All replicas are one group. */
 const group = 'audit-store';
@@ -244,21 +259,6 @@ async function openListener(
   );
   membership.onChange(() => server.replaceTls(membership.tls()));
   return server;
-}
-
-async function openMetrics(
-  config: AuditConfig,
-  parts: Observed & { deps: Deps; stack: AsyncDisposableStack },
-): Promise<string> {
-  const { deps, stack } = parts;
-  const port = await openPrivatePort({
-    ...splitAddress(config.metrics_listen),
-    logger: deps.logger,
-    readiness: () => readiness(deps.policy, parts),
-    metrics: async () => deps.metrics.render(),
-  });
-  stack.use(port);
-  return port.url;
 }
 
 /** What `/readyz` looks at. */

@@ -8,7 +8,7 @@ import { caPin } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile, type Secret } from '@gatehouse/kit/config';
 import { createFloodGate, openEventLog, type EventLog } from '@gatehouse/kit/event-log';
-import { openPrivatePort, type Readiness } from '@gatehouse/kit/http';
+import { openPrivatePort, type PrivatePort, type Readiness } from '@gatehouse/kit/http';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
@@ -97,6 +97,9 @@ export async function createAuthService(
   await using stack = new AsyncDisposableStack();
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'auth' });
+  const privatePort = stack.use(
+    await openPrivatePort({ ...splitAddress(config.metrics_listen), logger }),
+  );
   const { store, keyring } = await openStore(config, { ...overrides, clock, logger, stack });
   const deps = await createDeps(config, { clock, logger, store, keyring, stack });
   const certificate = stack.use(await createOwnCertificate(deps));
@@ -112,11 +115,11 @@ export async function createAuthService(
     address: formatAddress(servers.internal),
     publicAddress: formatAddress(servers.outer),
   };
-  const metricsUrl = await openMetrics(deps, { certificate, relay, jobs, stack, state });
+  serveHealth(privatePort, deps, { certificate, relay, jobs, state });
   stack.defer(async () => drainServers(Object.values(servers), { settings: config, state }));
   logger.info({ replica: deps.replicaId, ...listeners }, 'auth-service is listening');
   const resources = stack.move();
-  return describeService(deps, { ...listeners, metricsUrl, relay, resources });
+  return describeService(deps, { ...listeners, metricsUrl: privatePort.url, relay, resources });
 }
 
 /** A link made without a running service (`auth-service invite-admin`). Undefined once there is an administrator. */
@@ -253,16 +256,15 @@ async function openListeners(
   return { internal, outer };
 }
 
-async function openMetrics(
-  deps: Deps,
-  parts: {
-    certificate: OwnCertificate;
-    relay: AuditRelay | undefined;
-    jobs: Jobs;
-    stack: AsyncDisposableStack;
-    state: { isDraining: boolean };
-  },
-): Promise<string> {
+/** What `/readyz` and `/metrics` look at. */
+interface Observed {
+  readonly certificate: OwnCertificate;
+  readonly relay: AuditRelay | undefined;
+  readonly jobs: Jobs;
+  readonly state: { readonly isDraining: boolean };
+}
+
+function serveHealth(port: PrivatePort, deps: Deps, parts: Observed): void {
   const metrics = createMetrics();
   metrics.gauge('gatehouse.database.up', 'The database answers.', () =>
     deps.hub.isHealthy() ? 1 : 0,
@@ -271,25 +273,13 @@ async function openMetrics(
     parts.relay?.isBehind() === true ? 1 : 0,
   );
   metrics.gauge('gatehouse.watch.position', 'Last change committed.', () => deps.hub.lastId());
-  const port = await openPrivatePort({
-    ...splitAddress(deps.config.metrics_listen),
-    logger: deps.logger,
+  port.serve({
     readiness: () => readReadiness(deps, parts),
     metrics: async () => metrics.render(),
   });
-  parts.stack.use(port);
-  return port.url;
 }
 
-function readReadiness(
-  deps: Deps,
-  parts: {
-    certificate: OwnCertificate;
-    relay: AuditRelay | undefined;
-    jobs: Jobs;
-    state: { isDraining: boolean };
-  },
-): Readiness {
+function readReadiness(deps: Deps, parts: Observed): Readiness {
   const reasons = [
     ...(parts.state.isDraining ? ['draining'] : []),
     ...(deps.hub.isHealthy() ? [] : ['no_database']),

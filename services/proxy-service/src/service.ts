@@ -6,7 +6,7 @@ import type { Identity } from '@gatehouse/identity';
 import { systemClock, type Clock } from '@gatehouse/kit/clock';
 import { readSecretFile } from '@gatehouse/kit/config';
 import { openEventLog, type EventLog } from '@gatehouse/kit/event-log';
-import { openPrivatePort } from '@gatehouse/kit/http';
+import { openPrivatePort, type PrivatePort } from '@gatehouse/kit/http';
 import { drain } from '@gatehouse/kit/lifecycle';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { splitAddress } from '@gatehouse/kit/net';
@@ -99,6 +99,9 @@ export async function createProxyService(
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'proxy', ...config.log });
   await using stack = new AsyncDisposableStack();
+  const privatePort = stack.use(
+    await openPrivatePort({ ...splitAddress(config.metrics_listen), logger }),
+  );
   const eventLog = overrides.eventLog ?? openOwnEventLog(config, { clock, logger, stack });
   const publicHost = splitAddress(config.public_addr).host;
   const membership = stack.use(
@@ -142,7 +145,7 @@ export async function createProxyService(
     }),
   );
   await policy.ready;
-  const parts = { config, clock, logger, membership, policy, spool, overrides };
+  const parts = { config, clock, logger, privatePort, membership, policy, spool, overrides };
   return await startServing({ ...parts, stack: stack.move() });
 }
 
@@ -150,6 +153,7 @@ interface Parts {
   readonly config: ProxyConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly privatePort: PrivatePort;
   readonly membership: Membership;
   readonly policy: PolicyView;
   readonly spool: Spool;
@@ -163,12 +167,12 @@ async function startServing(parts: Parts): Promise<ProxyService> {
   const handling = await createHandling(parts, stack);
   const { live, protocols, routing } = handling;
   const state = { isDraining: false };
-  const privatePort = stack.use(await openHealth(parts, state, () => live.size));
   const port = stack.use(await listen(parts, protocols, routing.routes));
+  serveHealth(parts, state, () => live.size);
   stack.defer(async () => drainSessions(parts, { ...handling, port, state }));
   const { replicaId } = membership;
   const address = { host: port.address.address, port: port.address.port };
-  const metricsUrl = privatePort.url;
+  const metricsUrl = parts.privatePort.url;
   parts.logger.info({ replica: replicaId, address, metricsUrl }, 'proxy-service is listening');
   const resources = stack.move();
   return {
@@ -303,15 +307,13 @@ async function drainSessions(
   await live.drained(2_000);
 }
 
-async function openHealth(
+function serveHealth(
   parts: Parts,
   state: { isDraining: boolean },
   liveSessions: () => number,
-) {
+): void {
   const metrics = createProxyMetrics(parts, liveSessions);
-  return openPrivatePort({
-    ...splitAddress(parts.config.metrics_listen),
-    logger: parts.logger,
+  parts.privatePort.serve({
     readiness: () => {
       const { membership, policy, spool } = parts;
       return readReadiness({ ...state, membership, policy, spool: spool.state() });

@@ -77,6 +77,9 @@ export async function createTunnelService(
   const clock = overrides.clock ?? systemClock;
   const logger = overrides.logger ?? createLogger({ name: 'tunnel', ...config.log });
   await using stack = new AsyncDisposableStack();
+  const privatePort = stack.use(
+    await openPrivatePort({ ...splitAddress(config.metrics_listen), logger }),
+  );
   const membership = overrides.membership ?? stack.use(await join(config, { clock, logger }));
   const policy =
     overrides.policy ??
@@ -98,7 +101,7 @@ export async function createTunnelService(
   const spool = await openOwnSpool(config, { eventLog, clock, logger, membership });
   if (spool) stack.use(spool);
   await policy.ready;
-  const parts = { config, clock, logger, membership, policy, spool, overrides };
+  const parts = { config, clock, logger, privatePort, membership, policy, spool, overrides };
   return await startServing(parts, stack.move());
 }
 
@@ -140,6 +143,7 @@ interface Parts {
   readonly config: TunnelConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly privatePort: PrivatePort;
   readonly membership: Membership;
   readonly policy: PolicyView;
   readonly spool: Spool | undefined;
@@ -163,7 +167,6 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
   const places = stack.use(createReplicaPlaces({ replicaId, live, limits: config.limits }));
   const rpc = createRpc(parts, live, places);
   const serving: Serving = { live, rpc, state: { isDraining: false } };
-  const privatePort = stack.use(await openHealth(parts, serving));
   const server = stack.use(await listenForProxies(parts, rpc));
   const refusals = stack.use(createRefusalEvents(parts));
   const session: AgentSessionDeps = {
@@ -188,6 +191,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
     for (const { tunnel } of live.all()) tunnel.close();
   });
   keepNews(parts, { live, server, port }, stack);
+  serveHealth(parts, serving);
   stack.defer(async () => drainTunnels({ ...serving, port, config, logger }));
   const { host, port: publicPort } = hostAndPort(port.address);
   const internal = hostAndPort(server.address);
@@ -200,7 +204,7 @@ async function startServing(parts: Parts, moved: AsyncDisposableStack): Promise<
     replicaId,
     address: `${internal.host}:${internal.port}`,
     publicAddress: `${host}:${publicPort}`,
-    metricsUrl: privatePort.url,
+    metricsUrl: parts.privatePort.url,
     get tunnels() {
       return live.size;
     },
@@ -369,8 +373,8 @@ function closeDeleted(
       if (policy.agent(agentId) === undefined) tunnel.close();
 }
 
-async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<PrivatePort> {
-  const { config, logger, membership, policy, spool } = parts;
+function serveHealth(parts: Parts, { live, rpc, state }: Serving): void {
+  const { privatePort, membership, policy, spool } = parts;
   const metrics = createMetrics();
   metrics.gauge('gatehouse.tunnel.active', 'tunnels that stand', () => live.size);
   metrics.gauge('gatehouse.tunnel.agents', 'agents that are here', () => live.agentIds().length);
@@ -382,9 +386,7 @@ async function openHealth(parts: Parts, { live, rpc, state }: Serving): Promise<
       'audit events not yet acknowledged',
       () => spool.state().events.bytes,
     );
-  return openPrivatePort({
-    ...splitAddress(config.metrics_listen),
-    logger,
+  privatePort.serve({
     readiness: () => readReadiness({ ...state, membership, policy, spool: spool?.state() }),
     metrics: async () => metrics.render(),
   });

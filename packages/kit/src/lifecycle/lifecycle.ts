@@ -92,23 +92,31 @@ export function tuneGarbageCollection(): void {
 const lingerMs = 3_000;
 
 /**
- * Runs a service as this process: starts it, waits for a stop signal, disposes it. Exit codes: 0 stopped in order,
- * 1 failed to start or to stop in time.
+ * Runs a service as this process: starts it, waits for a stop signal, disposes it. A signal before the start is over ends
+ * the process at once. Exit codes: 0 stopped in order, 1 failed to start or to stop in time.
  */
 export async function runService(
   start: () => Promise<AsyncDisposable>,
   options: RunOptions,
 ): Promise<number> {
   const { stop } = options;
-  let service: AsyncDisposable;
+  // From the beginning: a start may wait for other services, and the first process of a container is ended by no signal
+  // that it does not listen to.
+  const stopping = waitForStopSignal();
+  let service: AsyncDisposable | undefined;
   try {
-    service = await start();
+    service = await Promise.race([start(), stopping.then(() => undefined)]);
   } catch (thrown) {
     options.logger.error({ err: toGatehouseError(thrown) }, 'start failed');
     return 1;
   }
+  if (service === undefined) {
+    options.logger.info('stopped before the start was over');
+    setImmediate(() => process.exit());
+    return 0;
+  }
   tuneGarbageCollection();
-  await waitForStopSignal();
+  await stopping;
   try {
     await withDeadline(
       Promise.resolve(service[Symbol.asyncDispose]()),
