@@ -12,8 +12,10 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import {
   createCoordination,
   createDatabase,
+  databaseSchema,
   expectMigrated,
   migrate,
+  prepareDatabase,
   type Coordination,
 } from '../src/postgres/postgres.js';
 import { createTestDatabase, startTestPostgres } from '../src/testing/testing.js';
@@ -205,6 +207,23 @@ describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) =>
     ).toBe(20);
   });
 
+  it('lets one at a time be alone, with no transaction around what it does', async () => {
+    const replicas = [place.replica(), place.replica()];
+    let [inside, most] = [0, 0];
+    await Promise.all(
+      Array.from({ length: 6 }, async (_, index) =>
+        replicas[index % 2]!.coordination.alone('alone', async () => {
+          inside += 1;
+          most = Math.max(most, inside);
+          await sql`select 1`.execute(place.database);
+          await sleep(5);
+          inside -= 1;
+        }),
+      ),
+    );
+    expect(most).toBe(1);
+  });
+
   it('tells another replica what was committed and nothing of what was rolled back', async () => {
     const [one, other] = [place.replica(), place.replica()];
     const heard: string[] = [];
@@ -267,6 +286,18 @@ describe.each(Object.keys(places) as (keyof typeof places)[])('on %s', (name) =>
       await expect.poll(() => heard).toEqual(['', 'back']);
     },
   );
+});
+
+it('gives a migration longer than a service gives a statement', async () => {
+  await using server = await startTestPostgres();
+  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-migrations-'));
+  onTestFinished(async () => rm(dir, { recursive: true, force: true }));
+  await writeFile(join(dir, '0001_slow.sql'), 'select pg_sleep(2); create table slow (a int);');
+  const database = createDatabase({ url: server.url, statementTimeoutMs: 500 });
+  onTestFinished(async () => database.destroy());
+  const options = { folder: dir, name: 'slow', settings: databaseSchema.parse({}) };
+  await prepareDatabase(database, { ...options, url: server.url });
+  await expectMigrated(database, options);
 });
 
 describe('a server that is no more what it was', () => {

@@ -142,12 +142,13 @@ export async function migrateDatabase(
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const logger = overrides.logger ?? createLogger({ name: 'auth', level: 'warn' });
-  const { database } = openDatabase(config.database, { ...overrides, logger, stack });
+  const { database, url } = openDatabase(config.database, { ...overrides, logger, stack });
   const settings = { ...config.database, migrations: 'apply' as const };
   await prepareDatabase(database, {
     folder: migrationsFolder(import.meta.url),
     name: 'auth',
     settings,
+    url,
   });
 }
 
@@ -162,10 +163,10 @@ async function openStore(
   base: Base & Partial<AuthOverrides>,
 ): Promise<{ store: Store; keyring: Keyring }> {
   const keyring = createKeyring(readKeyFile(config.kek_file));
-  const { database, coordination } = openDatabase(config.database, base);
+  const { database, coordination, url } = openDatabase(config.database, base);
   await checkKeyring(database, keyring);
   const folder = migrationsFolder(import.meta.url);
-  await prepareDatabase(database, { folder, name: 'auth', settings: config.database });
+  await prepareDatabase(database, { folder, name: 'auth', settings: config.database, url });
   const store = createStore({ database, coordination, clock: base.clock });
   await bootstrapCluster(store, keyring, config.cluster_name);
   return { store, keyring };

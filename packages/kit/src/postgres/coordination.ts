@@ -31,6 +31,11 @@ export interface Coordination<Schema> extends AsyncDisposable {
    * embedded database serves nobody else until the transaction ends, so waiting for another query would wait for ever.
    */
   locked<T>(lock: string, work: (locked: LockedTransaction<Schema>) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` while nobody else, in any replica, is inside the same lock. It is in no transaction, so it may wait for
+   * other things than the database. Rejects where the lock is not free within a statement's time.
+   */
+  alone(lock: string, work: () => Promise<void>): Promise<void>;
   /** Tells all listeners of `channel` now. `payload` is at most 8000 bytes. */
   notify(channel: string, payload?: string): Promise<void>;
   /**
@@ -59,10 +64,8 @@ function createEmbedded<Schema>(database: Kysely<Schema>): Coordination<Schema> 
   const emitter = new EventEmitter();
   emitter.setMaxListeners(0);
   const tails = new Map<string, Promise<unknown>>();
-  const locked: Coordination<Schema>['locked'] = async (lock, work) => {
-    const turn = (tails.get(lock) ?? Promise.resolve()).then(async () =>
-      runEmbedded(database, emitter, work),
-    );
+  const inTurn = async <T>(lock: string, work: () => Promise<T>): Promise<T> => {
+    const turn = (tails.get(lock) ?? Promise.resolve()).then(work);
     const settled = turn.catch(() => undefined);
     tails.set(lock, settled);
     try {
@@ -72,7 +75,8 @@ function createEmbedded<Schema>(database: Kysely<Schema>): Coordination<Schema> 
     }
   };
   return {
-    locked,
+    locked: async (lock, work) => inTurn(lock, async () => runEmbedded(database, emitter, work)),
+    alone: inTurn,
     notify: async (channel, payload = '') => void emitter.emit(`on:${channel}`, payload),
     listen: async (channel, listener) => subscribe(emitter, channel, listener),
     [Symbol.asyncDispose]: async () => void emitter.removeAllListeners(),
@@ -114,17 +118,22 @@ function createListening<Schema>(options: {
 }): Coordination<Schema> {
   const { database } = options;
   const connection = new ListenConnection(options.url, options.logger);
-  const locked: Coordination<Schema>['locked'] = async (lock, work) =>
+  const inLock = async <T>(lock: string, work: (transaction: Transaction<Schema>) => Promise<T>) =>
     database.transaction().execute(async (transaction) => {
       await sql`select pg_advisory_xact_lock(hashtextextended(${lock}, 0))`.execute(transaction);
-      return work({
-        transaction,
-        notify: async (channel, payload = '') =>
-          void (await sql`select pg_notify(${channel}, ${payload})`.execute(transaction)),
-      });
+      return work(transaction);
     });
   return {
-    locked,
+    locked: async (lock, work) =>
+      inLock(lock, async (transaction) =>
+        work({
+          transaction,
+          notify: async (channel, payload = '') =>
+            void (await sql`select pg_notify(${channel}, ${payload})`.execute(transaction)),
+        }),
+      ),
+    // The transaction has the lock and nothing else: it goes with the connection, whatever ends that.
+    alone: async (lock, work) => inLock(lock, work),
     notify: async (channel, payload = '') =>
       void (await sql`select pg_notify(${channel}, ${payload})`.execute(database)),
     listen: async (channel, listener) => connection.listen(channel, listener),

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { sql, type Kysely } from 'kysely';
 import { Migrator, type Migration, type MigrationProvider } from 'kysely/migration';
 
+import { createDatabase } from './database.js';
 import { postgresError } from './errors.js';
 import type { DatabaseSettings } from './settings.js';
 
@@ -53,14 +54,32 @@ export async function expectMigrated<Schema>(
   });
 }
 
+/** A migration may write a large table anew, in one statement. */
+const statementTimeoutMs = 3_600_000;
+
+export interface PrepareOptions extends MigrateOptions {
+  readonly settings: DatabaseSettings;
+  /** Of a real server: migrations have connections of their own, whose statements may take an hour. */
+  readonly url: string | undefined;
+}
+
 /** What a service does with its database before anything else: migrates it, or looks whether somebody has. */
 export async function prepareDatabase<Schema>(
   database: Kysely<Schema>,
-  options: MigrateOptions & { readonly settings: DatabaseSettings },
+  { settings, url, ...rest }: PrepareOptions,
 ): Promise<void> {
-  const { settings, ...rest } = options;
+  const options = { ...rest, grantTo: settings.grant_to };
   if (settings.migrations === 'expect') await expectMigrated(database, rest);
-  else await migrate(database, { ...rest, grantTo: settings.grant_to });
+  else if (url === undefined) await migrate(database, options);
+  else {
+    const applicationName = `gatehouse ${rest.name} migrate`;
+    const patient = createDatabase<Schema>({ url, applicationName, statementTimeoutMs });
+    try {
+      await migrate(patient, options);
+    } finally {
+      await patient.destroy();
+    }
+  }
 }
 
 async function readMigrated<Schema>(

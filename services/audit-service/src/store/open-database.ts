@@ -30,8 +30,8 @@ export async function openDatabase(
   const database = createDatabase<Tables>({ ...where, applicationName: 'gatehouse audit', logger });
   stack.defer(async () => database.destroy());
   const folder = migrationsFolder(import.meta.url);
-  await prepareDatabase(database, { folder, name: 'audit', settings: config });
   const { url } = where;
+  await prepareDatabase(database, { folder, name: 'audit', settings: config, url });
   const coordination = stack.use(
     createCoordination<Tables>({ database, logger, ...(url === undefined ? {} : { url }) }),
   );

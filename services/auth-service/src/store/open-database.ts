@@ -20,22 +20,21 @@ export interface OpenOptions {
   readonly databaseUrl?: Secret;
 }
 
-/** What is opened here is closed with the stack. @throws DATABASE_SETTINGS where nothing is configured */
+/** What is opened here is closed with the stack; `url` is of a real server. @throws DATABASE_SETTINGS where nothing is configured */
 export function openDatabase(
   config: AuthConfig['database'],
   options: OpenOptions,
-): { database: Db; coordination: Coordination<Tables> } {
+): { database: Db; coordination: Coordination<Tables>; url: string | undefined } {
   const { logger, stack } = options;
   const where = databaseAddress(config, options.databaseUrl);
-  const { url } = where;
+  const url = options.database === undefined ? where.url : undefined;
   const opened =
     options.database ??
     createDatabase<Tables>({ ...where, applicationName: 'gatehouse auth', logger });
   if (options.database === undefined) stack.defer(async () => opened.destroy());
-  const isListening = options.database === undefined && url !== undefined;
   const coordination =
     options.coordination ??
-    createCoordination<Tables>({ database: opened, logger, ...(isListening ? { url } : {}) });
+    createCoordination<Tables>({ database: opened, logger, ...(url === undefined ? {} : { url }) });
   if (options.coordination === undefined) stack.use(coordination);
-  return { database: opened, coordination };
+  return { database: opened, coordination, url };
 }
