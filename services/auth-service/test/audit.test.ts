@@ -1,5 +1,6 @@
 import { topics } from '@gatehouse/kit/event-log';
 import { createId } from '@gatehouse/kit/ids';
+import { MemoryBroker } from '@gatehouse/kit/testing';
 import { LoginServiceDefinition } from '@gatehouse/proto/auth/v1/login_service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -8,9 +9,15 @@ import {
   acceptInvite,
   addPerson,
   applyYamlLike,
+  createAdministrator,
+  createTestFiles,
+  createTestStore,
   engines,
+  logIn,
   refusal,
+  startCluster,
   startWithAdministrator,
+  TestClock,
   type EnrolledService,
   type LoggedIn,
   type TestCluster,
@@ -119,4 +126,24 @@ describe.each(engines)('audit events on %s', (engine) => {
       dead_reason: expect.stringContaining('id') as string,
     });
   });
+});
+
+// Whoever reads the log from outside had each of them as often as there were replicas.
+it('puts each event on the log once, though every replica is told of it', async () => {
+  await using store = await createTestStore('postgres');
+  using files = createTestFiles();
+  const shared = { store, files, clock: new TestClock(), broker: new MemoryBroker() };
+  await using one = await startCluster(shared);
+  await using _two = await startCluster(shared);
+  const ada = await logIn(one, await createAdministrator(one));
+  for (let round = 0; round < 20; round += 1)
+    await applyYamlLike(ada, {
+      kind: 'lock',
+      version: 'v1',
+      metadata: { name: `lock-${round}` },
+      spec: { target: { user: `nobody-${round}` } },
+    });
+  const ids = (await one.events()).map(({ id }) => id);
+  expect(ids.length).toBeGreaterThan(20);
+  expect(ids).toHaveLength(new Set(ids).size);
 });

@@ -34,6 +34,8 @@ export interface AuditRelayOptions {
 }
 
 const batchRows = 200;
+/** One replica at a time: each is told of every event, and what two hand over is on the log twice. */
+const relayLock = 'audit relay';
 /** Also looks by itself: a notice may be lost, and another replica may have died with rows waiting. */
 const pollMs = 1_000;
 /** A dead letter holds at most so much of what it is about. */
@@ -49,7 +51,9 @@ export async function startAuditRelay(options: AuditRelayOptions): Promise<Audit
   let running: Promise<unknown> = Promise.resolve();
   const listener = await store.coordination.listen(auditChannel, () => wake.resolve());
   const drain = async () => {
-    const turn = running.then(async () => relayAll(options));
+    const turn = running.then(async () =>
+      store.coordination.alone(relayLock, async () => relayAll(options)),
+    );
     running = turn.catch(() => undefined);
     return turn;
   };
@@ -81,7 +85,8 @@ export async function startAuditRelay(options: AuditRelayOptions): Promise<Audit
       listener[Symbol.dispose]();
       stop.abort();
       await looping.catch(() => undefined);
-      await drain().catch(() => undefined);
+      // While the log is away a stop does not wait for it: the rows stay.
+      if (!behind) await drain().catch(() => undefined);
     },
   };
 }
