@@ -2,11 +2,14 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
 
 import {
   AclOperationTypes,
   AclPermissionTypes,
   AclResourceTypes,
+  CompressionCodecs,
+  CompressionTypes,
   Kafka,
   logLevel,
   ResourcePatternTypes,
@@ -26,6 +29,7 @@ import {
   type EventLog,
   type StoredRecord,
 } from '../src/event-log/event-log.js';
+import { createKafkaEventLog } from '../src/event-log/kafka/kafka.js';
 import { createLogger } from '../src/log/log.js';
 import { startTestKafka, type SecuredKafka, type TestKafka } from '../src/testing/test-kafka.js';
 
@@ -180,6 +184,33 @@ describe('Kafka with users', () => {
     expect(proxy).toEqual([]);
     expect(await read('siem', 'siem-2', 5_000, topics.recordings)).toEqual([]);
   }, 180_000);
+
+  it('reads also what a writer has compressed by a codec that no reader has', async () => {
+    const topic = 'compressed';
+    const connection = { brokers: [kafka.address], clientId: 'test', logger };
+    await createKafkaTopics(connection, [
+      { topic, partitions: 1, replicas: 1, retentionMs: 3_600_000 },
+    ]);
+    CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+      compress: async ({ buffer }: { buffer: Buffer }) => Promise.resolve(zstdCompressSync(buffer)),
+      decompress: async () => Promise.reject(new Error('no reader has it')),
+    });
+    const producer = new Kafka({ brokers: [kafka.address], logLevel: logLevel.NOTHING }).producer();
+    await producer.connect();
+    const messages = [{ key: 'k', value: 'x'.repeat(10_000) }];
+    await producer.send({ topic, messages, compression: CompressionTypes.ZSTD });
+    await producer.disconnect();
+    const log = createKafkaEventLog({ ...connection, clock: systemClock });
+    logs.push(log);
+    const found: StoredRecord[] = [];
+    await log.subscribe({
+      topic,
+      group: 'g',
+      onBatch: async (records) => void found.push(...records),
+    });
+    await expect.poll(() => found.length, { timeout: 30_000 }).toBe(1);
+    expect(found[0]?.value).toHaveLength(10_000);
+  }, 60_000);
 
   it('takes a certificate for a name', async () => {
     const { certFile, keyFile } = await secured.issue('gatehouse-proxy');

@@ -38,7 +38,10 @@ async function createTopic(admin: Admin, spec: TopicSpec, brokers: number): Prom
   const replicationFactor = Math.min(spec.replicas, brokers);
   const configEntries = [
     { name: 'retention.ms', value: String(spec.retentionMs) },
-    // A record that was acknowledged is on two brokers, where there are two.
+    // The client reads no codec but gzip, and one batch of another stops all readers: a writer's, or what the broker's own
+    // default makes of every one.
+    { name: 'compression.type', value: 'uncompressed' },
+    // A record that was acknowledged is on two brokers, where there are three.
     { name: 'min.insync.replicas', value: String(Math.min(2, Math.max(1, replicationFactor - 1))) },
   ];
   try {
