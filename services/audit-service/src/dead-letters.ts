@@ -21,6 +21,8 @@ import {
 
 /** A dead letter holds at most so much of what it is about; the log takes about a MiB. */
 const maxValueBytes = 512 * 1024;
+/** Of longer key and headers a letter has none: with the value they may be as long as the log takes, and a letter's own come on top. */
+const maxHeadBytes = 64 * 1024;
 const maxReasonChars = 512;
 
 /** A record of a batch that goes to the dead letters, and why. */
@@ -48,12 +50,13 @@ export async function publishDeadLetters(
 
 async function publish(deps: LetterDeps, letter: DeadLetter): Promise<void> {
   const { clock, database, eventLog, logger, metrics } = deps;
-  const { topic, partition, position, key, headers, value } = letter.record;
+  const { topic, partition, position } = letter.record;
   logger.warn(
     { topic, partition, position: String(position), reason: letter.reason },
     'dead letter',
   );
-  const record = toRecord(letter);
+  const { key, headers, value, bytes } = cut(letter.record);
+  const record = { key, headers: { ...headers, ...describe(letter, bytes) }, value };
   await eventLog.publish(topics.deadLetters, [record]);
   metrics.deadLetters.add(1, { topic });
   await insertDeadLetter(database, {
@@ -64,8 +67,8 @@ async function publish(deps: LetterDeps, letter: DeadLetter): Promise<void> {
     reason: storable(letter.reason.slice(0, maxReasonChars)),
     key: storable(key),
     headers: storable(JSON.stringify(headers)),
-    value: record.value,
-    value_bytes: value.length,
+    value,
+    value_bytes: bytes,
     dead_at: new Date(clock.now()),
   });
 }
@@ -111,17 +114,26 @@ function parseHeaders({ headers }: DeadLetterRow): Record<string, string> {
   return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
 }
 
-function toRecord({ record, reason }: DeadLetter): LogRecord {
-  const headers = {
+interface CutRecord extends LogRecord {
+  /** Of the whole: more than there are in `value` where something was cut. */
+  readonly bytes: number;
+}
+
+/** As much of a record as a dead letter holds. */
+function cut({ key, headers, value }: StoredRecord): CutRecord {
+  const headBytes = Buffer.byteLength(key) + Buffer.byteLength(JSON.stringify(headers));
+  const kept = { key, headers, value: value.subarray(0, maxValueBytes), bytes: value.length };
+  return headBytes <= maxHeadBytes
+    ? kept
+    : { ...kept, key: '', headers: {}, bytes: value.length + headBytes };
+}
+
+function describe({ record, reason }: DeadLetter, bytes: number): LogRecord['headers'] {
+  return {
     dead_topic: record.topic,
     dead_partition: String(record.partition),
     dead_position: String(record.position),
     dead_reason: reason.slice(0, maxReasonChars).toWellFormed(),
-    dead_bytes: String(record.value.length),
-  };
-  return {
-    key: record.key,
-    headers: { ...record.headers, ...headers },
-    value: record.value.subarray(0, maxValueBytes),
+    dead_bytes: String(bytes),
   };
 }

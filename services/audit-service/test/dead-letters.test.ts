@@ -98,6 +98,17 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
     await expect(ada.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'DEAD_LETTER_CUT' });
   });
 
+  it('hold nothing up where key and headers leave no room for what a letter says itself', async () => {
+    const long = { long: 'h'.repeat(600 * 1024) };
+    await publish('v'.repeat(1024 * 1024 - 600 * 1024 - 100), long);
+    const find = async () => (await list(scene.carol)).find(({ bytes }) => bytes > 1_000_000)?.id;
+    await expect.poll(find, wait).toBeDefined();
+    const id = (await find()) ?? '';
+    await expect(ada.replayDeadLetter({ id })).rejects.toMatchObject({ code: 'DEAD_LETTER_CUT' });
+    await scene.audit.publish([makeEvent({ data: { marker: 'behind-it' } })]);
+    await expect.poll(async () => search('behind-it'), wait).toHaveLength(1);
+  });
+
   describe('of a type that this release does not know', () => {
     const type = 'ssh.command_dreamt';
     const laterTypes = new Set([...eventTypes, type]);

@@ -99,7 +99,7 @@ function publish(
   const { broker } = place;
   if (place.signal.aborted) throw eventLogError('EVENT_LOG_CLOSED');
   if (broker.isAway) throw eventLogError('EVENT_LOG_UNAVAILABLE');
-  if (records.reduce((sum, record) => sum + record.value.length, 0) > maxSendBytes)
+  if (records.reduce((sum, record) => sum + bytesOf(record), 0) > maxSendBytes)
     throw eventLogError('EVENT_LOG_TOO_LARGE');
   const stored = broker.topics.get(topic) ?? [];
   broker.topics.set(topic, stored);
@@ -115,6 +115,10 @@ function publish(
     broker.publishedAt.set(own, performance.now());
   }
   broker.changed();
+}
+
+function bytesOf({ key, headers, value }: LogRecord): number {
+  return Buffer.byteLength(key + Object.entries(headers).join('')) + value.length;
 }
 
 async function readGroup(
