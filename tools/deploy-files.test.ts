@@ -266,6 +266,15 @@ describe('helm/gatehouse', () => {
       expect(helpers.replaceAll('{{ .part }}', 'proxy'), key).toContain(`key: ${key}`);
   });
 
+  it('changes a pod whose volume one node has by stopping it first', () => {
+    const helpers = read('helm/gatehouse/templates/_helpers.tpl');
+    const [, rule] =
+      /else if (.*) }}\n(?:.*#.*\n)*\s+strategy: {type: Recreate}/.exec(helpers) ?? [];
+    expect(rule).toBe(
+      'and (eq .part "audit") (not (has "ReadWriteMany" $values.recordings.accessModes))',
+    );
+  });
+
   it('never makes up a secret in a template, where each upgrade would make another', () => {
     for (const file of globSync('helm/*/templates/*', { cwd: root }))
       expect(read(file), file).not.toMatch(/\b(rand\w+|genPrivateKey|gen\w*Cert|uuidv4)\b/);

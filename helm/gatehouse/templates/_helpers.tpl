@@ -98,6 +98,9 @@ spec:
   {{- if .stateful }}
   serviceName: {{ $name }}
   podManagementPolicy: Parallel
+  {{- else if and (eq .part "audit") (not (has "ReadWriteMany" $values.recordings.accessModes)) }}
+  # One node at a time has the volume: beside the old pod a new one on another node would never start.
+  strategy: {type: Recreate}
   {{- else }}
   strategy:
     rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
