@@ -1,9 +1,10 @@
-import { listDeadLetters } from '../audit/dead-letters.js';
+import { listDeadLetters, replayDeadLetters } from '../audit/dead-letters.js';
 import { withAudit } from '../cluster/clients.js';
 import { defineCommand, exitCodes } from '../command.js';
 import { usageError } from '../errors.js';
 import { writeJson } from '../output/json.js';
 import { createProgress } from '../output/progress.js';
+import { describeError, formatError } from '../output/report-error.js';
 import { confirm } from '../terminal.js';
 
 const maxLetters = 100_000;
@@ -35,18 +36,21 @@ export const command = defineCommand({
       throw usageError('give either an ID or --all', 'gate audit dead ls');
     await confirm(environment, id === undefined ? 'put all back' : `put ${id} back`, options.yes);
     using progress = createProgress(environment, 'records');
-    const replayed = await withAudit(call, async (client) => {
+    const { replayed, refused } = await withAudit(call, async (client) => {
       const wanted = { withReplayed: false, limit: maxLetters };
       const ids =
         id === undefined ? (await listDeadLetters(client, wanted)).map((one) => one.id) : [id];
-      for (const one of ids) {
-        await client.replayDeadLetter({ id: one });
-        progress.add(1);
-      }
-      return ids;
+      return replayDeadLetters(client, ids, () => progress.add(1));
     });
-    if (options.format === 'json') writeJson(environment, { replayed });
-    else environment.stdout.write(`${replayed.length} put back\n`);
-    return exitCodes.done;
+    const [only] = refused;
+    if (id !== undefined && only !== undefined) throw only.error;
+    const errors = refused.map((one) => ({ id: one.id, error: describeError(one.error) }));
+    if (options.format === 'json')
+      writeJson(environment, { replayed, ...(errors.length > 0 && { refused: errors }) });
+    else {
+      for (const { error } of errors) environment.stderr.write(formatError(error));
+      environment.stdout.write(`${replayed.length} put back\n`);
+    }
+    return errors.length === 0 ? exitCodes.done : exitCodes.failed;
   },
 });
