@@ -55,6 +55,12 @@ export const authConfigSchema = z.strictObject({
     })
     .prefault({}),
   ...stopSettings('10s'),
+  log: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
 });
 
 /** What the process understands. */

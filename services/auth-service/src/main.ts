@@ -11,8 +11,12 @@ import { createAuthService, migrateDatabase } from './service.js';
 const command = readServiceCommand(authCommandLine, process.argv.slice(2));
 if (command.type === 'done') finishCommand(command);
 else {
-  const { config, verb, logLevel: level = 'info' } = command;
-  const logger = createLogger({ name: 'auth', level });
+  const { config, verb, logLevel } = command;
+  const logger = createLogger({
+    name: 'auth',
+    ...config.log,
+    ...(logLevel === undefined ? {} : { level: logLevel }),
+  });
   const url = readEnvironment()['AUTH_DATABASE_URL'];
   const overrides = url === undefined ? { logger } : { logger, databaseUrl: new Secret(url) };
   if (verb === 'invite-admin') process.exitCode = await printFirstInvite(config, overrides);

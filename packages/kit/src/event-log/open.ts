@@ -4,18 +4,16 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 import type { Clock } from '../clock/clock.js';
-import { readSecretFile } from '../config/config.js';
+import { hostPort, readSecretFile } from '../config/config.js';
 import type { Logger } from '../log/log.js';
 import type { KafkaConnection } from './kafka/connection.js';
 import { createKafkaEventLog } from './kafka/kafka.js';
 import type { EventLog } from './types.js';
 
-const broker = z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$/, 'write it as host:port');
-
 const kafkaSchema = z.strictObject({
   type: z.literal('kafka'),
   /** Some brokers, `host:port`; the others are found through them. */
-  brokers: z.array(broker).min(1),
+  brokers: z.array(hostPort).min(1),
   /** Without it the connection is in clear. `{}`: the public authorities, no certificate of one's own. */
   tls: z
     .strictObject({
