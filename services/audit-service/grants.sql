@@ -12,3 +12,4 @@ grant select, insert on audit_dead_letter to :role;
 grant update (replayed_at, replayed_by) on audit_dead_letter to :role;
 grant execute on function audit_dead_letter_drop(timestamptz) to :role;
 grant select, insert, delete on audit_open_session to :role;
+grant select, insert, delete on audit_own_event to :role;

@@ -30,6 +30,7 @@ import { createDays } from './events/days.js';
 import { storeLearnedTypes } from './events/learned-types.js';
 import { endLostSessions } from './events/lost-sessions.js';
 import { createPageTokens } from './events/page-token.js';
+import { publishOwnEvents } from './events/publish-own-events.js';
 import { storeEventBatch } from './events/store-events.js';
 import { createTailHub } from './events/tail-hub.js';
 import { eventTypes } from './events/types.js';
@@ -106,6 +107,7 @@ export async function createAuditService(
     policy,
     pageTokens,
   };
+  stack.use(publishOwnEvents(deps));
   if (membership.auth) stack.use(endLostSessions({ ...deps, auth: membership.auth }));
   const state = { isDraining: false };
   const observed = { membership, watch, consumers, state };

@@ -352,6 +352,14 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
     expect(await playText(twin, later.recordingId)).toContain('of the second');
   });
 
+  const played = (recordingId: string) =>
+    audit.broker
+      .records(topics.audit)
+      .filter(
+        ({ headers, value }) =>
+          headers['ce_type'] === 'com.gatehouse.recording.played' && value.includes(recordingId),
+      );
+
   it('say in the audit who read them', async () => {
     const recorded = await record('alice', 'watched');
     await publish(recorded.records);
@@ -370,15 +378,27 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('recordings on %s', (engine) =>
         data: { owner: 'alice', recordingId: recorded.recordingId },
       },
     ]);
-    await expect
-      .poll(
-        () =>
-          audit.broker
-            .records(topics.audit)
-            .filter((one) => one.headers['ce_type'] === 'com.gatehouse.recording.played').length,
-        wait,
-      )
-      .toBeGreaterThan(0);
+    await expect.poll(() => played(recorded.recordingId), wait).toHaveLength(1);
+  });
+
+  it('say it on the event log once, also where that was away and two replicas could', async () => {
+    const recorded = await record('alice', 'watched meanwhile');
+    await publish(recorded.records);
+    await hasBytes(recorded);
+    await using _second = await audit.addReplica();
+    audit.broker.isAway = true;
+    try {
+      await playText(carol, recorded.recordingId);
+      const filter = filterOf({ type: 'recording.played', text: recorded.recordingId });
+      expect((await carol.searchEvents({ filter })).eventsJson).toHaveLength(1);
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      expect(played(recorded.recordingId)).toEqual([]);
+    } finally {
+      audit.broker.isAway = false;
+    }
+    await expect.poll(() => played(recorded.recordingId), wait).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(played(recorded.recordingId)).toHaveLength(1);
   });
 
   it('that were changed on the disk are not handed out', async () => {

@@ -16,6 +16,8 @@ else {
     name: 'auth',
     ...config.log,
     ...(logLevel === undefined ? {} : { level: logLevel }),
+    // Its stdout is the link alone.
+    ...(verb === 'invite-admin' ? { destination: process.stderr } : {}),
   });
   const url = readEnvironment()['AUTH_DATABASE_URL'];
   const overrides = url === undefined ? { logger } : { logger, databaseUrl: new Secret(url) };

@@ -1,19 +1,22 @@
 /** Events of audit-service itself: what somebody does here is in the store before it is done. */
-import { encodeAuditRecord, topics, type AuditEvent } from '@gatehouse/kit/event-log';
-import { runInBackground } from '@gatehouse/kit/lifecycle';
+import type { AuditEvent } from '@gatehouse/kit/event-log';
 
 import type { Deps } from '../deps.js';
+import { putOwnEvent, removeOwnEvents } from '../store/own-events.js';
 import { storeEvents } from './store-events.js';
 
 /**
- * Into the own store first; the event log follows, and brings it here as a repeat.
+ * Into the own store; the event log has it later ({@link publishOwnEvents}), and brings it here as a repeat.
  * @throws where it can't be stored: then what it tells of must not be done
  */
-export async function writeEvent(deps: Deps, event: AuditEvent): Promise<void> {
-  const refused = await storeEvents(deps, [{ event, json: JSON.stringify(event) }]);
+export async function writeEvent(
+  deps: Pick<Deps, 'clock' | 'coordination' | 'database' | 'days' | 'logger' | 'metrics'>,
+  event: AuditEvent,
+): Promise<void> {
+  const json = JSON.stringify(event);
+  await putOwnEvent(deps.database, { id: event.id, event: json });
+  const refused = await storeEvents(deps, [{ event, json }]);
+  if (refused.size === 0) return;
+  await removeOwnEvents(deps.database, [event.id]);
   for (const reason of refused.values()) throw new Error(`${event.type}: ${reason}`);
-  const source = `gatehouse://${deps.clusterName}/service/audit/${deps.replicaId}`;
-  const publish = async () =>
-    deps.eventLog.publish(topics.audit, [encodeAuditRecord(event, source)]);
-  runInBackground(publish, deps.logger, `${event.type} could not be published`);
 }

@@ -65,7 +65,13 @@ export interface OpenSessionTable {
   started_at: Time;
 }
 
+export interface OwnEventTable {
+  id: string;
+  event: string;
+}
+
 export interface Tables {
+  audit_own_event: OwnEventTable;
   audit_open_session: OpenSessionTable;
   audit_dead_letter: DeadLetterTable;
   audit_event: EventTable;

@@ -234,15 +234,17 @@ export async function putPresence(
 ): Promise<string[]> {
   const { replicaId, agentIds, now } = seen;
   if (agentIds.length === 0) return [];
+  // In one order: reports of two replicas name the same agents, and none may wait for the other crosswise.
   await sql`
-    update agent set last_seen_at = ${now}
-    where id = any(${agentIds}::text[])
-      and (last_seen_at is null or last_seen_at < ${new Date(now.getTime() - lastSeenMs)})`.execute(
-    db,
-  );
+    with due as (
+      select id from agent
+      where id = any(${agentIds}::text[])
+        and (last_seen_at is null or last_seen_at < ${new Date(now.getTime() - lastSeenMs)})
+      order by id for no key update)
+    update agent set last_seen_at = ${now} from due where agent.id = due.id`.execute(db);
   const { rows } = await sql<{ id: string; isNew: boolean }>`
     insert into agent_presence (agent_id, replica_id, seen_at)
-    select id, ${replicaId}, ${now} from agent where id = any(${agentIds}::text[])
+    select id, ${replicaId}, ${now} from agent where id = any(${agentIds}::text[]) order by id
     on conflict (agent_id, replica_id) do update set seen_at = excluded.seen_at
       where agent_presence.seen_at < ${new Date(now.getTime() - presentMs)}
     returning agent_id as id, xmax = 0 as "isNew"`.execute(db);

@@ -52,5 +52,5 @@ export async function createKafkaTopics(
   connection: KafkaConnection,
   specs: readonly TopicSpec[],
 ): Promise<void> {
-  await createTopics(createKafka(connection), specs);
+  await createTopics(createKafka(connection), specs, connection.logger);
 }

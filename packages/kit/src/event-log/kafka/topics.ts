@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { Admin, Kafka } from 'kafkajs';
 
+import type { Logger } from '../../log/log.js';
 import { eventLogError } from '../errors.js';
 import { hasCode, toEventLogError } from './failure.js';
 
@@ -17,12 +18,23 @@ export interface TopicSpec {
 const leaderTimeoutMs = 15_000;
 
 /** @throws EVENT_LOG_UNAVAILABLE */
-export async function createTopics(kafka: Kafka, specs: readonly TopicSpec[]): Promise<void> {
+export async function createTopics(
+  kafka: Kafka,
+  specs: readonly TopicSpec[],
+  logger: Logger,
+): Promise<void> {
   const admin = kafka.admin();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();
-    for (const spec of specs) await createTopic(admin, spec, brokers.length);
+    for (const spec of specs) {
+      const isNew = await createTopic(admin, spec, brokers.length);
+      if (isNew && brokers.length < spec.replicas)
+        logger.warn(
+          { topic: spec.topic, replicas: brokers.length, wanted: spec.replicas },
+          'topic made with fewer replicas than it should have, because there are no more brokers now; it stays so',
+        );
+    }
     await waitForLeaders(
       admin,
       specs.map(({ topic }) => topic),
@@ -34,7 +46,8 @@ export async function createTopics(kafka: Kafka, specs: readonly TopicSpec[]): P
   }
 }
 
-async function createTopic(admin: Admin, spec: TopicSpec, brokers: number): Promise<void> {
+/** @returns false where there was one */
+async function createTopic(admin: Admin, spec: TopicSpec, brokers: number): Promise<boolean> {
   const replicationFactor = Math.min(spec.replicas, brokers);
   const configEntries = [
     { name: 'retention.ms', value: String(spec.retentionMs) },
@@ -45,7 +58,7 @@ async function createTopic(admin: Admin, spec: TopicSpec, brokers: number): Prom
     { name: 'min.insync.replicas', value: String(Math.min(2, Math.max(1, replicationFactor - 1))) },
   ];
   try {
-    await admin.createTopics({
+    return await admin.createTopics({
       // The client's own wait fails now and then although the topic was made.
       waitForLeaders: false,
       topics: [
@@ -54,6 +67,7 @@ async function createTopic(admin: Admin, spec: TopicSpec, brokers: number): Prom
     });
   } catch (thrown) {
     if (!hasCode(thrown, 'TOPIC_ALREADY_EXISTS')) throw thrown;
+    return false;
   }
 }
 
