@@ -225,8 +225,9 @@ function toRecord(
 ): StoredRecord {
   const texts: Record<string, string> = {};
   for (const [name, header] of Object.entries(headers)) {
-    const first = Array.isArray(header) ? header[0] : header;
-    if (first !== undefined) texts[name] = first.toString();
+    // A header may have no value, which the client's types deny.
+    const [first] = [header].flat() as (Buffer | string | null | undefined)[];
+    texts[name] = first?.toString() ?? '';
   }
   return {
     ...from,
