@@ -154,6 +154,28 @@ function withoutData(event: AuditEvent, json: string): BoundedEvent {
   const trimmed = [
     { path: 'data', bytes: whole.length, sha256: createHash('sha256').update(whole).digest('hex') },
   ];
-  const bounded = rewrite({ ...event, data: { trimmed } }, smallestTextBytes);
+  const bounded = rewrite({ ...withoutLists(event), data: { trimmed } }, smallestTextBytes);
   return { ...bounded, trimmed };
+}
+
+/** Without what may have any number of parts: roles, labels, fields that nobody knows. */
+function withoutLists(event: AuditEvent): AuditEvent {
+  const { id, type, time, cluster, sessionId, sequence, actor, target, ...rest } = event;
+  const { roles: _roles, ...who } = actor;
+  const { labels: _labels, ...what } = target ?? { kind: '', name: '' };
+  const { outcome, reason, traceId, data } = rest;
+  return {
+    id,
+    type,
+    time,
+    cluster,
+    ...(sessionId !== undefined && { sessionId }),
+    ...(sequence !== undefined && { sequence }),
+    actor: who,
+    ...(target !== undefined && { target: what }),
+    outcome,
+    ...(reason !== undefined && { reason }),
+    ...(traceId !== undefined && { traceId }),
+    data,
+  };
 }

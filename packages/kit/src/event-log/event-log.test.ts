@@ -146,6 +146,27 @@ describe('bounds of an event', () => {
     }
   });
 
+  it('hold whatever stands beside the data', () => {
+    const labels = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, index) => [`label-${index}`, 'value']),
+    );
+    const target = { kind: 'node', name: 'web-1', agent: 'agt_1', labels };
+    for (const large of [event({ target }), { ...event(), future: labels } as AuditEvent]) {
+      const bounded = boundEvent(large);
+      expect(Buffer.byteLength(bounded.json)).toBeLessThanOrEqual(128 * 1024);
+      expect(decodeAuditRecord({ value: Buffer.from(bounded.json) }).id).toBe(large.id);
+    }
+    const { event: kept } = boundEvent(event({ target }));
+    expect(kept.target).toEqual({ kind: 'node', name: 'web-1', agent: 'agt_1' });
+  });
+
+  // Deep enough to end whoever walks through all of it, and within 64 KiB.
+  it('hold for what is nested without end', () => {
+    const nested = JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`) as unknown;
+    for (const deep of [event({ data: { nested } }), { ...event(), future: nested } as AuditEvent])
+      expect(boundEvent(deep).json).toContain('[too deep]');
+  });
+
   it('hold for any text, and what comes out can be stored anywhere', () => {
     fc.assert(
       fc.property(
