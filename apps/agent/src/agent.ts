@@ -215,7 +215,7 @@ function startTunnels(parts: Parts): Tunnels {
       takeWelcome(welcome, parts, services);
     },
     onNews(news) {
-      if (news.$case === 'trust') identity.setTrust(news.value);
+      if (news.$case === 'trust') identity.hearOfTrust(news.value);
       else heard.locks = readLocks(news.value, logger);
     },
   });

@@ -130,6 +130,38 @@ it('connects only what a proxy of its cluster grants for it, once, and what is i
   expect(echo.connections()).toBe(1);
 });
 
+// Else a tunnel replica could name an authority of its own, and open by it whatever it likes (D36).
+it('takes from a tunnel replica no authority that auth-service does not confirm', async () => {
+  const cluster = await startTestCluster(0);
+  const stranger = await createTestAuthorities('test');
+  const { trust } = cluster.auth;
+  const tells = { ...trust, hostTlsCa: [...trust.hostTlsCa, stranger.hostTls.certificate] };
+  await cluster.addTunnel({ tells });
+  const echo = await startEcho();
+  const directory = cluster.directory();
+  const forged = await issueTestService(stranger, 'proxy');
+  const dialForged = async ({ agentId: group }: Agent) =>
+    directory.dial({
+      group,
+      sessionId: 'ses_1',
+      grant: async (agentId) => cluster.grant(agentId, {}, forged),
+      signal: AbortSignal.timeout(15_000),
+    });
+  const agent = await cluster.startAgent({ targets: [listed(echo.address)] });
+  // Longer than an agent takes to ask.
+  await sleep(7_000);
+  await expect(dialForged(agent)).rejects.toMatchObject({ reason: 'not_allowed_by_agent' });
+  expect(echo.connections()).toBe(0);
+  // Control: confirmed, it counts.
+  cluster.auth.trust = tells;
+  const other = await cluster.startAgent({ targets: [listed(echo.address)] });
+  await expect
+    .poll(async () => dialForged(other).then(async (stream) => echoed(stream, 'by news'), String), {
+      timeout: 60_000,
+    })
+    .toBe('by news');
+}, 90_000);
+
 it('says why a target could not be reached', async () => {
   const cluster = await startTestCluster();
   const silent = net.createServer();

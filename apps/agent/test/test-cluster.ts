@@ -37,6 +37,7 @@ import {
 } from '@gatehouse/kit/rpc';
 import { createIdentifier, type Caller, type Membership } from '@gatehouse/membership';
 import { watchPolicy } from '@gatehouse/membership';
+import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import {
   ClusterServiceDefinition,
   type AgentTarget,
@@ -90,6 +91,8 @@ export interface FakeAuth extends AsyncDisposable {
   /** How old agents' certificates are when they are issued. */
   issueAgeMs: number;
   renewals: number;
+  /** What it says to whom asks whom to trust. */
+  trust: TrustBundle;
 }
 
 async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
@@ -147,6 +150,12 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
       },
     },
   );
+
+  const { getTrust } = AdministrationServiceDefinition.methods;
+  const definition = { ...AdministrationServiceDefinition, methods: { getTrust } };
+  const administration = bindService<Caller, typeof definition>(definition, {
+    getTrust: { callers: ['agent'], handle: async () => Promise.resolve({ trust: fake.trust }) },
+  });
 
   const clusterService = bindService<Caller, typeof ClusterServiceDefinition>(
     ClusterServiceDefinition,
@@ -212,7 +221,8 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
   };
   const base = { host: '127.0.0.1', port: 0, tls, identify, logger };
   const internal = await createRpcServer({ ...base, services: [clusterService] });
-  const front = await createRpcServer({ ...base, services: [enrollment], proxyHeader: true });
+  const services = [enrollment, administration];
+  const front = await createRpcServer({ ...base, services, proxyHeader: true });
   const fake: FakeAuth = {
     address: `127.0.0.1:${internal.address.port}`,
     publicAddress: `127.0.0.1:${front.address.port}`,
@@ -224,6 +234,7 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
     presence: new Map(),
     issueAgeMs: 0,
     renewals: 0,
+    trust,
     addToken() {
       const token = createId('tok');
       tokens.add(token);
@@ -342,6 +353,7 @@ function createMembership(
   authorities: TestAuthorities,
   part: TestPart,
   authAddress: string,
+  told?: TrustBundle,
 ): Membership {
   const trust = trustOf(authorities);
   const connect = (address: string): RpcConnection =>
@@ -367,7 +379,7 @@ function createMembership(
       clientCa: pem(authorities.hostTls.certificate),
     }),
     signer: () => part,
-    trust: () => trust,
+    trust: () => told ?? trust,
     setTrust: () => undefined,
     isExpired: () => false,
     onChange: () => undefined,
@@ -389,8 +401,9 @@ export interface TestCluster {
   /** A certificate as proxies have. */
   readonly proxy: TestPart;
   readonly tunnels: TunnelService[];
+  /** `tells`: whom it tells agents to trust. */
   addTunnel(
-    overrides?: Partial<TunnelDeps>,
+    overrides?: Partial<TunnelDeps> & { tells?: TrustBundle },
     limits?: Record<string, unknown>,
   ): Promise<TunnelService>;
   dropTunnel(tunnel: TunnelService): Promise<void>;
@@ -441,12 +454,9 @@ export async function startTestCluster(replicas = 1): Promise<TestCluster> {
     proxy,
     tunnels,
     caPin: caPin(authorities.hostTls.certificate),
-    async addTunnel(overrides = {}, limits = {}) {
-      const membership = createMembership(
-        authorities,
-        await issueTestService(authorities, 'tunnel'),
-        auth.address,
-      );
+    async addTunnel({ tells, ...overrides } = {}, limits = {}) {
+      const part = await issueTestService(authorities, 'tunnel');
+      const membership = createMembership(authorities, part, auth.address, tells);
       const policy = watchPolicy({
         auth: membership.auth,
         kinds: ['agent', 'lock', 'trust'],

@@ -2,6 +2,7 @@
 import { generateKeyPair, verifyTlsCertificate, type VerifiedTls } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
 import type { Secret } from '@gatehouse/kit/config';
+import { AdministrationServiceDefinition } from '@gatehouse/proto/auth/v1/administration_service';
 import { EnrollmentServiceDefinition } from '@gatehouse/proto/auth/v1/enrollment_service';
 import type { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
@@ -52,18 +53,9 @@ export async function renewCertificate(
   state: AgentState,
   { clock, egress }: Pick<EnrollOptions, 'clock' | 'egress'>,
 ): Promise<AgentState> {
-  const { proxy, clusterName, privateKeyPem, certificate, agentId } = state;
+  const { clusterName, agentId } = state;
   const keys = generateKeyPair('p256');
-  const { hostTlsCa } = state.trust;
-  using auth = connectToAuth({
-    proxy,
-    clusterName,
-    clock,
-    privateKeyPem,
-    certificate,
-    hostTlsCa,
-    egress,
-  });
+  using auth = connectAs(state, { clock, egress });
   const client = auth.client(EnrollmentServiceDefinition);
   const fresh = await client.renewAgent({ publicKey: keys.spki });
   const trust = fresh.trust ?? state.trust;
@@ -74,6 +66,22 @@ export async function renewCertificate(
     certificate: fresh.certificate,
     trust,
   };
+}
+
+/** Whom to trust, by auth-service's own word. */
+export async function fetchTrust(
+  state: AgentState,
+  deps: Pick<EnrollOptions, 'clock' | 'egress'>,
+): Promise<TrustBundle> {
+  using auth = connectAs(state, deps);
+  const { trust } = await auth.client(AdministrationServiceDefinition).getTrust({});
+  return trust ?? state.trust;
+}
+
+function connectAs(state: AgentState, deps: Pick<EnrollOptions, 'clock' | 'egress'>) {
+  const { proxy, clusterName, privateKeyPem, certificate, trust } = state;
+  const { hostTlsCa } = trust;
+  return connectToAuth({ proxy, clusterName, privateKeyPem, certificate, hostTlsCa, ...deps });
 }
 
 /** @throws AGENT_CERTIFICATE_UNUSABLE */

@@ -6,20 +6,25 @@ import type { Logger } from '@gatehouse/kit/log';
 import { TrustBundle } from '@gatehouse/proto/auth/v1/trust';
 
 import type { Egress } from './egress.js';
-import { checkOwnCertificate, renewCertificate } from './enroll.js';
+import { checkOwnCertificate, fetchTrust, renewCertificate } from './enroll.js';
 import { saveState, type AgentState } from './state.js';
 
 export interface AgentIdentity extends Disposable {
   readonly state: AgentState;
   /** `target_ssh` keys, wire blobs. */
   targetAuthorities(): readonly Buffer[];
-  setTrust(trust: TrustBundle): void;
+  /** A tunnel replica says that the cluster's trusted keys are these. It is not believed: where they are news, auth-service is asked. */
+  hearOfTrust(told: TrustBundle): void;
   /** Called after a renewal. */
   onRenewed(listener: () => void): void;
 }
 
 const renewAfterMs = 24 * 3_600_000;
 const checkEveryMs = 15 * 60_000;
+/** All agents hear the same news at once. */
+const askWithinMs = 5_000;
+/** A replica that tells what auth-service does not confirm makes an agent ask no oftener. */
+const askAgainMs = 60_000;
 
 export interface IdentityDeps {
   readonly dataDir: string;
@@ -37,6 +42,9 @@ class KeptIdentity implements AgentIdentity {
   readonly #stop = new AbortController();
   readonly #listeners: (() => void)[] = [];
   #state: AgentState;
+  #isAsking = false;
+  /** Of trust, since auth-service was last asked. */
+  #hasNews = false;
 
   constructor(state: AgentState, deps: IdentityDeps) {
     this.#state = state;
@@ -52,12 +60,37 @@ class KeptIdentity implements AgentIdentity {
     return this.#state.trust.targetSsh.map(parseSshPublicKey);
   }
 
-  setTrust(trust: TrustBundle): void {
+  hearOfTrust(told: TrustBundle): void {
+    if (isSame(told, this.#state.trust)) return;
+    this.#hasNews = true;
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    const ask = async () => this.#askForTrust().finally(() => (this.#isAsking = false));
+    runInBackground(ask, this.#deps.logger, 'asking whom to trust stopped');
+  }
+
+  async #askForTrust(): Promise<void> {
+    const { signal } = this.#stop;
+    const rest = async (ms: number) => sleep(ms, signal).catch(() => undefined);
+    for (let failures = 0; this.#hasNews && !signal.aborted;) {
+      await rest(Math.random() * askWithinMs);
+      try {
+        this.#hasNews = false;
+        this.#setTrust(await fetchTrust(this.#state, this.#deps));
+        failures = 0;
+        await rest(askAgainMs);
+      } catch (thrown) {
+        this.#hasNews = true;
+        this.#deps.logger.warn({ err: thrown }, 'could not ask whom to trust');
+        await rest(backoffMs(failures, { baseMs: 1_000, capMs: askAgainMs }));
+        failures += 1;
+      }
+    }
+  }
+
+  #setTrust(trust: TrustBundle): void {
     if (trust.clusterName !== this.#state.clusterName || trust.hostTlsCa.length === 0) return;
-    const [before, after] = [this.#state.trust, trust].map((one) =>
-      TrustBundle.encode(one).finish(),
-    );
-    if (before && after && Buffer.from(before).equals(after)) return;
+    if (isSame(trust, this.#state.trust)) return;
     this.#state = { ...this.#state, trust };
     try {
       saveState(this.#deps.dataDir, this.#state);
@@ -108,4 +141,9 @@ class KeptIdentity implements AgentIdentity {
       return false;
     }
   }
+}
+
+function isSame(one: TrustBundle, other: TrustBundle): boolean {
+  const [a, b] = [one, other].map((trust) => Buffer.from(TrustBundle.encode(trust).finish()));
+  return a !== undefined && b !== undefined && a.equals(b);
 }
