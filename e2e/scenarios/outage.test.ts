@@ -138,6 +138,12 @@ describe('without PostgreSQL', () => {
       30_000,
     );
     for (const proxy of proxies()) await mark(proxy);
+    for (const proxy of proxies())
+      await eventually(
+        'strict sessions to be refused',
+        async () => (await refused(proxy, steveHas)).includes('policy view is stale'),
+        40_000,
+      );
     await world.home.postgres.start();
     await expectWhole();
     for (const name of ['auth', 'proxy', 'tunnel', 'audit'] as const)

@@ -254,7 +254,22 @@ async function openListeners(
     internal.replaceTls(tls);
     outer.replaceTls(tls);
   });
+  sendElsewhere(deps, internal, stack);
   return { internal, outer };
+}
+
+const sendEveryMs = 5_000;
+
+/** Without its database this replica has no news for the services that are connected here: another one may have it. */
+function sendElsewhere(
+  { hub }: Pick<Deps, 'hub'>,
+  server: Pick<RpcServer<Caller>, 'closeConnections'>,
+  stack: AsyncDisposableStack,
+): void {
+  const timer = setInterval(() => {
+    if (!hub.isHealthy()) server.closeConnections(() => true);
+  }, sendEveryMs);
+  stack.defer(() => clearInterval(timer));
 }
 
 /** What `/readyz` and `/metrics` look at. */

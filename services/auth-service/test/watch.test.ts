@@ -48,7 +48,7 @@ function watch(service: EnrolledService, kinds: string[], afterId = 0n) {
     expect
       .poll(() => events.some((event) => event.$case === 'snapshotEnd'), { timeout: 10_000 })
       .toBe(true);
-  return { events, changes, ready, stop: () => abort.abort() };
+  return { events, changes, ready, done, stop: () => abort.abort() };
 }
 
 async function open(engine: Engine): Promise<TestCluster> {
@@ -228,6 +228,21 @@ describe.each(engines)('watching on %s', (engine) => {
     const person = await one.person(ada.keys);
     expect((await person.login.getSelf({})).self?.user).toBe('ada');
   });
+
+  // Heartbeats alone would have them take an old view for the present one, and miss a lock that another replica wrote.
+  it('sends services elsewhere while it can’t read its database', async () => {
+    const cluster = await open(engine);
+    const proxy = await cluster.enroll('proxy');
+    const heard = watch(proxy, ['role']);
+    await heard.ready();
+    const ended = expect(heard.done).rejects.toMatchObject({ kind: 'unavailable' });
+    const { schema } = cluster.store.database;
+    await schema.alterTable('outbox').renameTo('outbox_away').execute();
+    await ended;
+    await schema.alterTable('outbox_away').renameTo('outbox').execute();
+    const again = watch(proxy, ['role']);
+    await again.ready();
+  }, 60_000);
 
   it('says who must end which session, and tells no secret of people', async () => {
     const cluster = await open(engine);
