@@ -42,6 +42,7 @@ interface ComposeService {
   readonly image: string;
   readonly volumes?: readonly string[];
   readonly ports?: readonly string[];
+  readonly networks?: readonly string[];
   readonly build?: { readonly dockerfile: string; readonly args?: { readonly SERVICE: string } };
 }
 
@@ -156,6 +157,22 @@ describe('docker-compose.yml', () => {
       expect(listeners.get(host), text).toContain(Number(port));
     expect(services['proxy']?.ports).toEqual(['127.0.0.1:8443:8443']);
     expect(configs.proxy.public_addr).toBe(configs.auth.public_addr);
+  });
+
+  // Its guests have shells there, and Kafka asks nobody who they are.
+  it('lets the agent see the proxy and nothing else', () => {
+    const networksOf = ({ networks = ['default'] }: ComposeService) => networks;
+    const seen = Object.entries(services).filter(([, service]) =>
+      networksOf(service).some((one) => networksOf(services['agent'] ?? {}).includes(one)),
+    );
+    expect(seen.map(([name]) => name)).toEqual(['proxy', 'agent']);
+  });
+
+  it('gives each database to its own service alone', () => {
+    for (const file of ['deploy/compose/databases.sh', 'docs/deploying.md'])
+      expect(read(file), file).toMatch(
+        /create database.*\n\s*revoke all on database \S+ from public;/,
+      );
   });
 
   it('makes every secret that a configuration names, for its reader alone, and once', () => {

@@ -6,5 +6,6 @@ for service in auth audit; do
     --set=name="gatehouse_$service" --set=password="$(cat "/run/secrets/$service-database")" <<'SQL'
 create role :"name" login password :'password';
 create database :"name" owner :"name";
+revoke all on database :"name" from public;
 SQL
 done

@@ -197,6 +197,23 @@ async function psql(url: string, statement: string): Promise<string> {
   return stdout.trim();
 }
 
+describe('the databases of auth- and audit-service', () => {
+  it('let in the other one’s user as little as anybody else', async () => {
+    const { address } = world.home.postgres;
+    const ask = async (user: string, name: string) =>
+      psql(`postgres://${user}@${address}/${name}`, 'select 1');
+    await world.home.postgres.ask('create role stranger login');
+    for (const [own, other] of [
+      ['gatehouse_auth', 'gatehouse_audit'],
+      ['gatehouse_audit', 'gatehouse_auth'],
+    ] as const) {
+      for (const user of [other, 'stranger'])
+        await expect(ask(user, own), `${user} in ${own}`).rejects.toThrow('permission denied');
+      expect(await ask(own, own)).toBe('1');
+    }
+  });
+});
+
 describe('a dump of both databases', () => {
   it('has people’s names and no secret (API-05)', async () => {
     const { token } = await world.ada.json<{ token: string }>(['tokens', 'add', '--type', 'agent']);

@@ -170,6 +170,8 @@ async function makeDatabases(postgres: Postgres): Promise<void> {
   for (const name of Object.values(databases)) {
     await postgres.ask(`create role ${name} login`).catch(() => undefined);
     await postgres.ask(`create database ${name} owner ${migrator}`).catch(() => undefined);
+    await postgres.ask(`revoke all on database ${name} from public`);
+    await postgres.ask(`grant connect on database ${name} to ${name}`);
   }
 }
 
