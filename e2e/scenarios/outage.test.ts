@@ -144,6 +144,11 @@ describe('without PostgreSQL', () => {
         async () => (await refused(proxy, steveHas)).includes('policy view is stale'),
         40_000,
       );
+    // Still in words, once all its connections have gone.
+    for (const proxy of proxies())
+      expect(await refused(proxy, bobHas)).toContain('cannot be reached without auth-service');
+    const login = await alice.tryLogin();
+    expect(login.stdout + login.stderr).toMatch(/try again/i);
     await world.home.postgres.start();
     await expectWhole();
     for (const name of ['auth', 'proxy', 'tunnel', 'audit'] as const)

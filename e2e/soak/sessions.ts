@@ -24,6 +24,7 @@ export async function keepSessions(world: World<Cluster>, count: number) {
         using session = await loginRaw({ port, userName: target, ...credential });
         await session.openSession();
         begun += 1;
+        session.answerKeepalives();
         const life = session.ended().then((text) => ({ at: Date.now(), text }));
         const death = await Promise.race([life, whenOver()]);
         if (death !== undefined) deaths.push(death);

@@ -300,6 +300,17 @@ it('gives a migration longer than a service gives a statement', async () => {
   await expectMigrated(database, options);
 });
 
+it('says that it will pass where no server answers, and no such thing of a wrong user', async () => {
+  const away = createDatabase<Schema>({ url: 'postgres://postgres@127.0.0.1:1/postgres' });
+  onTestFinished(async () => away.destroy());
+  const unavailable = { code: 'DATABASE_UNAVAILABLE', kind: 'unavailable' };
+  await expect(sql`select 1`.execute(away)).rejects.toMatchObject(unavailable);
+  await using server = await startTestPostgres();
+  const wrong = createDatabase<Schema>({ url: server.url.replace('//postgres@', '//nobody@') });
+  onTestFinished(async () => wrong.destroy());
+  await expect(sql`select 1`.execute(wrong)).rejects.toMatchObject({ code: '28000' });
+});
+
 describe('a server that is no more what it was', () => {
   const message = (type: string, body: Buffer = Buffer.alloc(0)) => {
     const head = Buffer.alloc(5);

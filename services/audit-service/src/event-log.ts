@@ -14,6 +14,9 @@ import type { Logger } from '@gatehouse/kit/log';
 import type { AuditConfig } from './config.js';
 import { auditError } from './errors.js';
 
+/** All replicas are one group. */
+export const group = 'audit-store';
+
 const clientId = 'gatehouse-audit';
 const dayMs = 24 * 3_600_000;
 const replicas = 3;

@@ -25,7 +25,7 @@ import {
 
 import type { AuditConfig } from './config.js';
 import type { Deps, Policy } from './deps.js';
-import { openOwnEventLog } from './event-log.js';
+import { group, openOwnEventLog } from './event-log.js';
 import { createDays } from './events/days.js';
 import { storeLearnedTypes } from './events/learned-types.js';
 import { endLostSessions } from './events/lost-sessions.js';
@@ -170,9 +170,6 @@ async function openStore(
     metrics: createAuditMetrics(),
   };
 }
-
-/** All replicas are one group. */
-const group = 'audit-store';
 
 async function startConsumers(
   deps: StoreDeps,

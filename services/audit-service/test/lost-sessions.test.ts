@@ -35,18 +35,27 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
   }
 
   /** A replica that looks; `live` is what auth-service knows of, undefined while it is away. */
-  function look(live: () => readonly string[] | undefined, missingMs = 100): void {
+  function look(
+    live: () => readonly string[] | undefined,
+    { missingMs = 100, isBehind = (): boolean => false } = {},
+  ): void {
     const findLiveSessions = async ({ ids }: { ids: string[] }) => {
       const known = live();
       if (known === undefined) throw new Error('no auth-service');
       return Promise.resolve({ live: ids.filter((id) => known.includes(id)) });
     };
+    const eventLog = createMemoryEventLog(scene.audit.broker);
+    const behind = [{ partition: 0, end: 1n, taken: 0n }];
     const looking = endLostSessions(
       {
         clock: systemClock,
         clusterName: cluster,
         database: scene.place.database,
-        eventLog: createMemoryEventLog(scene.audit.broker),
+        eventLog: {
+          ...eventLog,
+          progress: async (topic, group) =>
+            isBehind() ? Promise.resolve(behind) : eventLog.progress(topic, group),
+        },
         logger: createLogger({ name: 'test', level: 'silent' }),
         replicaId: createId('srv'),
         auth: { client: () => ({ findLiveSessions }) } as unknown as RpcConnection,
@@ -79,13 +88,24 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('lost sessions on %s', (engine)
   it('end not while auth-service is away, nor when it knows them again in time', async () => {
     const session = await begin();
     let answer: readonly string[] | undefined;
-    look(() => answer, 2_000);
+    look(() => answer, { missingMs: 2_000 });
     await new Promise((resolve) => setTimeout(resolve, 300));
     answer = [];
     await new Promise((resolve) => setTimeout(resolve, 300));
     answer = [session];
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(await eventsOf(session)).toHaveLength(2);
+  });
+
+  it('end not while the store is behind the event log: their end may lie there', async () => {
+    const session = await begin();
+    let isBehind = true;
+    look(() => [], { isBehind: () => isBehind });
+    // Longer than a look waits for the store.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    expect(await eventsOf(session)).toHaveLength(2);
+    isBehind = false;
+    await expect.poll(async () => (await eventsOf(session)).length, wait).toBe(3);
   });
 
   it('keep what their proxy had not sent, when it comes back after all', async () => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { isReadThrough } from './read-through.js';
 import type { EventLog, LogRecord, StoredRecord } from './types.js';
 
 export interface EventLogPlace extends AsyncDisposable {
@@ -68,6 +69,21 @@ export function describeEventLog(
       });
       expect(seen[0]?.value.equals(value)).toBe(true);
       await stop();
+    });
+
+    it('says whether a group has read what is there', async () => {
+      await using log = await place.open();
+      const topic = await place.newTopic();
+      const ask = async () => isReadThrough(log, { topic, group: 'g', timeoutMs: 0 });
+      expect(await ask()).toBe(true);
+      await log.publish(topic, [record('one'), record('two', 'other')]);
+      expect(await ask()).toBe(false);
+      const reading = await collect(log, topic, 'g');
+      await expect.poll(ask, wait).toBe(true);
+      expect(text(reading.seen).toSorted()).toEqual(['one', 'two']);
+      await reading.stop();
+      await log.publish(topic, [record('three')]);
+      expect(await ask()).toBe(false);
     });
 
     it('takes an empty value and keeps a NUL in a key from holding anything up', async () => {

@@ -15,6 +15,7 @@ import {
   topics,
   type EventLog,
   type LogRecord,
+  type Progress,
   type ReadLag,
   type StoredRecord,
   type SubscribeOptions,
@@ -125,6 +126,14 @@ class EmbeddedEventLog implements EventLog {
         await subscription.close();
       },
     };
+  }
+
+  async progress(topic: string, group: string): Promise<Progress[]> {
+    const { database } = this.#options;
+    const { rows } = await sql<{ end: number | null }>`
+      select max(position) as "end" from event_log_record where topic = ${topic}`.execute(database);
+    const taken = await readOffset({ database, topic, group });
+    return [{ partition: 0, end: BigInt(rows[0]?.end ?? 0), taken }];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -319,7 +328,9 @@ function parseHeaders(text: string): Record<string, string> {
   return headers;
 }
 
-async function readOffset(options: SubscriptionOptions): Promise<bigint> {
+async function readOffset(
+  options: Pick<SubscriptionOptions, 'database' | 'topic' | 'group'>,
+): Promise<bigint> {
   const { rows } = await sql<{ position: number }>`
     select position from event_log_offset where topic = ${options.topic} and group_name = ${options.group}`.execute(
     options.database,

@@ -32,6 +32,7 @@ export { createEmbeddedEventLog, type EmbeddedEventLogOptions } from './embedded
 export { eventLogErrors } from './errors.js';
 export { createKafkaTopics, type TopicSpec } from './kafka/kafka.js';
 export { eventLogSchema, openEventLog, readKafkaConnection, type EventLogConfig } from './open.js';
+export { isReadThrough } from './read-through.js';
 export {
   createFloodGate,
   type CountedEvents,
@@ -44,6 +45,7 @@ export {
   topics,
   type EventLog,
   type LogRecord,
+  type Progress,
   type ReadLag,
   type StoredRecord,
   type SubscribeOptions,

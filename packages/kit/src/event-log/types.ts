@@ -48,6 +48,15 @@ export interface ReadLag {
   readonly behindMs: number;
 }
 
+/** How far a group is in one partition of a topic. Positions are counted as the log counts them: only their order means something. */
+export interface Progress {
+  readonly partition: number;
+  /** Behind the last record. */
+  readonly end: bigint;
+  /** Behind the last record that the group has taken. */
+  readonly taken: bigint;
+}
+
 /** A member of a group that reads; disposing it waits for the batch under way. */
 export interface Subscription extends AsyncDisposable {
   /** The log itself could not be asked at the last try; what `onBatch` refuses does not count. */
@@ -64,4 +73,6 @@ export interface EventLog extends AsyncDisposable {
   publish(topic: string, records: readonly LogRecord[]): Promise<void>;
   /** Starts reading. */
   subscribe(options: SubscribeOptions): Promise<Subscription>;
+  /** How far all members of a group are together. @throws EVENT_LOG_UNAVAILABLE */
+  progress(topic: string, group: string): Promise<readonly Progress[]>;
 }

@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 
-import { Kysely, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
 import pg from 'pg';
 
 import type { Logger } from '../log/log.js';
@@ -28,7 +28,7 @@ export interface DatabaseOptions {
  *
  * `int8` comes back as a number (a value beyond 2⁵³ fails the query), `timestamptz` as a Date, `jsonb` parsed,
  * `bytea` as a Buffer, `numeric` as text.
- * @throws DATABASE_SETTINGS
+ * @throws DATABASE_SETTINGS; queries DATABASE_UNAVAILABLE where there is no connection
  */
 export function createDatabase<Schema>(options: DatabaseOptions): Kysely<Schema> {
   const pool = new pg.Pool(poolConfig(options));
@@ -37,7 +37,25 @@ export function createDatabase<Schema>(options: DatabaseOptions): Kysely<Schema>
   pool.on('error', (thrown) => {
     options.logger?.warn({ err: thrown }, 'database connection lost');
   });
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool: sayWhy(pool) }) });
+}
+
+/** Whoever asks while there is no server hears that it will pass; a server that refuses its user says so itself. */
+function sayWhy(pool: pg.Pool): PostgresPool {
+  return {
+    options: pool.options,
+    connect: async () =>
+      pool.connect().catch((thrown: unknown) => {
+        if (thrown instanceof pg.DatabaseError && !isPassing(thrown)) throw thrown;
+        throw postgresError('DATABASE_UNAVAILABLE', { cause: thrown });
+      }),
+    end: async () => pool.end(),
+  };
+}
+
+/** SQLSTATE classes of a server that starts, stops or has no room. */
+function isPassing({ code }: pg.DatabaseError): boolean {
+  return code !== undefined && /^(?:57P|53|08)/.test(code);
 }
 
 const defaultStatementTimeoutMs = 30_000;

@@ -21,6 +21,11 @@ export const postgresErrors = {
     kind: 'invalid_argument',
     message: 'a database needs either url or socketPath (…/.s.PGSQL.<port>)',
   },
+  DATABASE_UNAVAILABLE: {
+    kind: 'unavailable',
+    message: 'the database cannot be reached just now',
+    remedy: 'try again shortly',
+  },
   COORDINATION_CLOSED: { kind: 'unavailable', message: 'the service is stopping' },
 } as const;
 

@@ -291,6 +291,7 @@ function recordingLog(publish: EventLog['publish']): EventLog {
     subscribe: async () => {
       throw new Error('not used');
     },
+    progress: async () => [],
     [Symbol.asyncDispose]: async () => undefined,
   };
 }

@@ -83,6 +83,13 @@ export function createMemoryEventLog(broker: MemoryBroker = new MemoryBroker()):
         },
       };
     },
+    progress: async (topic, group) => {
+      await Promise.resolve();
+      if (broker.isAway) throw eventLogError('EVENT_LOG_UNAVAILABLE');
+      const end = BigInt(broker.records(topic).length);
+      const taken = BigInt(broker.positions.get(`${topic}\n${group}`) ?? 0);
+      return [{ partition: 0, end, taken }];
+    },
     [Symbol.asyncDispose]: async () => {
       closing.abort();
       broker.changed();

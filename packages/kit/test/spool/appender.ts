@@ -31,6 +31,7 @@ const eventLog: EventLog = {
   subscribe: async () => {
     throw new Error('not here');
   },
+  progress: async () => [],
   [Symbol.asyncDispose]: async () => undefined,
 };
 

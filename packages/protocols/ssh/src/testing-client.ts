@@ -82,6 +82,21 @@ export class RawConnection implements Disposable {
     return `${by}: ${text ?? error?.message ?? ''}`;
   }
 
+  /** Answers keepalives from now on; no other message is read. */
+  answerKeepalives(): void {
+    const signal = new AbortController().signal;
+    const answerNext = (): void => {
+      this.#transport.read(signal).then(
+        (message) => {
+          if (message[0] === messageType.globalRequest) this.send(messageType.requestFailure);
+          answerNext();
+        },
+        () => undefined,
+      );
+    };
+    answerNext();
+  }
+
   send(type: number, ...fields: readonly WireField[]): void {
     this.#transport.send(encodeMessage(type, ...fields));
   }

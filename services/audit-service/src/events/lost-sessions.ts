@@ -1,15 +1,22 @@
 /**
  * The end of sessions whose proxy is gone for good (D22): 60 s after auth-service last knew of them, one `session.ended` with
- * reason `proxy_lost`, under the id that the proxy itself would give it, should it come back to its spool.
+ * reason `proxy_lost`, under the id that the proxy itself would give it, should it come back to its spool. Judged only while
+ * the store keeps up with the event log: an end may lie there unread.
  */
 import { sleep } from '@gatehouse/kit/clock';
-import { encodeAuditRecord, topics, type AuditEvent } from '@gatehouse/kit/event-log';
+import {
+  encodeAuditRecord,
+  isReadThrough,
+  topics,
+  type AuditEvent,
+} from '@gatehouse/kit/event-log';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { RpcConnection } from '@gatehouse/kit/rpc';
 import { recoveredEventId } from '@gatehouse/kit/spool';
 import { ClusterServiceDefinition } from '@gatehouse/proto/auth/v1/cluster_service';
 
 import type { Deps } from '../deps.js';
+import { group } from '../event-log.js';
 import { findOpenSessions, forgetOpenSession, summarizeSession } from '../store/open-sessions.js';
 
 type LostDeps = Pick<
@@ -22,12 +29,16 @@ export interface LostSessionTimes {
   readonly everyMs: number;
   /** Sessions that are younger are not asked for: their proxy may not have reported them yet. */
   readonly youngMs: number;
-  /** Since the first answer that did not have it. A lease lasts 20 s, so a minute after its last renewal. */
+  /**
+   * Since the first answer that did not have it, with no look in vain between. A lease lasts 20 s, so a minute after its last
+   * renewal.
+   */
   readonly missingMs: number;
 }
 
 const times: LostSessionTimes = { everyMs: 10_000, youngMs: 30_000, missingMs: 40_000 };
 const batch = 1_000;
+const readTimeoutMs = 5_000;
 
 /** Looks for ever, in every replica; what two of them write has one id, and is stored once. */
 export function endLostSessions(deps: LostDeps, { everyMs, ...given }: LostSessionTimes = times) {
@@ -37,6 +48,7 @@ export function endLostSessions(deps: LostDeps, { everyMs, ...given }: LostSessi
   const loop = async () => {
     while (!stop.signal.aborted) {
       await look(deps, missing, { everyMs, ...given }).catch((thrown: unknown) => {
+        missing.clear();
         deps.logger.debug({ err: thrown }, 'lost sessions could not be looked for');
       });
       await sleep(everyMs, stop.signal).catch(() => undefined);
@@ -51,6 +63,7 @@ async function look(
   missing: Map<string, number>,
   { youngMs, missingMs }: LostSessionTimes,
 ): Promise<void> {
+  await makeSureOfStore(deps.eventLog);
   const now = deps.clock.monotonic();
   const before = new Date(deps.clock.now() - youngMs);
   const open = new Set<string>();
@@ -70,6 +83,12 @@ async function look(
     if (!open.has(id)) missing.delete(id);
     else if (now - since >= missingMs) await endSession(deps, id);
   }
+}
+
+/** @throws where the store has not read yet what is on the event log */
+async function makeSureOfStore(eventLog: LostDeps['eventLog']): Promise<void> {
+  const read = { topic: topics.audit, group, timeoutMs: readTimeoutMs };
+  if (!(await isReadThrough(eventLog, read))) throw new Error('the store is behind');
 }
 
 /** Through the event log, so that everybody hears of it; it comes to the store as all others do. */

@@ -6,7 +6,8 @@ import type { Clock } from '../../clock/clock.js';
 import { eventLogError } from '../errors.js';
 import type { EventLog } from '../types.js';
 import { createKafka, type KafkaConnection } from './connection.js';
-import { Member } from './member.js';
+import { groupIdOf, Member } from './member.js';
+import { readProgress } from './progress.js';
 import { Publisher } from './publisher.js';
 import { createTopics, type TopicSpec } from './topics.js';
 
@@ -39,6 +40,7 @@ export function createKafkaEventLog(options: KafkaEventLogOptions): EventLog {
         },
       };
     },
+    progress: async (topic, group) => readProgress(kafka, topic, groupIdOf(topic, group)),
     async [Symbol.asyncDispose]() {
       isClosed = true;
       const parts = [publisher, ...members];

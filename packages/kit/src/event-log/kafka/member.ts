@@ -29,6 +29,11 @@ const heartbeatMs = 1_500;
 const silentAfterMs = 60_000;
 const disconnectTimeoutMs = 5_000;
 
+/** Groups of different topics must not be one group: the members would share out topics that some do not read. */
+export function groupIdOf(topic: string, group: string): string {
+  return `${group}.${topic}`;
+}
+
 export interface MemberOptions extends SubscribeOptions {
   readonly kafka: Kafka;
   readonly clock: Clock;
@@ -95,8 +100,7 @@ export class Member implements AsyncDisposable {
     const { kafka, topic, group, logger } = this.#options;
     const { signal } = this.#closing;
     const consumer = kafka.consumer({
-      // Groups of different topics must not be one group: the members would share out topics that some do not read.
-      groupId: `${group}.${topic}`,
+      groupId: groupIdOf(topic, group),
       sessionTimeout: sessionTimeoutMs,
       heartbeatInterval: heartbeatMs,
       maxWaitTimeInMs: maxWaitMs,
