@@ -1,4 +1,6 @@
 /** What a long run is given and gives back. */
+import { createServer, type AddressInfo } from 'node:net';
+
 import { joinAgent } from '../stack/agent.js';
 import type { Cluster } from '../stack/cluster.js';
 import { defaultReplicas } from '../stack/cluster.js';
@@ -28,6 +30,9 @@ export interface Soak {
 /** The built-in node of an agent of its own: an sshd would take most of the processor for itself. */
 export const target = 'deploy@load-1';
 
+/** Of the same agent: gives back what it gets over TCP. */
+export const echoTarget = 'echo-1';
+
 /** Two replicas of every service as they were built, an agent with an sshd, and one with the target of the load. */
 export async function createSoakWorld(
   options: Omit<WorldOptions, 'flags'> = {},
@@ -44,7 +49,19 @@ export async function createSoakWorld(
     labels: { env: 'staging' },
     spec: { builtin: true },
   };
-  world.agents.set('load', await joinAgent(world.ada, 'load', [node]));
+  const echo = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.pipe(socket);
+  });
+  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+  const { port } = echo.address() as AddressInfo;
+  const app = {
+    kind: 'app',
+    name: echoTarget,
+    labels: { env: 'staging' },
+    spec: { protocol: 'tcp', address: `127.0.0.1:${port}` },
+  };
+  world.agents.set('load', await joinAgent(world.ada, 'load', [node, app]));
   return world;
 }
 

@@ -1,9 +1,11 @@
 /** Commands at a steady rate, each through a connection of its own, by a client in this process; and what came of each. */
-import { randomUUID } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 
+import { withDeadline } from '@gatehouse/kit/lifecycle';
+import { connectThroughPort, talkInLines } from '@gatehouse/protocol-api/testing';
 import { loginRaw, type RawAnswer, type RawCredential } from '@gatehouse/protocol-ssh/testing';
 
-import { readCredential } from './credential.js';
+import { readCredential, readTlsCredential } from './credential.js';
 import type { Person } from './person.js';
 
 export interface LoadOptions {
@@ -26,25 +28,28 @@ export interface Attempt {
   readonly failure: string | undefined;
 }
 
+/** One connection. @returns what failed; undefined: its mark came back */
+type RunOne = (mark: string) => Promise<string | undefined>;
+
 /** More under way than this are not begun: then the client is too slow for the rate, and says so. */
 const maxUnderWay = 300;
 const answerMs = 15_000;
 
 export class Load implements AsyncDisposable {
   readonly attempts: Attempt[] = [];
-  readonly #options: LoadOptions;
-  readonly #credential: RawCredential;
+  readonly #run: RunOne;
   readonly #underWay = new Set<Promise<void>>();
-  readonly #run = randomUUID().slice(0, 8);
+  readonly #perSecond: number;
+  readonly #name = randomUUID().slice(0, 8);
   readonly #timer: NodeJS.Timeout;
   readonly #startedAt = performance.now();
   #begun = 0;
   #skipped = 0;
 
-  constructor(options: LoadOptions, credential: RawCredential) {
-    this.#options = options;
-    this.#credential = credential;
-    this.#timer = setInterval(() => this.#catchUp(), 1_000 / options.perSecond);
+  constructor(perSecond: number, run: RunOne) {
+    this.#perSecond = perSecond;
+    this.#run = run;
+    this.#timer = setInterval(() => this.#catchUp(), 1_000 / perSecond);
   }
 
   /** Not begun because too many were under way. */
@@ -73,14 +78,14 @@ export class Load implements AsyncDisposable {
 
   /** Timers are late where the machine is busy; the rate is kept all the same. */
   #catchUp(): void {
-    const due = ((performance.now() - this.#startedAt) / 1000) * this.#options.perSecond;
+    const due = ((performance.now() - this.#startedAt) / 1000) * this.#perSecond;
     while (this.#begun < due) {
       this.#begun += 1;
       if (this.#underWay.size >= maxUnderWay) {
         this.#skipped += 1;
         continue;
       }
-      const one = this.#attempt(`mark-${this.#run}-${this.#begun}`).then(() => {
+      const one = this.#attempt(`mark-${this.#name}-${this.#begun}`).then(() => {
         this.#underWay.delete(one);
       });
       this.#underWay.add(one);
@@ -90,20 +95,10 @@ export class Load implements AsyncDisposable {
   async #attempt(mark: string): Promise<void> {
     const startedAt = Date.now();
     const at = performance.now();
-    const failure = await this.#runCommand(mark).catch((thrown: unknown) =>
+    const failure = await this.#run(mark).catch((thrown: unknown) =>
       thrown instanceof Error ? thrown.message || thrown.name : String(thrown),
     );
     this.attempts.push({ mark, startedAt, ms: performance.now() - at, failure });
-  }
-
-  async #runCommand(mark: string): Promise<string | undefined> {
-    const { person, target, command = 'echo $MARK' } = this.#options;
-    const { stdout, stderr } = await runThrough(person.home.ready.proxyAddr, {
-      credential: this.#credential,
-      target,
-      command: command.replaceAll('$MARK', mark),
-    });
-    return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
   }
 }
 
@@ -127,6 +122,33 @@ export async function runThrough(
   return answer;
 }
 
+/** Each connection runs a command over SSH. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  return new Load(options, await readCredential(options.person));
+  const { person, target, perSecond, command = 'echo $MARK' } = options;
+  const credential = await readCredential(person);
+  return new Load(perSecond, async (mark) => {
+    const { stdout, stderr } = await runThrough(person.home.ready.proxyAddr, {
+      credential,
+      target,
+      command: command.replaceAll('$MARK', mark),
+    });
+    return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
+  });
+}
+
+/** Each connection is raw TCP to an echo server: the cheapest there is. Marks are in no event. */
+export async function startTcpLoad(options: Omit<LoadOptions, 'command'>): Promise<Load> {
+  const { person, target, perSecond } = options;
+  const { privateKeyPem: key, certificate } = await readTlsCredential(person);
+  const port = Number(person.home.ready.proxyAddr.split(':')[1]);
+  const tls = { key, certificate: new X509Certificate(certificate).toString() };
+  const run = async (mark: string) => {
+    const socket = await connectThroughPort({ port, tls }, 'gatehouse-tcp', target);
+    await using connection = talkInLines(socket);
+    const answer = await connection.say(mark);
+    return answer === mark ? undefined : `no mark: ${answer}`;
+  };
+  return new Load(perSecond, async (mark) =>
+    withDeadline(run(mark), answerMs, () => new Error('no answer')),
+  );
 }

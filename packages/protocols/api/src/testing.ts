@@ -54,7 +54,7 @@ export interface ProtocolFixture {
 
 /** A `gatehouse-*` connection past its preface. @throws Error with the refusal's words */
 export async function connectThroughPort(
-  person: MatrixPerson,
+  person: Pick<MatrixPerson, 'port' | 'tls'>,
   alpn: string,
   target: string,
 ): Promise<TLSSocket> {
