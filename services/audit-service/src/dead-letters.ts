@@ -3,6 +3,8 @@
  * database, from which people list it and put it back on its topic once what refused it is mended.
  */
 import {
+  maxBatchBytes,
+  maxBatchRecords,
   topics,
   type AuditActor,
   type LogRecord,
@@ -14,7 +16,7 @@ import { auditError } from './errors.js';
 import {
   findDeadLetter,
   findDeadLetterIds,
-  insertDeadLetter,
+  insertDeadLetters,
   markReplayed,
   type DeadLetterRow,
 } from './store/dead-letters.js';
@@ -45,32 +47,65 @@ export async function publishDeadLetters(
     deps.database,
     letters.map(({ record }) => idOf(record)),
   );
-  for (const letter of letters) if (!known.has(idOf(letter.record))) await publish(deps, letter);
+  const fresh = letters.filter(({ record }) => !known.has(idOf(record)));
+  for (const part of split(fresh.map((letter, index) => prepare(deps, letter, index)))) {
+    await deps.eventLog.publish(
+      topics.deadLetters,
+      part.map(({ record }) => record),
+    );
+    for (const { row } of part) deps.metrics.deadLetters.add(1, { topic: row.topic });
+    await insertDeadLetters(
+      deps.database,
+      part.map(({ row }) => row),
+    );
+  }
 }
 
-async function publish(deps: LetterDeps, letter: DeadLetter): Promise<void> {
-  const { clock, database, eventLog, logger, metrics } = deps;
+interface Prepared {
+  readonly record: LogRecord;
+  readonly row: Parameters<typeof insertDeadLetters>[1][number];
+}
+
+/** @param index a millisecond apart, so that lists keep the order of a batch */
+function prepare({ clock, logger }: LetterDeps, letter: DeadLetter, index: number): Prepared {
   const { topic, partition, position } = letter.record;
   logger.warn(
     { topic, partition, position: String(position), reason: letter.reason },
     'dead letter',
   );
   const { key, headers, value, bytes } = cut(letter.record);
-  const record = { key, headers: { ...headers, ...describe(letter, bytes) }, value };
-  await eventLog.publish(topics.deadLetters, [record]);
-  metrics.deadLetters.add(1, { topic });
-  await insertDeadLetter(database, {
-    id: idOf(letter.record),
-    topic,
-    partition,
-    topic_position: Number(position),
-    reason: storable(letter.reason.slice(0, maxReasonChars)),
-    key: storable(key),
-    headers: storable(JSON.stringify(headers)),
-    value,
-    value_bytes: bytes,
-    dead_at: new Date(clock.now()),
-  });
+  return {
+    record: { key, headers: { ...headers, ...describe(letter, bytes) }, value },
+    row: {
+      id: idOf(letter.record),
+      topic,
+      partition,
+      topic_position: Number(position),
+      reason: storable(letter.reason.slice(0, maxReasonChars)),
+      key: storable(key),
+      headers: storable(JSON.stringify(headers)),
+      value,
+      value_bytes: bytes,
+      dead_at: new Date(clock.now() + index),
+    },
+  };
+}
+
+/** Whoever writes garbage by the thousand must not make each cost a send: events wait behind them. */
+function split(letters: readonly Prepared[]): Prepared[][] {
+  const parts: Prepared[][] = [];
+  let room = 0;
+  for (const letter of letters) {
+    const { key, headers, value } = letter.record;
+    const size = value.length + Buffer.byteLength(key + JSON.stringify(headers));
+    if (size > room || parts.at(-1)?.length === maxBatchRecords) {
+      parts.push([]);
+      room = maxBatchBytes;
+    }
+    room -= size;
+    parts.at(-1)?.push(letter);
+  }
+  return parts;
 }
 
 /**

@@ -19,14 +19,14 @@ export async function findDeadLetterIds(
   return new Set(rows.map(({ id }) => id));
 }
 
-/** Notes one, once. */
-export async function insertDeadLetter(
+/** Notes each once. */
+export async function insertDeadLetters(
   database: Kysely<Tables>,
-  row: Insertable<DeadLetterTable>,
+  rows: readonly Insertable<DeadLetterTable>[],
 ): Promise<void> {
   await database
     .insertInto('audit_dead_letter')
-    .values(row)
+    .values(rows)
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute();
 }
