@@ -73,9 +73,13 @@ function kafkaOf(schema: z.ZodObject): z.ZodObject {
  * What all files share stands in one place and a service's own is laid over it, so no key is required here, neither of the
  * file nor of its event log (each service may have a user of its own there). Services check the whole.
  */
-function configOf(schema: z.ZodObject) {
+function configOf(schema: z.ZodObject, listeners: Readonly<Record<string, number>>) {
   const event_log = kafkaOf(schema).partial().optional();
-  return z.strictObject({ ...schema.partial().shape, event_log });
+  // The templates name the ports, in services, probes and network policies.
+  const fixed = Object.entries({ ...listeners, metrics_listen: 9440 }).map(
+    ([key, port]) => [key, z.literal(`0.0.0.0:${port}`).optional()] as const,
+  );
+  return z.strictObject({ ...schema.partial().shape, event_log, ...Object.fromEntries(fixed) });
 }
 
 /** helm/gatehouse/values.yaml with what somebody laid over it. */
@@ -95,9 +99,13 @@ export async function clusterValues() {
       ...auth.pick({ cluster_name: true }).shape,
       event_log: kafkaOf(auth),
     }),
-    auth: z.strictObject({ config: configOf(auth), ...service, ...autoscaling }),
+    auth: z.strictObject({
+      config: configOf(auth, { listen: 3025, public_listen: 3026 }),
+      ...service,
+      ...autoscaling,
+    }),
     proxy: z.strictObject({
-      config: configOf(proxy),
+      config: configOf(proxy, { listen: 8443 }),
       ...service,
       ...autoscaling,
       ...spool,
@@ -108,9 +116,13 @@ export async function clusterValues() {
         externalTrafficPolicy: z.enum(['Cluster', 'Local']),
       }),
     }),
-    tunnel: z.strictObject({ config: configOf(tunnel), ...service, ...spool }),
+    tunnel: z.strictObject({
+      config: configOf(tunnel, { listen: 3028, public_listen: 3029 }),
+      ...service,
+      ...spool,
+    }),
     audit: z.strictObject({
-      config: configOf(audit),
+      config: configOf(audit, { public_listen: 3027 }),
       ...service,
       recordings: z.strictObject({
         existingClaim: text,
