@@ -20,7 +20,7 @@ const maxReadRecords = 2_000;
  */
 const maxAnswerBytes = { all: 8 * 1024 * 1024, partition: 1024 * 1024 };
 /** While one batch waits for its store, the next one is read and decoded. */
-const mostPartitionsAtOnce = 2;
+const mostPartitionsAtOnce = 3;
 /** How long a broker holds a question for which there is nothing new: a stop waits as long. */
 const maxWaitMs = 250;
 const sessionTimeoutMs = 15_000;
