@@ -34,6 +34,8 @@ let alice: Person;
 let aliceHas: RawCredential;
 /** Has logged in, and nothing else. */
 let bobHas: RawCredential;
+/** Has not been through any proxy before PostgreSQL is away. */
+let ninaHas: RawCredential;
 let steveHas: RawCredential;
 /** The second proxy's way to auth-service. */
 let way: Balancer;
@@ -41,12 +43,13 @@ beforeAll(async () => {
   world = await createClusterWorld({
     only: 'staging',
     replicas: { auth: 2, proxy: 2, tunnel: 2, audit: 1 },
-    people: { alice: ['dev'], bob: ['dev'], steve: ['strict'] },
+    people: { alice: ['dev'], bob: ['dev'], nina: ['dev'], steve: ['strict'] },
     roles: [role('strict', { lock_mode: 'strict' })],
   });
   alice = world.person('alice');
   aliceHas = await readCredential(alice);
   bobHas = await readCredential(world.person('bob'));
+  ninaHas = await readCredential(world.person('nina'));
   steveHas = await readCredential(world.person('steve'));
   const [, second] = services('proxy');
   way = await startBalancer(
@@ -146,7 +149,7 @@ describe('without PostgreSQL', () => {
       );
     // Still in words, once all its connections have gone.
     for (const proxy of proxies())
-      expect(await refused(proxy, bobHas)).toContain('cannot be reached without auth-service');
+      expect(await refused(proxy, ninaHas)).toContain('cannot be reached without auth-service');
     const login = await alice.tryLogin();
     expect(login.stdout + login.stderr).toMatch(/try again/i);
     await world.home.postgres.start();

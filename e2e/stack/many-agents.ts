@@ -11,6 +11,7 @@ import type { Service } from './service.js';
 import type { World } from './world.js';
 
 export interface ManyAgents extends AsyncDisposable {
+  readonly joined: number;
   /** Why some did not join. */
   readonly failed: readonly string[];
 }
@@ -47,6 +48,7 @@ export async function startManyAgents(world: World<Cluster>, count: number): Pro
     ),
   );
   return {
+    joined: agents.length,
     failed,
     [Symbol.asyncDispose]: async () => {
       await Promise.all(agents.map(async (agent) => agent[Symbol.asyncDispose]()));
