@@ -1,6 +1,6 @@
 /**
- * Many agents with two tunnels each: what a tunnel costs its replica,
- * how they come back after a replica's restart, and whether every target can be reached.
+ * Many agents with two tunnels each: what a tunnel costs its replica, how they come back after a replica's restart, and whether
+ * every target can be reached.
  */
 import { readFileSync } from 'node:fs';
 

@@ -36,12 +36,13 @@ export const outageSoak: Soak = {
     await pause(10);
     say(`before: ${load.done.length} commands, ${sessions.begun()} sessions; ${name} is killed`);
     await part.kill(world.home);
-    for (let at = 10; at <= seconds; at += 10) {
-      await pause(10);
-      say(`away ${at} s: ${await describeProxies(world.home)}`);
+    for (let at = 0; at < seconds; at += 10) {
+      await pause(Math.min(10, seconds - at));
+      say(`away ${Math.min(at + 10, seconds)} s: ${await describeProxies(world.home)}`);
     }
-    say(`whoever was not there before: ${await describeNewcomer(world)}`);
-    say(`a login: ${await describeLogin(world)}`);
+    const heard = [await describeNewcomer(world), await describeLogin(world)];
+    say(`whoever was not there before: ${heard[0]}`);
+    say(`a login: ${heard[1]}`);
     const back = performance.now();
     await part.start(world.home);
     await eventually('nothing to be degraded', async () => isWhole(world.home), 120_000);
@@ -61,6 +62,7 @@ export const outageSoak: Soak = {
     const faults = await settle(world, load, say);
     return [
       ...faults,
+      ...heard.filter((text) => /internal/i.test(text)),
       ...deaths.map(({ text }) => `a session ended: ${text}`),
       ...(failures.length > 0 ? [`${failures.length} commands failed`] : []),
     ];

@@ -8,10 +8,10 @@ import { publishDeadLetters, type DeadLetter } from '../dead-letters.js';
 import type { Deps } from '../deps.js';
 import { noteRecordingEnds } from '../recordings/note-end.js';
 import {
-  findKept,
+  findTaken,
   insertEvents,
   sequenceKey,
-  type Found,
+  type Taken,
   type StorableEvent,
 } from '../store/events.js';
 import { isFaultOfData, sqlState } from '../store/faults.js';
@@ -88,7 +88,7 @@ async function storeTogether(
     storeLock,
     async ({ transaction, notify }) => {
       const days = await deps.days.makeFor(transaction, all);
-      const { storable, clashing } = split(unique, await findKept(transaction, all));
+      const { storable, clashing } = split(unique, await findTaken(transaction, all));
       if (storable.length > 0) {
         const newest = await insertEvents(transaction, storable, new Date(deps.clock.now()));
         const events = storable.map(({ event }) => event);
@@ -107,7 +107,7 @@ async function storeTogether(
 /** What is not stored yet. A place within a session holds one event; the first one that comes has it. */
 function split(
   events: readonly StorableEvent[],
-  { ids, places }: Found,
+  { ids, places }: Taken,
 ): { storable: StorableEvent[]; clashing: StorableEvent[] } {
   const storable: StorableEvent[] = [];
   const clashing: StorableEvent[] = [];

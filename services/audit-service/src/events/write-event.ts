@@ -6,7 +6,8 @@ import { putOwnEvent, removeOwnEvents } from '../store/own-events.js';
 import { storeEvents } from './store-events.js';
 
 /**
- * Into the own store; the event log has it later ({@link publishOwnEvents}), and brings it here as a repeat.
+ * Into the own store; the event log has it later ({@link publishOwnEvents}), and brings it here as a repeat. Where the database
+ * fails between the two, it is told of although it was not done: rather one too many than one too few.
  * @throws where it can't be stored: then what it tells of must not be done
  */
 export async function writeEvent(

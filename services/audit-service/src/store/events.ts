@@ -67,7 +67,7 @@ export function sequenceKey({ sessionId, sequence }: Pick<AuditEvent, 'sessionId
 }
 
 /** What the store has of some events. */
-export interface Found {
+export interface Taken {
   /** Ids of those that are stored, under whatever time: an event that a recovery writes is written again later. */
   readonly ids: Set<string>;
   /**
@@ -78,10 +78,10 @@ export interface Found {
 }
 
 /** One question for both: the caller holds the store's lock, and each answer waits for what else the process does. */
-export async function findKept(
+export async function findTaken(
   database: Kysely<Tables>,
   events: readonly AuditEvent[],
-): Promise<Found> {
+): Promise<Taken> {
   const numbered = events.filter((event) => sequenceKey(event) !== undefined);
   const { rows } = await sql<{ id: string | null; sessionId: string; sequence: number }>`
     select id, session_id as "sessionId", sequence from audit_event
