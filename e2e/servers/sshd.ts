@@ -2,9 +2,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+import { findFreePort } from '@gatehouse/kit/testing';
 
 import { eventually, run } from '../stack/run.js';
 
@@ -66,7 +68,7 @@ export class Sshd implements AsyncDisposable {
   async start(): Promise<this> {
     await install();
     if (!existsSync(join(this.dir, 'host'))) await this.makeHostKey();
-    this.port ||= await freePort();
+    this.port ||= await findFreePort();
     writeFileSync(join(this.dir, 'ca.pub'), this.#options.trustedUserCa ?? '');
     writeFileSync(
       join(this.dir, 'config'),
@@ -116,14 +118,6 @@ export class Sshd implements AsyncDisposable {
     await this.stop();
     rmSync(this.dir, { recursive: true, force: true });
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function canConnect(port: number): Promise<boolean> {

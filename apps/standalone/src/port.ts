@@ -1,4 +1,5 @@
 /** The one port: where it listens, how this process dials it, and what people call it where nothing else was said. */
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
@@ -31,6 +32,8 @@ export function publicAddressFor(listen: string, port: number): string {
 
 /**
  * The port asked for, or any free one; chosen before anything else starts, as certificates and links name it.
+ * A free one is looked for below the ports that systems hand out by themselves (Linux: 32768 and up; RFC 6335 §6: 49152
+ * and up): one of those could go to another listener, or to a connection, of this very cluster before it is opened.
  * @throws PORT_TAKEN, PORT_FORBIDDEN, ADDRESS_UNKNOWN
  */
 export async function choosePort({
@@ -40,19 +43,25 @@ export async function choosePort({
   readonly listen: string;
   readonly port: number;
 }): Promise<number> {
-  const probe = createServer();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      probe.once('error', reject);
-      probe.listen(port, listen, resolve);
-    });
-    const address = probe.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
-  } catch (cause) {
-    throw explainPortError(cause, { listen, port: String(port) });
-  } finally {
-    if (probe.listening) await new Promise((resolve) => probe.close(resolve));
+  for (let triesLeft = port === 0 ? 100 : 1; ; triesLeft -= 1) {
+    const candidate = port === 0 ? randomInt(20_000, 32_768) : port;
+    try {
+      await tryPort(listen, candidate);
+      return candidate;
+    } catch (cause) {
+      if (systemErrorCode(cause) === 'EADDRINUSE' && triesLeft > 1) continue;
+      throw explainPortError(cause, { listen, port: String(candidate) });
+    }
   }
+}
+
+async function tryPort(listen: string, port: number): Promise<void> {
+  const probe = createServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject);
+    probe.listen(port, listen, resolve);
+  });
+  await new Promise((resolve) => probe.close(resolve));
 }
 
 /** Why a port can not be had, in words; what says nothing about the port comes back as it is. */

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that systems give to connections by themselves (Linux: 32768 and up; RFC 6335: 49152 and up). */
-const range = { first: 15_000, last: 32_000 };
+/**
+ * Below the ports that systems give to connections by themselves (Linux: 32768 and up; RFC 6335 §6: 49152 and up), and
+ * below those among which `npm start -- --port 0` chooses.
+ */
+const range = { first: 12_000, last: 20_000 };
 const given = new Set<number>();
 
 /**

@@ -1,21 +1,12 @@
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 
 import { createLogger } from '@gatehouse/kit/log';
+import { findFreePort } from '@gatehouse/kit/testing';
 import { describe, expect, it } from 'vitest';
 
 import { RemoteForwards } from './remote-forwards.js';
 
 const logger = createLogger({ name: 'test', level: 'silent' });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 const isListening = (port: number) =>
   new Promise<boolean>((resolve) => {
@@ -36,7 +27,7 @@ describe('the ports of a connection', () => {
         wantReply: true,
         address: { host: '127.0.0.1', port },
       });
-    const [kept, begun, late] = [await freePort(), await freePort(), await freePort()];
+    const [kept, begun, late] = [await findFreePort(), await findFreePort(), await findFreePort()];
     expect(await ask(kept)).toBeDefined();
     expect(await isListening(kept)).toBe(true);
     const answer = ask(begun);
