@@ -8,7 +8,7 @@ import { readStored } from '../stack/ledger.js';
 import { startLoad } from '../stack/load.js';
 import type { World } from '../stack/world.js';
 import { keepSessions, type Death } from './sessions.js';
-import { createSoakWorld, pause, settle, tally, target, type Soak } from './soak.js';
+import { createSoakWorld, describeLoad, pause, settle, tally, target, type Soak } from './soak.js';
 
 type Victim = 'auth' | 'proxy' | 'tunnel' | 'audit' | 'kafka' | 'postgres';
 
@@ -38,7 +38,8 @@ export const chaosSoak: Soak = {
       `long sessions: ${sessions.begun()} begun, ${deaths.length} ended before their time, ` +
         `${unexplained.length} of them without a proxy or tunnel replica that had died`,
     );
-    const faults = await settle(world, load, say);
+    say(`commands: ${describeLoad(load)}`);
+    const faults = await settle(world, load.attempts, say);
     const repeats = world.home
       .of('audit')
       .reduce((sum, { log }) => sum + (log.match(/events received again/g)?.length ?? 0), 0);

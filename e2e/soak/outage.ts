@@ -1,11 +1,11 @@
 /** A part that the others need is away under load, then back: what goes on, what is said meanwhile, and that nothing is lost or doubled. */
 import type { Cluster } from '../stack/cluster.js';
 import { readCredential } from '../stack/credential.js';
-import { runThrough, startLoad } from '../stack/load.js';
+import { runThrough, startKeptLoad, startLoad } from '../stack/load.js';
 import { eventually } from '../stack/run.js';
 import type { World } from '../stack/world.js';
 import { keepSessions } from './sessions.js';
-import { createSoakWorld, pause, settle, tally, target, type Soak } from './soak.js';
+import { createSoakWorld, describeLoad, pause, settle, tally, target, type Soak } from './soak.js';
 
 interface Part {
   kill(home: Cluster): Promise<unknown>;
@@ -26,15 +26,20 @@ const parts: Readonly<Record<string, Part>> = {
 
 export const outageSoak: Soak = {
   name: 'outage',
-  summary: `one of ${Object.keys(parts).join(', ')} (--part, kafka) away for --seconds (60) under --rate (20) new connections a second`,
+  summary: `one of ${Object.keys(parts).join(', ')} (--part, kafka) away for --seconds (60) under --rate (20) commands a second, a fifth of them with connections of their own`,
   async run({ seconds = 60, rate = 20, part: name = 'kafka', say }) {
     const part = parts[name];
     if (part === undefined) return [`no part is called ${name}`];
     await using world = await createSoakWorld({ people: { alice: ['dev'], bob: ['dev'] } });
-    const load = await startLoad({ person: world.person('alice'), target, perSecond: rate });
+    const person = world.person('alice');
+    // A login over SSH costs this machine more than it can do twenty times a second.
+    const load = await startLoad({ person, target, perSecond: rate / 5 });
+    const kept = await startKeptLoad({ person, target, perSecond: (rate * 4) / 5 });
     const sessions = await keepSessions(world, 8);
     await pause(10);
-    say(`before: ${load.done.length} commands, ${sessions.begun()} sessions; ${name} is killed`);
+    say(
+      `before: ${load.done.length + kept.done.length} commands, ${sessions.begun()} sessions; ${name} is killed`,
+    );
     await part.kill(world.home);
     for (let at = 0; at < seconds; at += 10) {
       await pause(Math.min(10, seconds - at));
@@ -55,11 +60,12 @@ export const outageSoak: Soak = {
     say(`a login succeeded ${secondsSince(back)} s later; then: ${await describeNewcomer(world)}`);
     await pause(10);
     const deaths = await sessions.stop();
-    await load.stop();
+    await Promise.all([load.stop(), kept.stop()]);
+    say(`commands: ${describeLoad(load)}; through kept connections: ${describeLoad(kept)}`);
     say(`open sessions: ${sessions.begun()} begun, ${deaths.length} ended before their time`);
-    const failures = load.failed.map(({ failure }) => failure ?? '');
+    const failures = [...load.failed, ...kept.failed].map(({ failure }) => failure ?? '');
     if (failures.length > 0) say(`failed: ${tally(failures)}`);
-    const faults = await settle(world, load, say);
+    const faults = await settle(world, [...load.attempts, ...kept.attempts], say);
     return [
       ...faults,
       ...heard.filter((text) => /internal/i.test(text)),

@@ -35,10 +35,10 @@ export const rollingSoak: Soak = {
         say(`${name}: stopped with ${code} after ${stopSeconds} s, ready ${startSeconds} s later`);
       }
     await Promise.all([load.stop(), raw.stop()]);
-    say(`raw: ${describeLoad(raw)}`);
+    say(`commands: ${describeLoad(load)}; raw: ${describeLoad(raw)}`);
     const failures = [...load.failed, ...raw.failed].map(({ failure }) => failure ?? '');
     if (failures.length > 0) say(`failed: ${tally(failures)}`);
-    const faults = await settle(world, load, say);
+    const faults = await settle(world, load.attempts, say);
     return failures.length === 0 ? faults : [...faults, `${failures.length} connections failed`];
   },
 };

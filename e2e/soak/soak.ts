@@ -5,7 +5,7 @@ import { joinAgent } from '../stack/agent.js';
 import type { Cluster } from '../stack/cluster.js';
 import { defaultReplicas } from '../stack/cluster.js';
 import { findFaults, readLedger } from '../stack/ledger.js';
-import type { Load } from '../stack/load.js';
+import type { Attempt, Load } from '../stack/load.js';
 import { createClusterWorld, type World, type WorldOptions } from '../stack/world.js';
 
 export interface SoakOptions {
@@ -69,17 +69,16 @@ export async function pause(seconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
 }
 
-/** Says what the load came to, and compares journal, store and topic. */
+/** Compares the journal of commands, the store and the topic. */
 export async function settle(
   world: World<Cluster>,
-  load: Load,
+  attempts: readonly Attempt[],
   say: (line: string) => void,
 ): Promise<string[]> {
   const at = performance.now();
   const ledger = await readLedger(world.home, 300_000);
-  const faults = findFaults(ledger, load.attempts);
+  const faults = findFaults(ledger, attempts);
   const sessions = ledger.stored.filter(({ type }) => type === 'session.ended').length;
-  say(`commands: ${describeLoad(load)}`);
   say(
     `store: ${ledger.stored.length} events of ${sessions} sessions; topic: ${ledger.topic.length} ids and ` +
       `${ledger.repeats} repeats; the same after ${((performance.now() - at) / 1_000).toFixed(1)} s`,

@@ -1,9 +1,14 @@
-/** Commands at a steady rate, each through a connection of its own, by a client in this process; and what came of each. */
+/** Commands at a steady rate, by clients in this process; and what came of each. */
 import { randomUUID, X509Certificate } from 'node:crypto';
 
 import { withDeadline } from '@gatehouse/kit/lifecycle';
 import { connectThroughPort, talkInLines } from '@gatehouse/protocol-api/testing';
-import { loginRaw, type RawAnswer, type RawCredential } from '@gatehouse/protocol-ssh/testing';
+import {
+  loginRaw,
+  type RawAnswer,
+  type RawConnection,
+  type RawCredential,
+} from '@gatehouse/protocol-ssh/testing';
 
 import { readCredential, readTlsCredential } from './credential.js';
 import type { Person } from './person.js';
@@ -12,7 +17,7 @@ export interface LoadOptions {
   readonly person: Person;
   /** `login@target`. */
   readonly target: string;
-  /** New connections a second. */
+  /** Commands or, where each has its own, connections a second. */
   readonly perSecond: number;
   /** Of the command that a mark is echoed by; `$MARK` is the mark. Default: `echo $MARK`. */
   readonly command?: string;
@@ -28,7 +33,7 @@ export interface Attempt {
   readonly failure: string | undefined;
 }
 
-/** One connection. @returns what failed; undefined: its mark came back */
+/** One command. @returns what failed; undefined: its mark came back */
 type RunOne = (mark: string) => Promise<string | undefined>;
 
 /** More under way than this are not begun: then the client is too slow for the rate, and says so. */
@@ -112,10 +117,21 @@ export async function runThrough(
   address: string,
   what: { readonly credential: RawCredential; readonly target: string; readonly command: string },
 ): Promise<RawAnswer> {
+  using client = await dial(address, what);
+  return await runOn(client, what.command);
+}
+
+async function dial(
+  address: string,
+  { credential, target }: { readonly credential: RawCredential; readonly target: string },
+): Promise<RawConnection> {
   const port = Number(address.split(':')[1]);
-  using client = await loginRaw({ port, userName: what.target, ...what.credential });
+  return loginRaw({ port, userName: target, ...credential });
+}
+
+async function runOn(client: RawConnection, command: string): Promise<RawAnswer> {
   const channel = await client.openSession();
-  const answer = await channel.ask([{ name: 'exec', fields: [what.command] }], answerMs);
+  const answer = await channel.ask([{ name: 'exec', fields: [command] }], answerMs);
   // A channel that was given up with its connection has no answer; then the connection says why.
   if (answer.stdout === '' && answer.stderr === '')
     throw new Error(await Promise.race([client.ended(), pause(1_000)]));
@@ -124,16 +140,35 @@ export async function runThrough(
 
 /** Each connection runs a command over SSH. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  const { person, target, perSecond, command = 'echo $MARK' } = options;
+  const { person, target, perSecond } = options;
   const credential = await readCredential(person);
   return new Load(perSecond, async (mark) => {
-    const { stdout, stderr } = await runThrough(person.home.ready.proxyAddr, {
-      credential,
-      target,
-      command: command.replaceAll('$MARK', mark),
-    });
-    return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
+    const command = commandWith(options, mark);
+    const address = person.home.ready.proxyAddr;
+    return findMark(mark, await runThrough(address, { credential, target, command }));
   });
+}
+
+/** Commands over SSH one after another through connections that stay open, as many as there are commands at once. */
+export async function startKeptLoad(options: LoadOptions): Promise<Load> {
+  const { person, target, perSecond } = options;
+  const credential = await readCredential(person);
+  const idle: RawConnection[] = [];
+  return new Load(perSecond, async (mark) => {
+    const address = person.home.ready.proxyAddr;
+    const connection = idle.shift() ?? (await dial(address, { credential, target }));
+    const failure = findMark(mark, await runOn(connection, commandWith(options, mark)));
+    idle.push(connection);
+    return failure;
+  });
+}
+
+function commandWith({ command = 'echo $MARK' }: LoadOptions, mark: string): string {
+  return command.replaceAll('$MARK', mark);
+}
+
+function findMark(mark: string, { stdout, stderr }: RawAnswer): string | undefined {
+  return stdout.includes(mark) ? undefined : `no mark: ${stdout}${stderr}`;
 }
 
 /** Each connection is raw TCP to an echo server: the cheapest there is. Marks are in no event. */
