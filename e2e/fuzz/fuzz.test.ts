@@ -167,7 +167,7 @@ const exposed = new Set([
 ]);
 const given = process.env['GATEHOUSE_FUZZ_SECONDS'];
 const secondsFor = (name: string) =>
-  given === undefined ? (exposed.has(name) ? 30 : 4) : Number(given);
+  given === undefined ? (exposed.has(name) ? 15 : 4) : Number(given);
 
 describe('decoders throw nothing but GatehouseError, answer, and stay small:', () => {
   it('no two share a corpus, and none of the exposed ones is missing', () => {

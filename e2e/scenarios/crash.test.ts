@@ -9,7 +9,7 @@ import type { Person } from '../stack/person.js';
 import { eventually } from '../stack/run.js';
 import { createWorld, type World } from '../stack/world.js';
 
-const rounds = 10;
+const rounds = 6;
 
 describe('kill -9 of the one process under load', () => {
   let world: World;

@@ -17,7 +17,7 @@ import { createWorld, type World } from '../stack/world.js';
 const target = 'deploy@web-1';
 const sizesMib = [1, 64];
 /** For one program of each shape, files over a channel of their own and a plain pipe: the others add minutes and nothing else. */
-const largeMib = 512;
+const largeMib = 256;
 const carriesLarge = ['scp', 'tar'];
 /** Far more than any takes that moves at all, far less than the life of a stalled one. */
 const timeoutMs = 120_000;
