@@ -43,6 +43,7 @@ const answerMs = 15_000;
 export class Load implements AsyncDisposable {
   readonly attempts: Attempt[] = [];
   readonly #run: RunOne;
+  readonly #close: () => void;
   readonly #underWay = new Set<Promise<void>>();
   readonly #perSecond: number;
   readonly #name = randomUUID().slice(0, 8);
@@ -51,9 +52,11 @@ export class Load implements AsyncDisposable {
   #begun = 0;
   #skipped = 0;
 
-  constructor(perSecond: number, run: RunOne) {
+  /** @param close called when all is done */
+  constructor(perSecond: number, run: RunOne, close: () => void = () => undefined) {
     this.#perSecond = perSecond;
     this.#run = run;
+    this.#close = close;
     this.#timer = setInterval(() => this.#catchUp(), 1_000 / perSecond);
   }
 
@@ -74,6 +77,7 @@ export class Load implements AsyncDisposable {
   async stop(): Promise<this> {
     clearInterval(this.#timer);
     await Promise.all(this.#underWay);
+    this.#close();
     return this;
   }
 
@@ -154,12 +158,15 @@ export async function startKeptLoad(options: LoadOptions): Promise<Load> {
   const { person, target, perSecond } = options;
   const credential = await readCredential(person);
   const idle: RawConnection[] = [];
-  return new Load(perSecond, async (mark) => {
+  const run = async (mark: string) => {
     const address = person.home.ready.proxyAddr;
     const connection = idle.shift() ?? (await dial(address, { credential, target }));
     const failure = findMark(mark, await runOn(connection, commandWith(options, mark)));
     idle.push(connection);
     return failure;
+  };
+  return new Load(perSecond, run, () => {
+    for (const connection of idle.splice(0)) connection[Symbol.dispose]();
   });
 }
 
