@@ -1,8 +1,10 @@
+import { systemClock } from '@gatehouse/kit/clock';
 import { createId } from '@gatehouse/kit/ids';
 import type { WatchResponse } from '@gatehouse/proto/auth/v1/cluster_service';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { pruneOutboxTo } from '../src/store/testing.js';
+import { watchCluster } from '../src/watch/watch.js';
 import {
   addPerson,
   applyYamlLike,
@@ -301,4 +303,31 @@ describe.each(engines)('watching on %s', (engine) => {
       event: { $case: 'trust' },
     });
   });
+});
+
+// A watch that asked a closed hub again and again let nothing else have its turn: the process could not even stop.
+it('ends where its hub has closed', async () => {
+  const store = await createTestStore('pglite');
+  onTestFinished(async () => store[Symbol.asyncDispose]());
+  const cluster = await startCluster({ store });
+  onTestFinished(async () => cluster[Symbol.asyncDispose]());
+  let isClosed = false;
+  const hub = {
+    lastId: () => 0,
+    isHealthy: () => false,
+    isClosed: () => isClosed,
+    wait: async () => void (isClosed = true),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  const { signal } = new AbortController();
+  const notAsked = () => {
+    throw new Error('this watch asks for no trust');
+  };
+  const authorities = { trust: notAsked, reload: notAsked };
+  const deps = { store, hub, clock: systemClock, authorities };
+  const heard: string[] = [];
+  for await (const { event } of watchCluster(deps, { afterId: 0n, kinds: ['role'], signal }))
+    heard.push(event.$case);
+  expect(heard.slice(0, 1)).toEqual(['snapshotBegin']);
+  expect(heard.slice(-2)).toEqual(['snapshotEnd', 'heartbeat']);
 });

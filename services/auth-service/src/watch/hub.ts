@@ -9,7 +9,9 @@ import { outboxChannel, type Store } from '../store/store.js';
 export interface WatchHub extends AsyncDisposable {
   /** The last id known to be committed. */
   lastId(): number;
-  /** Resolves once there is something after `id`, or after `ms`, or when the signal aborts. */
+  /** It knows of no more changes: watches end. */
+  isClosed(): boolean;
+  /** Resolves once there is something after `id`, or after `ms`, or when the signal aborts or the hub closes. */
   wait(id: number, ms: number, signal: AbortSignal): Promise<void>;
   /** The database answered at the last look. */
   isHealthy(): boolean;
@@ -50,6 +52,7 @@ export async function createWatchHub(store: Store, logger: Logger): Promise<Watc
   return {
     lastId: () => last,
     isHealthy: () => healthy,
+    isClosed: () => stop.signal.aborted,
     async wait(id, ms, signal) {
       if (last > id || signal.aborted || stop.signal.aborted) return;
       await new Promise<void>((resolve) => {

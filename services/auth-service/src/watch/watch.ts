@@ -50,9 +50,14 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** The stream; ends when the signal aborts. @throws WATCH_INVALID */
+interface WatchDeps extends Pick<Deps, 'clock' | 'hub'> {
+  readonly store: Pick<Deps['store'], 'database'>;
+  readonly authorities: Pick<Deps['authorities'], 'trust' | 'reload'>;
+}
+
+/** The stream; ends when the signal aborts or the hub closes. @throws WATCH_INVALID */
 export async function* watchCluster(
-  deps: Deps,
+  deps: WatchDeps,
   options: WatchOptions,
 ): AsyncGenerator<{ event: Event }> {
   checkKinds(options.kinds);
@@ -70,13 +75,14 @@ export async function* watchCluster(
 }
 
 async function* follow(
-  deps: Deps,
+  deps: WatchDeps,
   from: { kinds: ReadonlySet<string>; position: number; signal: AbortSignal },
 ): AsyncGenerator<{ event: Event }> {
   const { kinds, signal } = from;
   let { position } = from;
   let beatAt = -Infinity;
-  while (!signal.aborted) {
+  // A closed hub has nothing to wait for: going on would never let anything else have its turn.
+  while (!signal.aborted && !deps.hub.isClosed()) {
     if (deps.clock.monotonic() - beatAt >= heartbeatMs) {
       beatAt = deps.clock.monotonic();
       yield {
@@ -128,7 +134,10 @@ interface Snapshot {
 }
 
 /** Everything as of one moment. */
-async function readSnapshot(deps: Deps, kinds: ReadonlySet<string>): Promise<Snapshot> {
+async function readSnapshot(
+  deps: Pick<WatchDeps, 'store'>,
+  kinds: ReadonlySet<string>,
+): Promise<Snapshot> {
   const wanted = documentKinds.filter((kind) => kinds.has(kind));
   return readConsistently(deps.store.database, async (tx) => {
     const { last } = await readOutboxBounds(tx);
@@ -170,7 +179,7 @@ export function sessionEndBody({ reason, by }: { reason: string; by: string }): 
   return { reason, by };
 }
 
-function trustEvent(deps: Deps): Event {
+function trustEvent(deps: Pick<WatchDeps, 'authorities'>): Event {
   return { $case: 'trust', value: deps.authorities.trust().bundle };
 }
 
