@@ -135,7 +135,7 @@ interface Snapshot {
 
 /** Everything as of one moment. */
 async function readSnapshot(
-  deps: Pick<WatchDeps, 'store'>,
+  deps: Pick<WatchDeps, 'clock' | 'store'>,
   kinds: ReadonlySet<string>,
 ): Promise<Snapshot> {
   const wanted = documentKinds.filter((kind) => kinds.has(kind));
