@@ -64,6 +64,16 @@ const ruleSchema = z.strictObject({
 
 const wordListSchema = z.array(z.string().regex(/^([a-z][a-z_]*|\*)$/)).max(maxListLength);
 
+/** `schema.table`, either part with `*` for any text; as the database has the names, so lower case where nothing was quoted. */
+const tableListSchema = z
+  .array(
+    z
+      .string()
+      .max(256)
+      .regex(/^[^.]+\.[^.]+$/),
+  )
+  .max(maxListLength);
+
 const kubernetesResourceSchema = z.strictObject({
   kind: z.string().min(1).pipe(patternSchema),
   namespace: z.string().min(1).pipe(patternSchema).optional(),
@@ -91,6 +101,7 @@ export const conditionsSchema = z.strictObject({
   db_names: patternListSchema.optional(),
   db_users: patternListSchema.optional(),
   db_statements: wordListSchema.optional(),
+  db_tables: tableListSchema.optional(),
   app_labels: labelsSchema.optional(),
   desktop_labels: labelsSchema.optional(),
   desktop_logins: patternListSchema.optional(),
@@ -123,7 +134,9 @@ export interface Conditions {
   readonly kinds: Readonly<Record<TargetKind, KindConditions>>;
   readonly kubernetesGroups: readonly Pattern[];
   readonly kubernetesResources: readonly z.output<typeof kubernetesResourceSchema>[];
-  readonly dbStatements: readonly string[];
+  /** Undefined: the block says nothing of them. */
+  readonly dbStatements: readonly string[] | undefined;
+  readonly dbTables: readonly string[] | undefined;
   readonly request: RequestConditions | undefined;
   readonly rules: readonly AdministrationRule[];
 }
@@ -159,14 +172,15 @@ export function compileConditions(fields: ConditionFields): Conditions {
         labels: fields.db_labels,
         principals: fields.db_users,
         names: fields.db_names,
-        requestFields: [fields.db_statements],
+        requestFields: [fields.db_statements, fields.db_tables],
       }),
       app: forKind({ labels: fields.app_labels }),
       desktop: forKind({ labels: fields.desktop_labels, principals: fields.desktop_logins }),
     },
     kubernetesGroups: fields.kubernetes_groups ?? [],
     kubernetesResources: fields.kubernetes_resources ?? [],
-    dbStatements: fields.db_statements ?? [],
+    dbStatements: fields.db_statements,
+    dbTables: fields.db_tables,
     request: fields.request && {
       roles: fields.request.roles,
       thresholds: fields.request.thresholds ?? [],

@@ -123,6 +123,27 @@ describe('decideAccess', () => {
       );
     });
 
+    it('tells the rules for statements of the roles that allow, and of the deny blocks that cover', () => {
+      const db = createTarget('pg-2', { env: 'prod' }, 'database');
+      const roles = [
+        role({ allow: { db_labels: { env: 'prod' }, db_names: ['orders'], db_users: ['reader'] } }),
+        role({ deny: { db_statements: ['ddl'], db_users: ['reader'] } }),
+        role({ deny: { db_tables: ['public.secrets'], db_users: ['owner'] } }),
+        ...parseStandingRoles(['dba']),
+      ];
+      const decision = ask({ roles, target: db, principal: 'reader', database: 'orders' });
+      expect(decision).toMatchObject({
+        allowed: true,
+        statements: {
+          allow: [
+            { role: 'extra', statements: undefined, tables: undefined },
+            { role: 'dba', statements: ['select', 'show', 'explain'] },
+          ],
+          deny: [{ role: 'extra', statements: ['ddl'], tables: undefined }],
+        },
+      });
+    });
+
     it('leaves a connection alone for what is denied per statement or resource', () => {
       const k1 = createTarget('k1', { env: 'staging' }, 'kube_cluster');
       const deny = { kubernetes_resources: [{ kind: 'secrets', name: '*', verbs: ['*'] }] };

@@ -7,8 +7,10 @@ import {
   deniesLoginEverywhere,
   evaluateRole,
   hasMatchingLabels,
+  statementRulesOf,
   type Question,
   type RoleEvaluation,
+  type StatementRules,
 } from './evaluation.js';
 import { findLock, type Lock, type LockSubject } from './lock.js';
 import { listTexts, matchAnyPattern } from './pattern.js';
@@ -57,6 +59,8 @@ export interface Permission {
   /** Names of the allowing roles. */
   readonly roles: readonly string[];
   readonly options: RoleOptions;
+  /** Of a session to a database. */
+  readonly statements: StatementRules;
 }
 
 /** The answer. */
@@ -93,6 +97,7 @@ export function decideFrom(
     allowed: true,
     roles: allowing.map(({ role }) => role.name),
     options: mergeRoleOptions(allowing.map(({ role }) => role.options)),
+    statements: statementRulesOf(evaluations, { ...request, database: request.database }),
   };
 }
 

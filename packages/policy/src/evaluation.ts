@@ -80,8 +80,12 @@ function isAllowed(
  * block that names what is decided per request (statements, Kubernetes groups and resources) leaves the connection alone.
  */
 function isDenied(deny: Conditions, question: Question): boolean {
-  const { labels, principals, names, hasRequestFields } = deny.kinds[question.target.kind];
-  if (hasRequestFields) return false;
+  return !deny.kinds[question.target.kind].hasRequestFields && isCovered(deny, question) === true;
+}
+
+/** Does every field of a deny block that is about connections match? Undefined where it has none for this kind. */
+function isCovered(deny: Conditions, question: Question): boolean | undefined {
+  const { labels, principals, names } = deny.kinds[question.target.kind];
   const fields: Truth[] = [];
   if (labels !== undefined) fields.push(matchLabels(labels, question.target, question.traits));
   if (principals !== undefined)
@@ -93,7 +97,44 @@ function isDenied(deny: Conditions, question: Question): boolean {
         : matchAnyPattern(names, question.database, question.traits),
     );
   }
-  return fields.length > 0 && fields.every((truth) => truth !== false);
+  return fields.length === 0 ? undefined : fields.every((truth) => truth !== false);
+}
+
+/** What a role says about the statements of a session to a database. */
+export interface StatementRule {
+  readonly role: string;
+  /** Classes of statements and tables, `schema.table`; undefined: not restricted. */
+  readonly statements: readonly string[] | undefined;
+  readonly tables: readonly string[] | undefined;
+}
+
+/** What holds inside an open session: one of `allow` must allow a whole statement, and none of `deny` any of it. */
+export interface StatementRules {
+  readonly allow: readonly StatementRule[];
+  readonly deny: readonly StatementRule[];
+}
+
+/** The rules of the roles that allow the connection, and of every deny block that covers it and names statements or tables. */
+export function statementRulesOf(
+  evaluations: readonly RoleEvaluation[],
+  question: Question,
+): StatementRules {
+  const rule = ({ name }: Role, { dbStatements, dbTables }: Conditions): StatementRule => ({
+    role: name,
+    statements: dbStatements,
+    tables: dbTables,
+  });
+  return {
+    allow: evaluations
+      .filter(({ labels, principal }) => labels && principal)
+      .map(({ role }) => rule(role, role.allow)),
+    deny: evaluations
+      .filter(
+        ({ role: { deny } }) =>
+          (deny.dbStatements ?? deny.dbTables) !== undefined && isCovered(deny, question) !== false,
+      )
+      .map(({ role }) => rule(role, role.deny)),
+  };
 }
 
 /** Does the role's deny block take `login` away on every node? */

@@ -19,6 +19,7 @@ export type {
   SightRequest,
 } from './decision.js';
 export { policyErrors } from './errors.js';
+export type { StatementRule, StatementRules } from './evaluation.js';
 export { explainAccess } from './explain.js';
 export { foldName } from './fold-name.js';
 export { findLock, findUnreadableLock, parseLock, readLock } from './lock.js';

@@ -20,6 +20,10 @@ export interface RoleOptions {
   /** `inspect` is the stricter one: what is inspected can be recorded and refused by the proxy. */
   readonly sshSession: 'inspect' | 'end_to_end';
   readonly desktopClipboard: 'off' | 'to_desktop' | 'from_desktop' | 'both';
+  /** Values bound to prepared statements are kept in the audit. */
+  readonly dbBindValues: boolean;
+  /** A database's replication protocol, which carries everything that is written to it. */
+  readonly dbReplication: boolean;
 }
 
 /** What holds where no allowing role says otherwise. */
@@ -36,6 +40,8 @@ export const defaultRoleOptions: RoleOptions = {
   fileTransfer: 'both',
   sshSession: 'inspect',
   desktopClipboard: 'off',
+  dbBindValues: false,
+  dbReplication: false,
 };
 
 /** A duration longer than zero, written `8h`; in ms once parsed. */
@@ -63,6 +69,8 @@ export const roleOptionsSchema = z.strictObject({
   file_transfer: z.enum(['none', 'upload', 'download', 'both']).optional(),
   ssh_session: z.enum(['inspect', 'end_to_end']).optional(),
   desktop_clipboard: z.enum(['off', 'to_desktop', 'from_desktop', 'both']).optional(),
+  db_bind_values: z.boolean().optional(),
+  db_replication: z.boolean().optional(),
 });
 
 /** The options that one role sets; undefined where it is silent. */
@@ -85,6 +93,8 @@ export function decodeRoleOptions(options: z.output<typeof roleOptionsSchema>): 
     fileTransfer: options.file_transfer,
     sshSession: options.ssh_session,
     desktopClipboard: options.desktop_clipboard,
+    dbBindValues: options.db_bind_values,
+    dbReplication: options.db_replication,
   };
 }
 
@@ -111,6 +121,8 @@ export function mergeRoleOptions(all: readonly RoleOptionSettings[]): RoleOption
     fileTransfer: pick('fileTransfer', narrowing('none')),
     sshSession: pick('sshSession', preferring('inspect')),
     desktopClipboard: pick('desktopClipboard', narrowing('off')),
+    dbBindValues: pick('dbBindValues', (left, right) => left && right),
+    dbReplication: pick('dbReplication', (left, right) => left && right),
   };
 }
 
