@@ -1,14 +1,14 @@
 import { defineCommand, exitCodes, type GlobalCall } from '../command.js';
 import { cliError, usageError } from '../errors.js';
 import { describeError, formatError } from '../output/report-error.js';
-import { parseProxyAddress } from '../profile/address.js';
-import { openLocalLogin } from '../profile/local-login.js';
-import { isExpired, readTlsMaterial, type Profile } from '../profile/profile.js';
 import {
   joinWithStandardStreams,
   openProxyConnection,
   RefusedError,
-} from '../ssh/proxy-connection.js';
+} from '../port/proxy-connection.js';
+import { parseProxyAddress } from '../profile/address.js';
+import { openLocalLogin } from '../profile/local-login.js';
+import { isExpired, readTlsMaterial, type Profile } from '../profile/profile.js';
 import { targetOfHost } from '../ssh/target-name.js';
 
 /** `gate proxy ssh`: what OpenSSH runs as its ProxyCommand. Whatever goes wrong is exit code 255, as in ssh itself. */
@@ -50,6 +50,7 @@ async function carry(call: GlobalCall, host: string, user: string | undefined): 
     address: parseProxyAddress(profile.proxy),
     cluster: profile.cluster,
     tls: readTlsMaterial(login),
+    alpn: 'gatehouse-ssh',
     preface: {
       target: targetOfHost(host, profile.cluster),
       ...(user === undefined || user === '' ? {} : { login: user }),

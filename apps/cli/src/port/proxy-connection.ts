@@ -1,7 +1,7 @@
 /**
- * `gate proxy ssh`: one TLS connection to the port with ALPN `gatehouse-ssh` and the person's certificate, the preface,
- * then bytes both ways. OpenSSH speaks SSH through it with the proxy. It starts once per `ssh`, so it loads next to
- * nothing.
+ * A connection to a target through the port: TLS with ALPN `gatehouse-…` and the person's certificate, the preface, then
+ * bytes both ways, in which the client speaks its own protocol. `gate proxy ssh` starts once per `ssh`, so this loads next
+ * to nothing.
  */
 import type { Readable, Writable } from 'node:stream';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
@@ -12,7 +12,6 @@ import type { ProxyAddress } from '../profile/address.js';
 import type { TlsMaterial } from '../profile/profile.js';
 import { decodeReply, encodePreface, type PrefaceRefusal, type PrefaceRequest } from './preface.js';
 
-const sshAlpn = 'gatehouse-ssh';
 /** How long the TLS connection may take to stand. */
 const connectTimeoutMs = 15_000;
 /** How long the proxy may take to decide; it answers at once or when the target was dialled. */
@@ -23,6 +22,8 @@ export interface ProxyConnectionOptions {
   readonly address: ProxyAddress;
   readonly cluster: string;
   readonly tls: TlsMaterial;
+  /** What will be spoken (D18). */
+  readonly alpn: 'gatehouse-ssh' | 'gatehouse-db';
   readonly preface: PrefaceRequest;
 }
 
@@ -49,13 +50,18 @@ export async function openProxyConnection(options: ProxyConnectionOptions): Prom
   }
 }
 
-async function openTls({ address, cluster, tls }: ProxyConnectionOptions): Promise<TLSSocket> {
+async function openTls({
+  address,
+  cluster,
+  tls,
+  alpn,
+}: ProxyConnectionOptions): Promise<TLSSocket> {
   const { host, port } = address;
   const settings = {
     host,
     port,
     ...(isIpAddress(host) ? {} : { servername: host }),
-    ALPNProtocols: [sshAlpn],
+    ALPNProtocols: [alpn],
     allowHalfOpen: true,
     key: tls.key,
     cert: tls.certificate,

@@ -40,6 +40,7 @@ async function readPreface(socket: TLSSocket): Promise<unknown> {
   return JSON.parse(first.toString('utf8', 2));
 }
 
+const alpn = 'gatehouse-ssh';
 const preface = { target: 'web-1', login: 'deploy', client: 'gate/test' };
 
 describe('openProxyConnection', () => {
@@ -59,6 +60,7 @@ describe('openProxyConnection', () => {
       address: port.address,
       cluster: 'home',
       tls,
+      alpn,
       preface,
     });
     const output = new PassThrough();
@@ -84,6 +86,7 @@ describe('openProxyConnection', () => {
       address: port.address,
       cluster: 'home',
       tls,
+      alpn,
       preface,
     });
     let received = 0;
@@ -108,7 +111,13 @@ describe('openProxyConnection', () => {
         socket.end();
       },
     });
-    const opening = openProxyConnection({ address: port.address, cluster: 'home', tls, preface });
+    const opening = openProxyConnection({
+      address: port.address,
+      cluster: 'home',
+      tls,
+      alpn,
+      preface,
+    });
     await expect(opening).rejects.toBeInstanceOf(RefusedError);
     await expect(opening).rejects.toMatchObject({
       refusal: { message: 'locked: incident 7', id: 'err_1' },
@@ -118,29 +127,29 @@ describe('openProxyConnection', () => {
   it('does not talk to another part of the cluster, nor to a proxy of another', async () => {
     await using auth = await startTestPort(authorities, { kind: 'auth' });
     await expect(
-      openProxyConnection({ address: auth.address, cluster: 'home', tls, preface }),
+      openProxyConnection({ address: auth.address, cluster: 'home', tls, alpn, preface }),
     ).rejects.toThrow('no proxy of cluster home');
     await using proxy = await startTestPort(authorities, {});
     await expect(
-      openProxyConnection({ address: proxy.address, cluster: 'work', tls, preface }),
+      openProxyConnection({ address: proxy.address, cluster: 'work', tls, alpn, preface }),
     ).rejects.toThrow('no proxy of cluster work');
   });
 
   it('does not talk to a proxy of another authority', async () => {
     await using port = await startTestPort(await createTestAuthorities('home'), {});
     await expect(
-      openProxyConnection({ address: port.address, cluster: 'home', tls, preface }),
+      openProxyConnection({ address: port.address, cluster: 'home', tls, alpn, preface }),
     ).rejects.toThrow('of another authority');
   });
 
   it('says what stands in the way where nobody listens, and where the connection is cut', async () => {
     const port = await startTestPort(authorities, { onSsh: (socket) => void socket.destroy() });
     await expect(
-      openProxyConnection({ address: port.address, cluster: 'home', tls, preface }),
+      openProxyConnection({ address: port.address, cluster: 'home', tls, alpn, preface }),
     ).rejects.toThrow('refused before an answer');
     await port[Symbol.asyncDispose]();
     await expect(
-      openProxyConnection({ address: port.address, cluster: 'home', tls, preface }),
+      openProxyConnection({ address: port.address, cluster: 'home', tls, alpn, preface }),
     ).rejects.toThrow('connection refused');
   });
 });
