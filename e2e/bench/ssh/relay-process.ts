@@ -24,6 +24,7 @@ import { toGatehouseError } from '@gatehouse/kit/errors';
 import { createId } from '@gatehouse/kit/ids';
 import { tuneGarbageCollection } from '@gatehouse/kit/lifecycle';
 import { createLogger } from '@gatehouse/kit/log';
+import { defaultRoleOptions } from '@gatehouse/policy';
 import {
   served,
   type ProxyCredentials,
@@ -85,6 +86,7 @@ const proxy = createProxy({
   clock: systemClock,
   logger,
   clusterName: 'bench',
+  replicaId: 'srv_1',
   publicNames: ['127.0.0.1'],
   credentials,
 });
@@ -98,6 +100,8 @@ async function serve(client: Socket): Promise<void> {
       clientAddress: `127.0.0.1:${client.remotePort}`,
       transport: 'clear',
       signal: AbortSignal.timeout(30_000),
+      identify: notAsked,
+      startTls: notAsked,
       accept: (nested) => nested.destroy(),
       serving: () => undefined,
       report: () => undefined,
@@ -129,31 +133,25 @@ function createSession(
       spec: { address, host_key: hostKey },
       agent: 'bench',
     },
-    options: {
-      maxSessionTtlMs: 36_000_000,
-      idleTimeoutMs: undefined,
-      requireSessionMfa: false,
-      audit: 'best_effort',
-      lockMode: 'best_effort',
-      pinSourceIp: false,
-      maxSessions: undefined,
-      forwardAgent: false,
-      portForwarding: 'both',
-      fileTransfer: 'both',
-      sshSession: 'inspect',
-      desktopClipboard: 'off',
-    },
+    options: { ...defaultRoleOptions, portForwarding: 'both' },
+    statements: { allow: [], deny: [] },
     clientAddress: '127.0.0.1',
     logger,
     signal: new AbortController().signal,
+    cut: new AbortController().signal,
     dial: () => dial(address),
     established: () => undefined,
     decide: () => ({ allowed: true }),
     perform: async (_intent, effect) => (await effect()).value,
+    announce: notAsked,
     emit: () => undefined,
     record: (channel) => (isRecording ? record(channel) : silentRecorder),
     activity: () => undefined,
   };
+}
+
+function notAsked(): never {
+  throw new Error('SSH asks for it nowhere');
 }
 
 async function dial(address: string): Promise<Duplex> {

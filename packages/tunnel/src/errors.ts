@@ -8,6 +8,7 @@ export const tunnelErrors = {
   TARGET_REFUSED: { kind: 'unavailable', message: 'connection refused' },
   TARGET_NOT_FOUND: { kind: 'unavailable', message: 'name not found' },
   TARGET_TIMED_OUT: { kind: 'unavailable', message: 'timed out' },
+  TARGET_REFUSED_LOGIN: { kind: 'failed_precondition', message: 'the target refused the login' },
   DIAL_NOT_ALLOWED: { kind: 'permission_denied', message: 'the agent refused the dial' },
   AGENT_OFFLINE: { kind: 'unavailable', message: 'the agent is offline' },
   AGENT_LOST: { kind: 'unavailable', message: 'the connection to the agent was lost' },
@@ -34,10 +35,11 @@ const dialReasons = [
   'agent_lost',
   'tunnel_lost',
   'busy',
+  'login_failed',
 ] as const;
 
 /**
- * refused, not_found, timed_out: the agent could not reach the target · not_allowed_by_agent: it would not · offline: no
+ * refused, not_found, timed_out: the agent could not reach the target · login_failed: the target did not let it in · not_allowed_by_agent: it would not · offline: no
  * tunnel of the agent stands · agent_lost, tunnel_lost: a link broke · busy: too many connections · closed: the other end
  * gave the connection up.
  */
@@ -53,9 +55,10 @@ const codes: Readonly<Record<DialReason, keyof typeof tunnelErrors>> = {
   agent_lost: 'AGENT_LOST',
   tunnel_lost: 'TUNNEL_LOST',
   busy: 'TUNNEL_BUSY',
+  login_failed: 'TARGET_REFUSED_LOGIN',
 };
 
-/** The error of a reason; `message` is for the log only. */
+/** The error of a reason; `message` is for the log, and for the person with `login_failed` alone. */
 export function dialError(
   reason: DialReason,
   options: { readonly message?: string; readonly cause?: unknown } = {},

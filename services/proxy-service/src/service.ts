@@ -326,11 +326,12 @@ function createProtocols(
   parts: Parts,
   credentials: ReturnType<typeof createCredentials>,
 ): ProxyProtocol[] {
-  const { config, clock, logger, overrides } = parts;
+  const { config, clock, logger, membership, overrides } = parts;
   const services = {
     clock,
     logger,
     clusterName: config.cluster_name,
+    replicaId: membership.replicaId,
     publicNames: [splitAddress(config.public_addr).host],
     credentials,
   };

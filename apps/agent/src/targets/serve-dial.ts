@@ -108,6 +108,7 @@ async function connect(
         spec: target.spec,
         principal: grant.principal,
         user: grant.user,
+        details: grant.options ?? {},
         signal: abort.signal,
       }),
     );
@@ -133,6 +134,7 @@ function refuse(dial: IncomingDial, error: GatehouseError, deps: DialDeps): void
 
 function reasonOf(error: GatehouseError): DialReason {
   const { reason } = error;
+  if (reason === 'login_failed') return reason;
   if (unreachable.includes(reason ?? '')) {
     return reason === 'not_found' || reason === 'timed_out' ? reason : 'refused';
   }

@@ -67,7 +67,8 @@ function readOwn(target: ConfiguredTarget, options: TargetListOptions): ListedTa
     const noType = z.never({ error: `no protocol of kind "${kind}" fits` });
     return parseConfig(noType, target, where);
   }
-  return { kind, name, labels, protocol: type.protocol, spec: parseConfig(type.spec, spec, where) };
+  const parsed = parseConfig(type.spec, withPaths(spec, options.configDir), where);
+  return { kind, name, labels, protocol: type.protocol, spec: parsed };
 }
 
 function typeOf(
@@ -140,8 +141,24 @@ function describeTarget({ kind, name, labels, protocol, spec }: ListedTarget): A
 
 /** Without `auth` and without paths of files. */
 function publicSpec(spec: unknown): unknown {
-  if (typeof spec !== 'object' || spec === null) return {};
+  if (typeof spec !== 'object' || spec === null) return spec;
   return Object.fromEntries(
-    Object.entries(spec).filter(([field]) => field !== 'auth' && !field.endsWith('_file')),
+    Object.entries(spec)
+      .filter(([field]) => field !== 'auth' && !field.endsWith('_file'))
+      .map(([field, value]) => [field, Array.isArray(value) ? value : publicSpec(value)]),
+  );
+}
+
+/** Paths of files start at the configuration. */
+function withPaths(spec: unknown, configDir: string): unknown {
+  if (Array.isArray(spec)) return spec.map((item: unknown) => withPaths(item, configDir));
+  if (typeof spec !== 'object' || spec === null) return spec;
+  return Object.fromEntries(
+    Object.entries(spec).map(([field, value]) => [
+      field,
+      field.endsWith('_file') && typeof value === 'string'
+        ? resolve(configDir, value)
+        : withPaths(value, configDir),
+    ]),
   );
 }

@@ -1,4 +1,4 @@
-/** A real PostgreSQL for tests, in a temporary folder and on a Unix socket only. */
+/** A real PostgreSQL for tests, in a temporary folder and on a Unix socket, or on loopback as well. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -9,11 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { createDatabase } from '../postgres/postgres.js';
+import { findFreePort } from './find-free-port.js';
 
 export interface TestPostgres extends AsyncDisposable {
   /** `postgres://…` as its superuser. */
   readonly url: string;
   readonly pid: number;
+  /** `127.0.0.1:port`, where one was asked for; whoever connects is let in as whoever they say. */
+  readonly address: string | undefined;
 }
 
 /**
@@ -21,7 +24,9 @@ export interface TestPostgres extends AsyncDisposable {
  * `postgres`, because it refuses root.
  * @throws where PostgreSQL is not installed (`apt-get install postgresql`)
  */
-export async function startTestPostgres(): Promise<TestPostgres> {
+export async function startTestPostgres(
+  options: { readonly isOnLoopback?: boolean } = {},
+): Promise<TestPostgres> {
   const bin = findBinaries();
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'gatehouse-pg-'));
@@ -35,14 +40,13 @@ export async function startTestPostgres(): Promise<TestPostgres> {
     ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
     owner,
   );
+  const port = options.isOnLoopback === true ? await findFreePort() : undefined;
   const settings = [
-    '-c',
-    'listen_addresses=',
-    '-c',
+    `listen_addresses=${port === undefined ? '' : '127.0.0.1'}`,
+    ...(port === undefined ? [] : [`port=${port}`]),
     `unix_socket_directories=${folder}`,
-    '-c',
     'fsync=off',
-  ];
+  ].flatMap((setting) => ['-c', setting]);
   const child = spawn(join(bin, 'postgres'), ['-D', data, ...settings], {
     ...owner,
     stdio: 'ignore',
@@ -53,10 +57,16 @@ export async function startTestPostgres(): Promise<TestPostgres> {
     child.kill('SIGINT');
     await gone;
   });
-  const url = `postgres://postgres@/postgres?host=${encodeURIComponent(folder)}`;
+  const socket = `host=${encodeURIComponent(folder)}${port === undefined ? '' : `&port=${port}`}`;
+  const url = `postgres://postgres@/postgres?${socket}`;
   await waitUntilReady(url);
   const owned = stack.move();
-  return { url, pid: child.pid ?? 0, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+  return {
+    url,
+    pid: child.pid ?? 0,
+    address: port === undefined ? undefined : `127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+  };
 }
 
 function findBinaries(): string {

@@ -14,7 +14,7 @@ import type { Clock } from '@gatehouse/kit/clock';
 import type { GatehouseError } from '@gatehouse/kit/errors';
 import type { Id } from '@gatehouse/kit/ids';
 import type { Logger } from '@gatehouse/kit/log';
-import type { RoleOptions } from '@gatehouse/policy';
+import type { RoleOptions, StatementRules } from '@gatehouse/policy';
 import type { z } from 'zod';
 
 /** Kinds of documents that stand for something to connect to. */
@@ -72,6 +72,16 @@ export interface Offer {
   /** From the client certificate of the outer TLS layer, where there was one. A facet that learns an identity of its
    *  own must find the same one, or refuse. */
   readonly identity?: Identity;
+  /**
+   * The person in the client certificate, for protocols that greet before they are told no.
+   * @throws CERTIFICATE_MISSING, CERTIFICATE_REFUSED with its reason
+   */
+  identify(): Identity;
+  /**
+   * Ends TLS on a connection that began in clear, once the client and the facet have agreed on it; the facet goes on with
+   * what it returns. A client certificate is asked for. @throws PROTOCOL_ERROR where it does not come about
+   */
+  startTls(): Promise<Duplex>;
   /** From the preface, the SNI or a jump host: where the client wants to go. `login` may be left to the protocol. */
   readonly route?: { readonly target: string; readonly login?: string };
   /** Aborts at the host's deadline for `open`, and when the client is gone. */
@@ -95,10 +105,12 @@ export interface Opening<State = unknown> {
   readonly identity: Identity;
   readonly target: string;
   readonly principal: string;
+  /** Of a target with several databases: the one that is asked for. */
+  readonly database?: string;
   readonly state: State;
 }
 
-/** `open` returns this when the connection was served without a session: a jump host, a probe, a protocol-level ping. */
+/** `open` returns this when the connection was served without a session: a jump host, a probe, a request to cancel. */
 export const served: unique symbol = Symbol('served');
 
 /** One asked-for action inside a session, for example a port forward or a file transfer. */
@@ -135,21 +147,40 @@ export interface Recorder {
   end(): Promise<void>;
 }
 
+/** An intent that was written (D23), and what it waits for. */
+export interface Announced {
+  /** Strict: settles when the event log has the intent; nothing of the effect may happen before. Undefined: go on at once. */
+  readonly acknowledged: Promise<void> | undefined;
+  /** Writes the event that says how it ended; until then the session is not idle. Either this or `abandon`, once. */
+  finish(event: SessionEvent): void;
+  /** Nothing came of it: no event, unless the intent was one, which is then answered by a failure with `reason`. */
+  abandon(reason: string): void;
+}
+
 export interface Session<Spec = unknown> {
   readonly id: Id<'ses'>;
   readonly identity: Identity;
   readonly target: Target<Spec>;
   readonly principal: string;
   readonly options: RoleOptions;
+  /** What holds for statements just now; another object after each change. */
+  readonly statements: StatementRules;
   readonly clientAddress: string;
   readonly logger: Logger;
-  /** Aborts when the host ends the session; `reason` is a {@link SessionEnd}. The facet then has 1 s to say why. */
-  readonly signal: AbortSignal;
   /**
-   * Connects to the target through its agent. The stream begins where the agent's facet left off (after its login).
-   * @throws TARGET_OFFLINE, TARGET_UNREACHABLE, DIAL_REFUSED_BY_AGENT
+   * Aborts when the host ends the session; `reason` is a {@link SessionEnd}. The facet finishes what is under way, within
+   * the protocol's `patienceMs`, and says why.
    */
-  dial(): Promise<Duplex>;
+  readonly signal: AbortSignal;
+  /** Aborts with the same reason when the facet has 1 s left to say why: at once after a lock, else when patience is over. */
+  readonly cut: AbortSignal;
+  /**
+   * Connects to the target through its agent. The stream begins where the agent's facet left off (after its login). The
+   * first one is the session's own, and ends with it; others are the facet's to end.
+   * @param details for the agent's facet; JSON of at most 12 KiB, signed with the grant
+   * @throws TARGET_OFFLINE, TARGET_UNREACHABLE, TARGET_LOGIN_FAILED, DIAL_REFUSED_BY_AGENT
+   */
+  dial(details?: Readonly<Record<string, unknown>>): Promise<Duplex>;
   /**
    * The target is reached and has let the person in: the host writes `session.started`. What `serve` throws before is
    * `session.connect_failed` with the error's reason, and so is an end by the host. Events and recordings call it by themselves.
@@ -166,6 +197,12 @@ export interface Session<Spec = unknown> {
     intent: SessionEvent,
     effect: () => Promise<{ value: T; event: SessionEvent }>,
   ): Promise<T>;
+  /**
+   * The same for effects that a facet does not wait for in one place, such as statements in a pipeline: writes `intent` and
+   * leaves the rest to the facet. Where the audit is not strict the intent stays in the spool and is no event of its own.
+   * @throws AUDIT_UNAVAILABLE (by `acknowledged`) when strict and not acknowledged within 10 s; its result is written then
+   */
+  announce(intent: SessionEvent): Announced;
   /** Writes an event that has no effect of its own to wait for. */
   emit(event: SessionEvent): void;
   /** Opens a recording of one channel. `columns` and `rows` are its first size. */
@@ -186,8 +223,12 @@ export interface ProxyProtocol<Spec = unknown, State = unknown> {
   readonly mode: 'inspected' | 'relayed';
   /** The ALPN name under which clients ask the one port for it (D18); several protocols may share one. */
   readonly alpn: string;
+  /** An ALPN name of the protocol itself, without a preface; the client certificate or the protocol says where to. */
+  readonly ownAlpn?: string;
   /** What a client sends first in clear, where the protocol needs no TLS around it: `SSH-2.0-`. */
   readonly clearGreeting?: string;
+  /** How long an end that is not urgent (the certificate's, a change of policy) waits for what is under way. Default 0. */
+  readonly patienceMs?: number;
   /**
    * Greets and authenticates; who, which target, as whom. Takes no longer than `offer.signal` allows. `client` half-closes:
    * its `end` says that the client sends no more, its `close` comes only when both directions are done.
@@ -204,6 +245,8 @@ export interface ProxyServices {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly clusterName: string;
+  /** `srv_…` of this start. */
+  readonly replicaId: string;
   /** Names under which the port itself is reached; its SSH host certificate lists them. */
   readonly publicNames: readonly string[];
   readonly credentials: ProxyCredentials;
@@ -249,6 +292,8 @@ export interface AgentDial<Spec = unknown> {
   readonly spec: Spec;
   readonly principal: string;
   readonly user: string;
+  /** From the proxy's facet, as the grant has it. */
+  readonly details: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
 }
 
@@ -268,7 +313,8 @@ export interface AgentProtocol<Spec = unknown> {
   readonly name: string;
   /**
    * Reaches the target and logs in where the protocol says so.
-   * @throws TARGET_UNREACHABLE with the reason refused, not_found or timed_out
+   * @throws TARGET_UNREACHABLE with the reason refused, not_found or timed_out; an error with the reason login_failed, whose
+   * words the person gets
    */
   connect(dial: AgentDial<Spec>): Promise<Duplex>;
 }

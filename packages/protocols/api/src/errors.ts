@@ -17,9 +17,24 @@ export const hostErrors = {
     message: 'denied: no role of {user} allows login "{login}" on {target}',
     remedy: 'gate ls {target}',
   },
+  DATABASE_NOT_ALLOWED: {
+    kind: 'permission_denied',
+    message:
+      'denied: no role of {user} allows database user "{login}" on database "{database}" of {target}',
+    remedy: 'gate db ls',
+  },
+  ROUTE_DIFFERS: {
+    kind: 'permission_denied',
+    message: 'denied: the certificate is for {route} alone',
+    remedy: 'gate db login {target}',
+  },
   LOCKED: { kind: 'failed_precondition', message: 'locked: {message}' },
   TARGET_OFFLINE: { kind: 'unavailable', message: 'agent for {target} is offline' },
   TARGET_UNREACHABLE: { kind: 'unavailable', message: 'could not reach {target}: {why}' },
+  TARGET_LOGIN_FAILED: {
+    kind: 'failed_precondition',
+    message: 'could not log in to {target}: {why}',
+  },
   DIAL_REFUSED_BY_AGENT: {
     kind: 'permission_denied',
     message: 'the agent of {target} refused: {why}',

@@ -46,6 +46,7 @@ beforeAll(async () => {
           spec: { builtin: true },
           principal: login,
           user: 'alice',
+          details: {},
           signal: AbortSignal.timeout(60_000),
         }),
     });

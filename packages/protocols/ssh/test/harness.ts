@@ -27,7 +27,7 @@ import { systemClock } from '@gatehouse/kit/clock';
 import { toGatehouseError } from '@gatehouse/kit/errors';
 import { createId } from '@gatehouse/kit/ids';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
-import type { RoleOptions } from '@gatehouse/policy';
+import { defaultRoleOptions, type RoleOptions } from '@gatehouse/policy';
 import {
   hostError,
   served,
@@ -48,20 +48,11 @@ export const logger: Logger = createLogger({
   level: process.env['SSH_TEST_DEBUG'] ? 'debug' : 'silent',
 });
 
-export const defaultOptions: RoleOptions = {
-  maxSessionTtlMs: 3_600_000,
-  idleTimeoutMs: undefined,
-  requireSessionMfa: false,
-  audit: 'best_effort',
-  lockMode: 'best_effort',
-  pinSourceIp: false,
-  maxSessions: undefined,
-  forwardAgent: false,
-  portForwarding: 'both',
-  fileTransfer: 'both',
-  sshSession: 'inspect',
-  desktopClipboard: 'off',
-};
+export const defaultOptions: RoleOptions = { ...defaultRoleOptions, portForwarding: 'both' };
+
+function notAsked(): never {
+  throw new Error('SSH asks for it nowhere');
+}
 
 export interface Recorded {
   columns: number;
@@ -139,7 +130,7 @@ export async function startHarness(): Promise<Harness> {
 
   const serveConnection = async (
     client: Duplex,
-    offer: Omit<Offer, 'accept' | 'report' | 'serving' | 'sessionId'>,
+    offer: Pick<Offer, 'clientAddress' | 'transport' | 'identity' | 'route' | 'signal'>,
   ) => {
     sockets.add(client);
     client.once('close', () => sockets.delete(client));
@@ -148,6 +139,8 @@ export async function startHarness(): Promise<Harness> {
       const full: Offer = {
         ...offer,
         sessionId: createId('ses'),
+        identify: notAsked,
+        startTls: notAsked,
         serving: () => undefined,
         report: (event) => events.push(event),
         accept: (nested, route) => {
@@ -197,9 +190,11 @@ export async function startHarness(): Promise<Harness> {
       },
       principal: opening.principal,
       options: options.current,
+      statements: { allow: [], deny: [] },
       clientAddress: offer.clientAddress,
       logger,
       signal: controller.signal,
+      cut: controller.signal,
       dial: () => target.dial(),
       established: (facts) =>
         events.push({
@@ -219,6 +214,7 @@ export async function startHarness(): Promise<Harness> {
         events.push(event);
         return value;
       },
+      announce: notAsked,
       emit: (event) => void events.push(event),
       record: (channel) => createRecorder(recordings, channel, recorder),
       activity: () => void (activity.count += 1),
@@ -246,7 +242,7 @@ export async function startHarness(): Promise<Harness> {
 
   const serveInBackground = (
     client: Duplex,
-    offer: Omit<Offer, 'accept' | 'report' | 'serving' | 'sessionId'>,
+    offer: Pick<Offer, 'clientAddress' | 'transport' | 'identity' | 'route' | 'signal'>,
   ) => {
     serveConnection(client, offer).catch((thrown: unknown) =>
       logger.error({ err: thrown }, 'host failed'),
@@ -332,6 +328,7 @@ async function createServices(authorities: TestAuthorities): Promise<ProxyServic
     clock: systemClock,
     logger,
     clusterName: 'test',
+    replicaId: 'srv_1',
     publicNames: ['gw'],
     credentials: {
       verifySshUserCertificate: async (blob, clientAddress) =>

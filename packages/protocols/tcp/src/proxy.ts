@@ -32,9 +32,10 @@ export function createProxy(_services: ProxyServices): ProxyProtocol<TcpSpec, Tc
 }
 
 async function open(client: Duplex, offer: Offer): Promise<Opening<TcpState>> {
-  if (offer.identity === undefined || offer.route === undefined)
-    throw hostError('CERTIFICATE_MISSING', { reason: 'no_certificate' });
-  return { identity: offer.identity, target: offer.route.target, principal: '', state: { client } };
+  const identity = offer.identify();
+  if (offer.route === undefined)
+    throw hostError('PROTOCOL_ERROR', { reason: 'protocol', details: { why: 'no target' } });
+  return { identity, target: offer.route.target, principal: '', state: { client } };
 }
 
 async function serve(session: Session<TcpSpec>, opening: Opening<TcpState>): Promise<string> {

@@ -25,7 +25,9 @@ export function requireViewer(
   const { policy } = deps;
   const { caller, clientAddress } = context;
   if (!policy.isReady()) throw auditError('AUDIT_NOT_READY');
-  if (caller.type !== 'user') throw auditError('AUDIT_LOGIN_ENDED', { reason: 'wrong_kind' });
+  // A certificate with a route leads to its target alone.
+  if (caller.type !== 'user' || caller.identity.route !== undefined)
+    throw auditError('AUDIT_LOGIN_ENDED', { reason: 'wrong_kind' });
   const { identity } = caller;
   const refusal = caller.notAfterMs <= deps.clock.now() ? 'expired' : policy.refusalOf(identity);
   if (refusal !== undefined) throw auditError('AUDIT_LOGIN_ENDED', { reason: refusal });

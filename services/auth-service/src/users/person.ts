@@ -40,7 +40,9 @@ export interface Person {
 /** The caller as a person; a refusal is audited. @throws LOGIN_ENDED, PERSON_LOCKED, CERTIFICATE_SOURCE */
 export async function requirePerson(deps: Deps, context: Context): Promise<Person> {
   const { caller, clientAddress } = context;
-  if (caller.type !== 'user') throw authError('LOGIN_ENDED', { reason: 'wrong_kind' });
+  // A certificate with a route leads to its target, and administers nothing.
+  if (caller.type !== 'user' || caller.identity.route !== undefined)
+    throw authError('LOGIN_ENDED', { reason: 'wrong_kind' });
   try {
     checkSource(caller.identity, clientAddress);
     return await resolvePerson(deps, caller.identity, clientAddress);

@@ -17,6 +17,8 @@ export interface DialRequest {
   readonly principal: string;
   readonly user: string;
   readonly mode: 'inspected' | 'relayed';
+  /** For the agent's facet. */
+  readonly details?: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
 }
 
@@ -28,7 +30,7 @@ export type DialedStream = Duplex & {
 };
 
 export interface Dialer {
-  /** @throws TARGET_OFFLINE, TARGET_UNREACHABLE, DIAL_REFUSED_BY_AGENT */
+  /** @throws TARGET_OFFLINE, TARGET_UNREACHABLE, TARGET_LOGIN_FAILED, DIAL_REFUSED_BY_AGENT */
   dial(request: DialRequest): Promise<DialedStream>;
 }
 
@@ -42,7 +44,7 @@ export function createDialer(deps: {
   const { membership, directory, clock } = deps;
   return {
     async dial(request) {
-      const { target, sessionId, protocol, principal, user, mode, signal } = request;
+      const { target, sessionId, protocol, principal, user, mode, details, signal } = request;
       try {
         return await directory.dial({
           group: target.agent,
@@ -62,6 +64,7 @@ export function createDialer(deps: {
                 mode,
                 exp: Math.floor(clock.now() / 1000) + grantSeconds,
                 jti: randomUUID(),
+                ...(details === undefined ? {} : { options: details }),
               },
               membership.signer(),
             ),
@@ -86,6 +89,11 @@ function toDialError(error: GatehouseError, target: string): GatehouseError {
   const why = unreachable[reason];
   if (why !== undefined)
     return hostError('TARGET_UNREACHABLE', { ...options, details: { target, why } });
+  if (reason === 'login_failed')
+    return hostError('TARGET_LOGIN_FAILED', {
+      ...options,
+      details: { target, why: error.message },
+    });
   if (reason === 'not_allowed_by_agent') {
     return hostError('DIAL_REFUSED_BY_AGENT', {
       ...options,

@@ -19,7 +19,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { ProxyConfig } from '../config.js';
 import type { Credentials } from '../credentials/credentials.js';
-import type { Host } from '../sessions/host.js';
+import type { Host, SecuredClient } from '../sessions/host.js';
 import type { ClientHello } from './client-hello.js';
 import { passThrough } from './pass-through.js';
 import type { Arrival, PortRoutes } from './port.js';
@@ -58,14 +58,15 @@ export function createRouting(deps: RoutingDeps): Routing {
   return {
     routes: {
       tls: (arrival, hello) => {
-        if (!passOn.take(arrival, hello)) routeTls(endpoints, arrival, hello);
+        if (!passOn.take(arrival, hello)) endpointFor(endpoints, deps, hello).take(arrival);
       },
-      clear: (arrival, greeting) => routeClear(deps, arrival, greeting),
+      clear: (arrival, greeting) => routeClear(deps, endpoints, { arrival, greeting }),
       http: (arrival) => redirectToHttps(arrival, deps.config.public_addr),
       refused: (clientAddress, reason) => deps.host.connectionRefused({ clientAddress, reason }),
     },
     reload() {
       endpoints.sessions.reload();
+      endpoints.own.reload();
       endpoints.browsers.reload();
     },
   };
@@ -74,7 +75,13 @@ export function createRouting(deps: RoutingDeps): Routing {
 interface Endpoints {
   /** `gatehouse-*`, with a client certificate. */
   readonly sessions: TlsEndpoint;
+  /** A protocol's own TLS, with a client certificate: by its own ALPN name, or begun in clear. */
+  readonly own: TlsEndpoint;
   readonly browsers: TlsEndpoint;
+}
+
+function ownAlpns(protocols: readonly ProxyProtocol[]): string[] {
+  return protocols.map(({ ownAlpn }) => ownAlpn).filter((alpn) => alpn !== undefined);
 }
 
 function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): Endpoints {
@@ -99,6 +106,22 @@ function createEndpoints({ membership, protocols, web, ...deps }: RoutingDeps): 
       material,
       onSecure: (socket, arrival) =>
         enterSession({ membership, protocols, web, ...deps }, socket, arrival),
+    }),
+    own: createTlsEndpoint({
+      protocols: ownAlpns(protocols),
+      askForCertificate: true,
+      handshakeTimeoutMs,
+      material,
+      onSecure(socket, arrival) {
+        const protocol = protocols.find(({ ownAlpn }) => ownAlpn === socket.alpnProtocol);
+        if (protocol === undefined) socket.destroy();
+        else
+          deps.host.accept({
+            ...hostArrival(arrival, protocol),
+            ...secured({ membership, ...deps }, socket, arrival),
+            transport: 'tls',
+          });
+      },
     }),
     browsers: createTlsEndpoint({
       protocols: ['http/1.1'],
@@ -155,15 +178,54 @@ function createRotation(): (addresses: readonly string[]) => readonly string[] {
   };
 }
 
-function routeTls(endpoints: Endpoints, arrival: Arrival, { protocols }: ClientHello): void {
-  const isSession = protocols.some((name) => name.startsWith('gatehouse-'));
-  (isSession ? endpoints.sessions : endpoints.browsers).take(arrival);
+function endpointFor(
+  endpoints: Endpoints,
+  deps: Pick<RoutingDeps, 'protocols'>,
+  hello: ClientHello,
+): TlsEndpoint {
+  const names = new Set(hello.protocols);
+  if (ownAlpns(deps.protocols).some((alpn) => names.has(alpn))) return endpoints.own;
+  const isSession = hello.protocols.some((name) => name.startsWith('gatehouse-'));
+  return isSession ? endpoints.sessions : endpoints.browsers;
 }
 
-function routeClear(deps: RoutingDeps, arrival: Arrival, greeting: string): void {
+function routeClear(
+  deps: RoutingDeps,
+  endpoints: Endpoints,
+  { arrival, greeting }: { readonly arrival: Arrival; readonly greeting: string },
+): void {
   const protocol = deps.protocols.find(({ clearGreeting }) => clearGreeting === greeting);
   if (protocol === undefined) arrival.socket.destroy();
-  else deps.host.accept({ ...hostArrival(arrival, protocol), transport: 'clear' });
+  else
+    deps.host.accept({
+      ...hostArrival(arrival, protocol),
+      startTls: async () => startTls(deps, endpoints, arrival),
+      transport: 'clear',
+    });
+}
+
+/** TLS on a connection that began in clear. @throws PROTOCOL_ERROR where the client ends it first or has no TLS */
+async function startTls(
+  deps: RoutingDeps,
+  endpoints: Endpoints,
+  arrival: Arrival,
+): Promise<SecuredClient> {
+  const { promise, resolve, reject } = Promise.withResolvers<SecuredClient>();
+  const onClose = () => {
+    const details = { why: 'no TLS handshake' };
+    reject(hostError('PROTOCOL_ERROR', { reason: 'protocol', details }));
+  };
+  arrival.socket.once('close', onClose);
+  endpoints.own.take(arrival, (socket) => resolve(secured(deps, socket, arrival)));
+  return promise.finally(() => arrival.socket.off('close', onClose));
+}
+
+function secured(
+  deps: Pick<RoutingDeps, 'membership' | 'clock' | 'credentials'>,
+  client: TLSSocket,
+  { clientAddress }: Arrival,
+) {
+  return { client, identify: () => identifyPerson(deps, client, clientAddress) };
 }
 
 function replicaOf(serverName: string, inner: string): string | undefined {
@@ -262,7 +324,11 @@ async function startSession(
 }
 
 /** The person in the client certificate. @throws CERTIFICATE_MISSING, and what verifyPartCertificate throws */
-function identifyPerson(deps: RoutingDeps, socket: TLSSocket, clientAddress: string): Identity {
+function identifyPerson(
+  deps: Pick<RoutingDeps, 'membership' | 'clock' | 'credentials'>,
+  socket: TLSSocket,
+  clientAddress: string,
+): Identity {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined)
     throw hostError('CERTIFICATE_MISSING', { reason: 'no_certificate' });

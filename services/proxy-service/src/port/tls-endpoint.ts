@@ -9,17 +9,18 @@ export interface TlsEndpointOptions {
   readonly askForCertificate: boolean;
   readonly handshakeTimeoutMs: number;
   material(): { readonly key: string; readonly certificate: string; readonly clientCa: string };
-  onSecure(socket: TLSSocket, arrival: Arrival): void;
+  readonly onSecure: (socket: TLSSocket, arrival: Arrival) => void;
 }
 
 export interface TlsEndpoint {
-  take(arrival: Arrival): void;
+  /** @param onSecure in place of the endpoint's own */
+  take(arrival: Arrival, onSecure?: TlsEndpointOptions['onSecure']): void;
   /** Uses the present `material()` for new connections. */
   reload(): void;
 }
 
 export function createTlsEndpoint(options: TlsEndpointOptions): TlsEndpoint {
-  const arrivals = new Map<string, Arrival>();
+  const arrivals = new Map<string, [Arrival, TlsEndpointOptions['onSecure']]>();
   const secure = () => {
     const { key, certificate, clientCa } = options.material();
     return {
@@ -41,14 +42,14 @@ export function createTlsEndpoint(options: TlsEndpointOptions): TlsEndpoint {
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('secureConnection', (socket) => {
     socket.on('error', () => socket.destroy());
-    const arrival = arrivals.get(peerOf(socket));
+    const [arrival, onSecure] = arrivals.get(peerOf(socket)) ?? [];
     if (arrival === undefined) socket.destroy();
-    else options.onSecure(socket, arrival);
+    else onSecure?.(socket, arrival);
   });
   return {
-    take(arrival) {
+    take(arrival, onSecure = options.onSecure) {
       const peer = peerOf(arrival.socket);
-      arrivals.set(peer, arrival);
+      arrivals.set(peer, [arrival, onSecure]);
       arrival.socket.once('close', () => arrivals.delete(peer));
       server.emit('connection', arrival.socket);
     },

@@ -6,10 +6,12 @@ import type { PolicyView, TargetRecord } from '@gatehouse/membership';
 import {
   decideAccess,
   findLock,
+  foldName,
   principalsFor,
   type AccessRequest,
   type Denial,
   type RoleOptions,
+  type StatementRules,
   type TargetKind,
 } from '@gatehouse/policy';
 import { hostError } from '@gatehouse/protocol-api';
@@ -21,6 +23,8 @@ export interface AdmissionRequest {
   readonly identity: Identity;
   readonly target: string;
   readonly principal: string;
+  /** Of a target with several. */
+  readonly database?: string | undefined;
   /** Kinds of targets that the way in can lead to. */
   readonly kinds: readonly TargetKind[];
   /** Of an open session: the agent that it goes through. */
@@ -32,6 +36,7 @@ export interface Admitted {
   readonly target: TargetRecord;
   readonly roles: readonly string[];
   readonly options: RoleOptions;
+  readonly statements: StatementRules;
 }
 
 export interface Refused {
@@ -54,6 +59,7 @@ export interface AdmissionDeps {
 export function admit(deps: AdmissionDeps, request: AdmissionRequest): Admitted | Refused {
   const gone = deps.policy.refusalOf(request.identity);
   if (gone !== undefined) return refuseLogin(gone);
+  if (!isOnRoute(request)) return refuseRoute(request);
   const found = deps.policy.target(request.kinds, request.target);
   const question = toQuestion(deps, request, found);
   const decision = decideAccess(question);
@@ -73,6 +79,7 @@ export function admit(deps: AdmissionDeps, request: AdmissionRequest): Admitted 
       target: found,
       roles: decision.roles,
       options: decision.options,
+      statements: decision.statements,
     }
   );
 }
@@ -118,13 +125,14 @@ function toQuestion(
   found: TargetRecord | undefined,
 ): AccessRequest {
   const { policy, clock, replicaId } = deps;
-  const { identity, principal, kinds } = request;
+  const { identity, principal, database, kinds } = request;
   return {
     user: identity.user,
     roles: policy.rolesOf(identity),
     traits: policy.user(identity.user)?.traits ?? identity.traits,
     target: found ?? { kind: kinds[0] ?? 'node', name: request.target, labels: {} },
     principal,
+    ...(database === undefined ? {} : { database }),
     locks: policy.locks(),
     lockSubject: {
       agents: lockableAgents(deps, found?.agent ?? '', request.agentId),
@@ -173,12 +181,33 @@ function refuseDecision(
   if (reason !== 'login_not_allowed_here' || !denial.visible)
     return { ...base, error: hidden(request, reason) };
   const have = known.principals ?? [];
-  const error = hostError('LOGIN_NOT_ALLOWED', {
-    reason,
-    details: { user: request.identity.user, login: request.principal, target: request.target },
-    ...(have.length === 0 ? {} : { remedy: `you have: ${have.join(', ')}` }),
-  });
+  const { identity, principal: login, target, database } = request;
+  const details = { user: identity.user, login, target };
+  const remedy = have.length === 0 ? {} : { remedy: `you have: ${have.join(', ')}` };
+  const error =
+    database === undefined
+      ? hostError('LOGIN_NOT_ALLOWED', { reason, details, ...remedy })
+      : hostError('DATABASE_NOT_ALLOWED', { reason, details: { ...details, database }, ...remedy });
   return { ...base, error };
+}
+
+/** A certificate with a route is good for nothing else: its key lies in a file for a program to use. */
+function isOnRoute({ identity, target, principal, database, kinds }: AdmissionRequest): boolean {
+  const { route } = identity;
+  if (route === undefined) return true;
+  return (
+    kinds.some((kind) => kind === route.kind) &&
+    foldName(route.name) === foldName(target) &&
+    (route.user === undefined || principal === '' || principal === route.user) &&
+    (route.database === undefined || database === undefined || database === route.database)
+  );
+}
+
+function refuseRoute({ identity: { route }, target }: AdmissionRequest): Refused {
+  const reason = 'route';
+  const parts = [route?.name, route?.database, route?.user].filter((part) => part !== undefined);
+  const details = { route: parts.join(', '), target };
+  return { allowed: false, reason, error: hostError('ROUTE_DIFFERS', { reason, details }) };
 }
 
 const loginRefusals = {

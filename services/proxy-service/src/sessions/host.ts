@@ -38,6 +38,10 @@ export interface Arriving {
   readonly transport: Offer['transport'];
   /** From the client certificate of the TLS layer around it. */
   readonly identity?: Identity;
+  /** The person in the client certificate, where the protocol greets before it says no. @throws what `Offer.identify` throws */
+  readonly identify?: () => Identity;
+  /** Ends TLS on a connection that began in clear. */
+  readonly startTls?: () => Promise<SecuredClient>;
   readonly route?: { readonly target: string; readonly login?: string };
   /** Called once the person is known and the target may be opened, before the protocol speaks. */
   readonly onAdmitted?: (sessionId: string) => void;
@@ -45,6 +49,12 @@ export interface Arriving {
   readonly onRefused?: (error: GatehouseError) => void;
   /** Who it is has been proven. */
   readonly onProven?: () => void;
+}
+
+/** A connection after its TLS handshake, and who its certificate says it is. */
+export interface SecuredClient {
+  readonly client: Duplex;
+  readonly identify: () => Identity;
 }
 
 export interface HostDeps extends AdmissionDeps {
@@ -83,13 +93,11 @@ export function createHost(deps: HostDeps): Host {
 }
 
 async function serveConnection(deps: HostDeps, host: Host, arriving: Arriving): Promise<void> {
-  const { client } = arriving;
   const connection = new Connection(deps, host, arriving);
-  client.on('error', () => client.destroy());
   try {
     await connection.run();
   } finally {
-    closeGently(client);
+    closeGently(connection.client);
   }
 }
 
@@ -105,12 +113,18 @@ class Connection {
   readonly #host: Host;
   readonly #arriving: Arriving;
   readonly #sessionId: Id<'ses'> = createId('ses');
+  /** Where the protocol is spoken: inside TLS, once that has begun. */
+  client: Duplex;
+  #identify: () => Identity;
   #opening: Opening | undefined;
 
   constructor(deps: HostDeps, host: Host, arriving: Arriving) {
     this.#deps = deps;
     this.#host = host;
     this.#arriving = arriving;
+    this.client = takeOver(arriving.client);
+    const { identity, identify } = arriving;
+    this.#identify = identity === undefined ? (identify ?? refuseUnknown) : () => identity;
   }
 
   async run(): Promise<void> {
@@ -137,18 +151,16 @@ class Connection {
   }
 
   /** Where the login is not known yet, what counts is whether the target may be seen at all. */
-  #refuseEarly(
-    asked: { identity: Identity; target: string; principal: string },
-    isLoginKnown: boolean,
-  ): Refused | undefined {
+  #refuseEarly(asked: Asked, isLoginKnown: boolean): Refused | undefined {
     const early = this.#admit(asked);
     if (early.allowed) return undefined;
-    return !isLoginKnown && early.error.code === 'LOGIN_NOT_ALLOWED' ? undefined : early;
+    return !isLoginKnown && dependsOnLogin(early) ? undefined : early;
   }
 
   /** The protocol's greeting; undefined where it served the connection by itself or refused it. */
   async #open(): Promise<Opening | undefined> {
-    const { protocol, client, clientAddress, transport, identity, route } = this.#arriving;
+    const { protocol, clientAddress, transport, identity, route } = this.#arriving;
+    const { client } = this;
     const timeout = AbortSignal.timeout(this.#deps.openTimeoutMs);
     const gone = new AbortController();
     const onClose = () => gone.abort(new Error('the client left'));
@@ -160,9 +172,11 @@ class Connection {
       signal: AbortSignal.any([timeout, gone.signal]),
       ...(identity === undefined ? {} : { identity }),
       ...(route === undefined ? {} : { route }),
+      identify: () => this.#identify(),
+      startTls: async () => this.#startTls(),
       serving: (by) => {
         this.#arriving.onProven?.();
-        this.#deps.gateways.add(client, by);
+        this.#deps.gateways.add(this.client, by);
       },
       report: (event, by) => {
         this.#deps.spool.emit({
@@ -199,7 +213,26 @@ class Connection {
     }
   }
 
-  #admit(request: { identity: Identity; target: string; principal: string }): Admitted | Refused {
+  /** Of whoever is refused, for the event. */
+  #findIdentity(): Identity | undefined {
+    try {
+      return this.#identify();
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #startTls(): Promise<Duplex> {
+    const { startTls } = this.#arriving;
+    if (startTls === undefined)
+      throw hostError('PROTOCOL_ERROR', { reason: 'protocol', details: { why: 'TLS in TLS' } });
+    const { client, identify } = await startTls();
+    this.client = takeOver(client);
+    this.#identify = identify;
+    return client;
+  }
+
+  #admit(request: Asked): Admitted | Refused {
     if (this.#deps.policy.hasUnreadableLock()) {
       const reason = 'lock_unreadable';
       return { allowed: false, reason, error: proxyError('LOCK_UNREADABLE', { reason }) };
@@ -211,10 +244,10 @@ class Connection {
   }
 
   async #refuseConnection(error: GatehouseError): Promise<void> {
-    const { protocol, client, clientAddress } = this.#arriving;
+    const { protocol, clientAddress } = this.#arriving;
     // A client that never tried to log in is a probe, not a failure (SSH-19).
     if (error.reason === 'never_tried') return;
-    const identity = this.#opening?.identity ?? this.#arriving.identity;
+    const identity = this.#opening?.identity ?? this.#findIdentity();
     this.#host.connectionRefused({
       clientAddress,
       reason: error.reason ?? 'protocol',
@@ -222,14 +255,11 @@ class Connection {
       protocol: protocol.name,
       ...(identity === undefined ? {} : { identity }),
     });
-    await protocol.refuse(client, this.#opening, error).catch(() => undefined);
+    await protocol.refuse(this.client, this.#opening, error).catch(() => undefined);
   }
 
-  async #deny(
-    refused: Refused,
-    asked: { identity: Identity; target: string; principal: string },
-  ): Promise<void> {
-    const { protocol, client, clientAddress, onRefused } = this.#arriving;
+  async #deny(refused: Refused, asked: Asked): Promise<void> {
+    const { protocol, clientAddress, onRefused } = this.#arriving;
     const { error, reason, role, target } = refused;
     const kind = this.#deps.kindsOf(protocol.name)[0] ?? 'node';
     this.#deps.logger.info(
@@ -258,11 +288,12 @@ class Connection {
         errorId: error.id,
         protocol: protocol.name,
         principal: asked.principal,
+        ...(asked.database === undefined ? {} : { database: asked.database }),
         ...(role === undefined ? {} : { role }),
       },
     });
     if (this.#opening === undefined && onRefused !== undefined) onRefused(error);
-    else await protocol.refuse(client, this.#opening, error).catch(() => undefined);
+    else await protocol.refuse(this.client, this.#opening, error).catch(() => undefined);
   }
 
   /** Undefined where the audit takes nothing now and this session must not be without it. */
@@ -284,7 +315,8 @@ class Connection {
   }
 
   async #serve(opening: Opening, admitted: Admitted, journal: SessionJournal): Promise<void> {
-    const { protocol, client, clientAddress, transport } = this.#arriving;
+    const { protocol, clientAddress, transport } = this.#arriving;
+    const { client } = this;
     const { clock, logger, dialer, live, spool } = this.#deps;
     const session = new LiveSession({
       id: this.#sessionId,
@@ -318,6 +350,29 @@ class Connection {
       await session.close();
     }
   }
+}
+
+/** Who asks for what. */
+interface Asked {
+  readonly identity: Identity;
+  readonly target: string;
+  readonly principal: string;
+  readonly database?: string;
+}
+
+/** Does it hang on what only the protocol will say: the login, or the name of a database? */
+function dependsOnLogin({ error, reason, target }: Refused): boolean {
+  return (
+    error.code === 'LOGIN_NOT_ALLOWED' || (reason === 'denied_by' && target?.kind === 'database')
+  );
+}
+
+function takeOver(client: Duplex): Duplex {
+  return client.on('error', () => client.destroy());
+}
+
+function refuseUnknown(): never {
+  throw hostError('CERTIFICATE_MISSING', { reason: 'no_certificate' });
 }
 
 function withoutAudit({ target }: Admitted): Refused {

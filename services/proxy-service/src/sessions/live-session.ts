@@ -6,13 +6,13 @@ import type { Clock } from '@gatehouse/kit/clock';
 import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
 import { createId, type Id } from '@gatehouse/kit/ids';
 import type { Logger } from '@gatehouse/kit/log';
-import { resultTypeOf, type SessionJournal } from '@gatehouse/kit/spool';
-import type { RoleOptions } from '@gatehouse/policy';
+import type { SessionJournal } from '@gatehouse/kit/spool';
+import type { RoleOptions, StatementRules } from '@gatehouse/policy';
 import {
-  hostError,
   isSessionEnd,
   type Action,
   type ActionDecision,
+  type Announced,
   type ConnectionFacts,
   type EndReason,
   type Offer,
@@ -30,6 +30,7 @@ import type { DialedStream, Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
 import { decideAction } from './actions.js';
 import type { Admitted } from './admission.js';
+import { SessionIntents, strictAckMs } from './session-intents.js';
 
 export interface LiveSessionInit {
   readonly id: Id<'ses'>;
@@ -50,13 +51,15 @@ export interface LiveSessionInit {
 
 /** How long a facet has, once told, to say why the session ends (D19). */
 const farewellMs = 1_000;
-const strictAckMs = 10_000;
+/** Ends that can wait until what is under way has come to its own end. */
+const patientReasons: ReadonlySet<string> = new Set(['ttl', 'policy', 'idle', 'target_deleted']);
 const lookAtLagEveryMs = 1_000;
 
 export class LiveSession implements Session {
   readonly id: Id<'ses'>;
   readonly identity: Identity;
   readonly principal: string;
+  readonly database: string | undefined;
   readonly clientAddress: string;
   readonly logger: Logger;
   readonly target: Target;
@@ -66,7 +69,9 @@ export class LiveSession implements Session {
   /** As the decision that opened it says; later ones only bring the end nearer. */
   readonly #firstEndMs: number;
   readonly #abort = new AbortController();
+  readonly #cut = new AbortController();
   readonly #recorders = new Set<Recorder>();
+  readonly #intents: SessionIntents;
   #admitted: Admitted;
   #activeAt: number;
   #timer: NodeJS.Timeout | undefined;
@@ -74,7 +79,6 @@ export class LiveSession implements Session {
   #stream: DialedStream | undefined;
   #isEstablished = false;
   #isClosed = false;
-  #intents = 0;
 
   constructor(init: LiveSessionInit) {
     const { id, opening, admitted, clock } = init;
@@ -83,6 +87,7 @@ export class LiveSession implements Session {
     this.id = id;
     this.identity = opening.identity;
     this.principal = opening.principal;
+    this.database = opening.database;
     this.clientAddress = init.clientAddress;
     this.logger = init.logger;
     this.target = admitted.target;
@@ -90,6 +95,13 @@ export class LiveSession implements Session {
     this.startedAtMs = clock.now();
     this.#firstEndMs = this.#endOf(init.endsAtMs);
     this.#activeAt = clock.monotonic();
+    this.#intents = new SessionIntents({
+      journal: init.journal,
+      logger: init.logger,
+      isStrict: () => this.options.audit === 'strict',
+      onActivity: () => this.activity(),
+      onUnavailable: (end) => this.end(end),
+    });
     this.#watchTime();
   }
 
@@ -102,6 +114,10 @@ export class LiveSession implements Session {
     return this.#abort.signal;
   }
 
+  get cut(): AbortSignal {
+    return this.#cut.signal;
+  }
+
   /** The agent it was dialled through, once it has been. */
   get agentId(): string | undefined {
     return this.#stream?.agentId;
@@ -111,7 +127,11 @@ export class LiveSession implements Session {
     return this.#admitted.options;
   }
 
-  async dial(): Promise<Duplex> {
+  get statements(): StatementRules {
+    return this.#admitted.statements;
+  }
+
+  async dial(details?: Readonly<Record<string, unknown>>): Promise<Duplex> {
     const { dialer, protocol } = this.#init;
     const stream = await dialer.dial({
       sessionId: this.id,
@@ -120,9 +140,11 @@ export class LiveSession implements Session {
       user: this.identity.user,
       mode: protocol.mode,
       protocol: protocol.name,
-      signal: this.#abort.signal,
+      ...(details === undefined ? {} : { details }),
+      // What is under way may need another connection while an end waits for it.
+      signal: this.#stream === undefined ? this.#abort.signal : this.#cut.signal,
     });
-    this.#stream = stream;
+    this.#stream ??= stream;
     stream.on('error', (error: Error) => this.logger.debug({ err: error }, 'target stream failed'));
     return stream;
   }
@@ -131,12 +153,13 @@ export class LiveSession implements Session {
     if (this.#isEstablished) return;
     this.#isEstablished = true;
     const { protocol, transport } = this.#init;
-    this.#append({
+    this.#intents.append({
       type: 'session.started',
       outcome: 'success',
       data: {
         protocol: protocol.name,
         principal: this.principal,
+        ...(this.database === undefined ? {} : { database: this.database }),
         mode: protocol.mode,
         transport,
         tunnel: this.#stream?.tunnelReplica ?? '',
@@ -157,24 +180,17 @@ export class LiveSession implements Session {
     effect: () => Promise<{ value: T; event: SessionEvent }>,
   ): Promise<T> {
     this.established();
-    const name = `${intent.type}#${(this.#intents += 1)}`;
-    const opening = { ...intent, opens: name };
-    if (this.options.audit === 'strict') await this.#appendStrict(opening);
-    else this.#append(opening);
-    this.activity();
-    try {
-      const { value, event } = await effect();
-      this.#append({ ...event, closes: name });
-      return value;
-    } catch (thrown) {
-      this.#appendFailure(opening, toGatehouseError(thrown));
-      throw thrown;
-    }
+    return this.#intents.perform(intent, effect);
+  }
+
+  announce(intent: SessionEvent): Announced {
+    this.established();
+    return this.#intents.announce(intent);
   }
 
   emit(event: SessionEvent): void {
     this.established();
-    this.#append(event);
+    this.#intents.append(event);
   }
 
   record(channel: { columns: number; rows: number; command?: string }): Recorder {
@@ -225,14 +241,25 @@ export class LiveSession implements Session {
   }
 
   /**
-   * Tells the facet to say why and end; destroys both sides a second later.
+   * Tells the facet to say why and end; destroys both sides a second later, or, where the end can wait, after the
+   * protocol's patience and that second. An urgent end shortens one that waits.
    * @param by who wants it, for the event
    */
   end(end: SessionEnd, by?: string): void {
-    if (this.#abort.signal.aborted || this.#isClosed) return;
-    this.#endedBy = by;
-    this.logger.info({ reason: end.reason }, 'session is ended');
-    this.#abort.abort(end);
+    if (this.#isClosed || this.#cut.signal.aborted) return;
+    const patienceMs = patientReasons.has(end.reason) ? (this.protocol.patienceMs ?? 0) : 0;
+    if (!this.#abort.signal.aborted) {
+      this.#endedBy = by;
+      this.logger.info({ reason: end.reason }, 'session is ended');
+      this.#abort.abort(end);
+    }
+    if (patienceMs === 0) this.#cutShort(end);
+    else this.#patience ??= setTimeout(() => this.#cutShort(end), patienceMs).unref();
+  }
+
+  #cutShort(end: SessionEnd): void {
+    clearTimeout(this.#patience);
+    this.#cut.abort(end);
     setTimeout(() => this.#destroy(), farewellMs).unref();
   }
 
@@ -254,11 +281,13 @@ export class LiveSession implements Session {
 
   #pendingEnd: SessionEnd | undefined;
   #endedBy: string | undefined;
+  #patience: NodeJS.Timeout | undefined;
 
   /** Ends recordings, writes the last event, frees everything. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
+    clearTimeout(this.#patience);
     clearInterval(this.#lagTimer);
     for (const recorder of this.#recorders) await recorder.end();
     this.#isClosed = true;
@@ -296,7 +325,7 @@ export class LiveSession implements Session {
     const type = isDenied ? 'session.denied' : 'session.connect_failed';
     const tunnel = this.#stream?.tunnelReplica;
     this.logger.info({ err: error, reason: error.reason }, type);
-    this.#append({
+    this.#intents.append({
       type,
       outcome: isDenied ? 'denied' : 'failure',
       reason: error.reason ?? 'internal',
@@ -313,37 +342,6 @@ export class LiveSession implements Session {
   #destroy(): void {
     this.#stream?.destroy();
     this.#init.client.destroy();
-  }
-
-  #append(event: SessionEvent & { opens?: string; closes?: string }): void {
-    try {
-      this.#init.journal.append(event);
-    } catch (thrown) {
-      this.logger.error({ err: thrown, type: event.type }, 'event could not be written');
-      if (this.options.audit === 'strict')
-        this.end({ reason: 'audit_unavailable', message: 'audit is not available' });
-    }
-  }
-
-  async #appendStrict(event: SessionEvent & { opens: string }): Promise<void> {
-    try {
-      await this.#init.journal.appendAcknowledged(event, strictAckMs);
-    } catch (thrown) {
-      const error = hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause: thrown });
-      // The intent is written and will arrive, though its effect never follows.
-      if (toGatehouseError(thrown).code === 'SPOOL_NOT_ACKNOWLEDGED')
-        this.#appendFailure(event, error);
-      throw error;
-    }
-  }
-
-  /** The result of an intent that came to nothing. */
-  #appendFailure(
-    intent: SessionEvent & { opens: string },
-    { reason = 'internal' }: GatehouseError,
-  ): void {
-    const type = resultTypeOf(intent.type);
-    this.#append({ type, outcome: 'failure', reason, data: intent.data, closes: intent.opens });
   }
 
   #recordingFailed(recordingId: string, thrown: unknown): void {
@@ -373,6 +371,7 @@ export class LiveSession implements Session {
     const { clock } = this.#init;
     const idleMs = this.options.idleTimeoutMs;
     const leftMs = this.endsAtMs - clock.now();
+    if (this.#intents.areUnderWay) this.activity();
     const idleLeftMs =
       idleMs === undefined ? Infinity : idleMs - (clock.monotonic() - this.#activeAt);
     if (leftMs <= 0) return this.end(this.#endOfLife());

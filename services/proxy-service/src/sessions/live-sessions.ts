@@ -126,6 +126,7 @@ class TrackedSessions implements LiveSessions {
       identity: session.identity,
       target: session.target.name,
       principal: session.principal,
+      database: session.database,
       kinds: [session.target.kind],
       agentId: session.agentId,
     });
