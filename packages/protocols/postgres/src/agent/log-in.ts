@@ -1,0 +1,211 @@
+/** Logs in by `pg`, then takes its connection over. */
+import { readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
+
+import { readEnvironment, readSecretFile } from '@gatehouse/kit/config';
+import { GatehouseError, systemErrorCode } from '@gatehouse/kit/errors';
+import { splitAddress } from '@gatehouse/kit/net';
+import { hostError, type AgentDial } from '@gatehouse/protocol-api';
+import { Client, DatabaseError, type Connection } from 'pg';
+
+import { postgresError } from '../errors.js';
+import type { PostgresSpec } from '../target.js';
+import { encodeCancelRequest, encodeStartupMessage } from '../wire/startup.js';
+
+type Dial = AgentDial<PostgresSpec>;
+
+/** What a server may say before it is ready, bytes: its parameters and notices of a login. */
+const maxGreetingBytes = 1024 * 1024;
+
+/** A backend looks this often whether its client is still there, and is not left behind by an agent that is lost. */
+const watchClient = { client_connection_check_interval: '5s' };
+/** What servers before 14, and those on systems where they can not look, say to it (undefined_object, invalid_parameter_value). */
+const watchRefused: ReadonlySet<string | undefined> = new Set(['42704', '22023']);
+
+/**
+ * A connection that is logged in as `dial.principal`; it begins with what the server said behind AuthenticationOk.
+ * @throws TARGET_UNREACHABLE, POSTGRES_LOGIN_FAILED
+ */
+export async function logIn(
+  dial: Dial,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Duplex> {
+  try {
+    return await tryLogIn(dial, { ...watchClient, ...parameters });
+  } catch (thrown) {
+    if (!(thrown instanceof DatabaseError) || !watchRefused.has(thrown.code))
+      throw explain(dial, thrown);
+  }
+  return tryLogIn(dial, parameters).catch((thrown: unknown) => {
+    throw explain(dial, thrown);
+  });
+}
+
+async function tryLogIn(dial: Dial, parameters: Readonly<Record<string, string>>): Promise<Duplex> {
+  const user = Buffer.from(dial.principal).toString('latin1');
+  const startup = encodeStartupMessage(
+    0,
+    Object.entries({ user, ...parameters }).map(([name, value]) => ({ name, value })),
+  );
+  const client = createClient(dial, startup);
+  const greeting = keepGreeting(client.connection, dial.spec.tls);
+  try {
+    await connectClient(dial, client);
+    const { stream } = client.connection;
+    stream.unshift(afterAuthentication(greeting.said()));
+    return stream;
+  } catch (thrown) {
+    client.connection.stream.destroy();
+    throw thrown;
+  }
+}
+
+/** Asks the server to end what one of its backends does (PostgreSQL §55.2.10); it never says whether it did. */
+export async function cancelStatement(
+  dial: Dial,
+  key: { readonly processId: number; readonly secretKey: number },
+): Promise<void> {
+  const secret = Buffer.alloc(4);
+  secret.writeInt32BE(key.secretKey);
+  const client = createClient(dial, encodeCancelRequest({ processId: key.processId, secret }));
+  try {
+    await connectClient(dial, client);
+  } catch (thrown) {
+    // The server closes without a word.
+    if (!client.connection.stream.readableEnded) throw explain(dial, thrown);
+  } finally {
+    client.connection.stream.destroy();
+  }
+}
+
+/** What `pg` has and its types do not tell: the connection below, of which the startup message is ours. */
+type OpenClient = Client & {
+  readonly connection: Connection & { readonly stream: Duplex; startup(): void };
+};
+
+function createClient(dial: Dial, startup: Buffer): OpenClient {
+  const { host, port } = splitAddress(dial.spec.address);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a part of `pg` that its types leave out
+  const client = new Client({
+    host,
+    port,
+    user: dial.principal,
+    password: () => readPassword(dial),
+    ssl: tlsOptions(dial.spec),
+    keepAlive: true,
+  }) as OpenClient;
+  // It learns of its connection's end when nobody waits for it any more.
+  client.on('error', () => undefined);
+  client.connection.startup = () => void client.connection.stream.write(startup);
+  return client;
+}
+
+function tlsOptions({ tls, address }: PostgresSpec): ConnectionOptions | false {
+  if (tls === 'off') return false;
+  const name = tls.server_name ?? splitAddress(address).host;
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+    ...(tls.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file, 'utf8') }),
+  };
+}
+
+function readPassword({ spec, principal }: Dial): string {
+  const stored = spec.auth?.password ?? [];
+  const fitting = (Array.isArray(stored) ? stored : [stored]).find(
+    ({ user }) => user === principal,
+  );
+  const why = `its agent has no credentials for the database user "${principal}"`;
+  if (fitting === undefined) throw loginFailed(why);
+  const { password_file: file, password_env: variable = '' } = fitting;
+  try {
+    const password =
+      file === undefined ? readEnvironment()[variable] : readSecretFile(file).reveal();
+    if (password !== undefined && password !== '') return password;
+  } catch (cause) {
+    throw loginFailed('its agent can not read the stored credentials', cause);
+  }
+  throw loginFailed('its agent has no stored credentials');
+}
+
+async function connectClient(dial: Dial, client: OpenClient): Promise<void> {
+  const onAbort = () => client.connection.stream.destroy(abortedError());
+  if (dial.signal.aborted) throw abortedError();
+  dial.signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await client.connect();
+  } finally {
+    dial.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function abortedError(): Error {
+  return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
+}
+
+/** Keeps what the server says until it is ready, and takes the stream away from `pg` then. */
+function keepGreeting(connection: OpenClient['connection'], tls: PostgresSpec['tls']) {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  connection.once(tls === 'off' ? 'connect' : 'sslconnect', () => {
+    const { stream } = connection;
+    stream.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxGreetingBytes) stream.destroy(new Error('the server talks too much'));
+    });
+  });
+  connection.once('readyForQuery', () => {
+    connection.stream.pause();
+    connection.stream.removeAllListeners('data');
+  });
+  return { said: () => Buffer.concat(chunks) };
+}
+
+/** What follows AuthenticationOk ('R' with the word 0). */
+function afterAuthentication(said: Buffer): Buffer {
+  for (let at = 0; at + 9 <= said.length; at += 1 + said.readUInt32BE(at + 1))
+    if (said[at] === 0x52 && said.readUInt32BE(at + 5) === 0) return said.subarray(at + 9);
+  throw new Error('the server did not let it in');
+}
+
+const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
+  ECONNREFUSED: { reason: 'refused', why: 'connection refused' },
+  ECONNRESET: { reason: 'refused', why: 'connection reset' },
+  ENOTFOUND: { reason: 'not_found', why: 'name not found' },
+  EAI_AGAIN: { reason: 'not_found', why: 'name not found' },
+  ETIMEDOUT: { reason: 'timed_out', why: 'timed out' },
+};
+
+/** Classes of SQLSTATE (PostgreSQL §A): the server did not take whom the agent said it was. */
+const refusedCredentials = /^28/;
+
+function explain({ target }: Dial, thrown: unknown): GatehouseError {
+  if (thrown instanceof GatehouseError) return thrown;
+  if (thrown instanceof DatabaseError) {
+    const why = refusedCredentials.test(thrown.code ?? '')
+      ? 'the database refused the stored credentials'
+      : thrown.message;
+    return loginFailed(why, thrown);
+  }
+  const known = reasons[systemErrorCode(thrown) ?? ''];
+  if (known === undefined) return loginFailed(describeFailure(thrown), thrown);
+  const { reason, why } = known;
+  return hostError('TARGET_UNREACHABLE', { cause: thrown, reason, details: { target, why } });
+}
+
+/** What is left is said by TLS or by `pg`, about the server and never about a secret. */
+function describeFailure(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message : '';
+  return `no connection to the database: ${text.slice(0, 200)}`;
+}
+
+function loginFailed(why: string, cause?: unknown): GatehouseError {
+  return postgresError('POSTGRES_LOGIN_FAILED', {
+    reason: 'login_failed',
+    details: { why },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,104 @@
+/** The statement policy of one session: texts are parsed once, and judged by the rules that hold just then. */
+import type { Session } from '@gatehouse/protocol-api';
+
+import type { Statement } from '../wire/statement.js';
+import type { ParsedText, StatementClass, StatementFacts } from './facts.js';
+import { hasStatementPolicy, judgeText, type Refusal } from './judge.js';
+import type { StatementParser } from './parse.js';
+
+/** Names prepared in one session of which the facts are kept; an EXECUTE of an older one is refused. */
+const maxPrepared = 10_000;
+
+/** Why a statement is refused, for the person and the audit. */
+export interface Denial {
+  readonly message: string;
+  readonly statementClass: StatementClass | undefined;
+}
+
+export class PolicyGate {
+  readonly #session: Pick<Session, 'statements'>;
+  readonly #parser: StatementParser;
+  readonly #prepared = new Map<string, StatementFacts>();
+  readonly #settings = new Map<string, string>();
+  /** Of statements that were judged before they were executed, however long their texts were. */
+  readonly #parsed = new WeakMap<Statement, ParsedText>();
+
+  constructor(session: Pick<Session, 'statements'>, parser: StatementParser) {
+    this.#session = session;
+    this.#parser = parser;
+  }
+
+  /** Is there anything to judge just now? */
+  get isClosed(): boolean {
+    return hasStatementPolicy(this.#session.statements);
+  }
+
+  /** What the server says of its settings. */
+  noteSetting(name: string, value: string): void {
+    if (name === 'client_encoding' || name === 'standard_conforming_strings')
+      this.#settings.set(name, value.toUpperCase());
+  }
+
+  /**
+   * @param wholeText all of it; of a text that is not at hand as a whole undefined
+   * @param name that a Parse gives it
+   */
+  async judge(
+    statement: Statement | undefined,
+    { wholeText, name }: { readonly wholeText: Uint8Array | undefined; readonly name?: string },
+  ): Promise<Denial | undefined> {
+    const unreadable = this.#findUnreadable();
+    if (unreadable !== undefined) return refused(unreadable);
+    if (statement === undefined) return refused('the prepared statement is not known here');
+    const known = this.#parsed.get(statement);
+    if (known === undefined && wholeText === undefined)
+      return refused('the statement is too long to be judged');
+    const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array()));
+    this.#parsed.set(statement, text);
+    const refusal = judgeText(text, {
+      rules: this.#session.statements,
+      prepared: (asked) => this.#prepared.get(asked),
+    });
+    if (refusal !== undefined) return toDenial(refusal, text);
+    if (text.kind === 'parsed') this.#remember(text, name);
+    return undefined;
+  }
+
+  /** Fast-path calls have no text to judge (PostgreSQL §55.2.6). */
+  judgeFunctionCall(): Denial {
+    return { message: 'fast-path function calls are not allowed', statementClass: 'call' };
+  }
+
+  /** Why the parser would see other statements than the server. */
+  #findUnreadable(): string | undefined {
+    const encoding = this.#settings.get('client_encoding') ?? 'UTF8';
+    if (encoding !== 'UTF8' && encoding !== 'SQL_ASCII')
+      return `statements can not be judged in client_encoding ${encoding}`;
+    return this.#settings.get('standard_conforming_strings') === 'OFF'
+      ? 'statements can not be judged with standard_conforming_strings off'
+      : undefined;
+  }
+
+  #remember({ statements }: Extract<ParsedText, { kind: 'parsed' }>, name: string | undefined) {
+    const [first] = statements;
+    if (name !== undefined && name !== '' && first !== undefined) this.#keep(name, first);
+    for (const facts of statements)
+      if (facts.prepares !== undefined) this.#keep(facts.prepares, facts);
+  }
+
+  #keep(name: string, facts: StatementFacts): void {
+    this.#prepared.delete(name);
+    this.#prepared.set(name, facts);
+    const [oldest] = this.#prepared.keys();
+    if (this.#prepared.size > maxPrepared && oldest !== undefined) this.#prepared.delete(oldest);
+  }
+}
+
+function refused(message: string): Denial {
+  return { message, statementClass: undefined };
+}
+
+function toDenial({ message }: Refusal, text: ParsedText): Denial {
+  const [first] = text.kind === 'parsed' ? text.statements : [];
+  return { message, statementClass: first?.classes.at(-1) };
+}

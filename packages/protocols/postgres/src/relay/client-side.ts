@@ -1,0 +1,296 @@
+/**
+ * From the client to the database: every statement is written down before its last byte goes on. Where a role restricts
+ * statements, or the audit is strict, a statement and all behind it wait until it may go, or is refused in its own place.
+ */
+import type { Session } from '@gatehouse/protocol-api';
+
+import { sqlstates } from '../errors.js';
+import type { Denial, PolicyGate } from '../policy/policy-gate.js';
+import { encodeErrorResponse, encodeParse, encodeQuery } from '../wire/encode.js';
+import {
+  parseBind,
+  parseBoundValues,
+  parseExecute,
+  parseParse,
+  parseQuery,
+} from '../wire/frontend.js';
+import { MessageReader, type Piece } from '../wire/message-reader.js';
+import { createTypeTable, frontendLimits, frontendType, headBytes } from '../wire/message-types.js';
+import { StatementCollector, type Statement } from '../wire/statement.js';
+import type { Output } from './output.js';
+import type { Execution } from './pipeline-entries.js';
+import { pipelineFrontendTypes, type Pipeline } from './pipeline.js';
+import type { Note, StatementLog } from './statement-log.js';
+
+/** A text up to this long can wait as a whole, and be refused as a whole. */
+const maxHeldBytes = 8 * 1024 * 1024;
+/** No server takes it for SQL; it stands in the place of what is refused. */
+const refusedText = 'refused by Gatehouse';
+/** A prepared statement that never comes to be: its text is `refusedText`. */
+const refusedName = 'gatehouse_refused';
+
+const valueLimits = { maxValues: 200, maxValueBytes: 1024 };
+
+export interface ClientSideParts {
+  readonly session: Pick<Session, 'options'>;
+  readonly pipeline: Pipeline<Note>;
+  readonly gate: PolicyGate;
+  readonly log: StatementLog;
+  readonly output: Output;
+}
+
+/** A message with a text or a name that is to be executed. */
+interface Asked {
+  readonly piece: Piece;
+  readonly kind: 'query' | 'parse' | 'execute' | 'function';
+  /** Of a Parse the statement's, of an Execute the portal's. */
+  readonly name: string;
+  readonly statement: Statement | undefined;
+}
+
+export class ClientSide {
+  readonly #parts: ClientSideParts;
+  readonly #reader = new MessageReader({
+    limits: frontendLimits,
+    wholeBytes: createTypeTable([
+      ...pipelineFrontendTypes,
+      [frontendType.query, maxHeldBytes],
+      [frontendType.parse, maxHeldBytes],
+      [frontendType.functionCall, maxHeldBytes],
+      [frontendType.terminate, headBytes],
+    ]),
+  });
+  #long: LongStatement | undefined;
+  #hasLeft = false;
+  #isDrained = true;
+
+  constructor(parts: ClientSideParts) {
+    this.#parts = parts;
+  }
+
+  /** The client has said goodbye. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** All that came has been passed on: only then may more be pushed. */
+  get isDrained(): boolean {
+    return this.#isDrained;
+  }
+
+  /** Takes what came; then call `advance`. The chunk is kept. */
+  push(chunk: Buffer): void {
+    this.#isDrained = false;
+    this.#reader.push(chunk);
+  }
+
+  /**
+   * Passes on what may go. Returns a promise where something must wait: call it again when that has resolved. Where it is
+   * not drained without one, the pipeline is full: call it again when it is not.
+   * @throws WireError
+   */
+  advance(): Promise<void> | undefined {
+    const { pipeline, output } = this.#parts;
+    let wait: Promise<void> | undefined;
+    while (wait === undefined && !pipeline.isFull) {
+      const piece = this.#reader.next();
+      this.#isDrained = piece === undefined;
+      if (piece === undefined) break;
+      wait = this.#take(piece);
+    }
+    output.flush();
+    return wait;
+  }
+
+  #take(piece: Piece): Promise<void> | undefined {
+    const { pipeline, output } = this.#parts;
+    if (piece.kind === 'run') pipeline.sent(piece);
+    else if (this.#isOfLong(piece)) {
+      this.#takeLong(piece);
+      return undefined;
+    } else if (piece.kind !== 'more') {
+      const asked = this.#read(piece);
+      if (asked !== undefined) return this.#ask(asked);
+      this.#send(piece);
+      return undefined;
+    }
+    output.forward(piece);
+    return undefined;
+  }
+
+  /** What is no statement. */
+  #send(piece: Piece): void {
+    const { pipeline, output, session } = this.#parts;
+    if (piece.type === frontendType.terminate) this.#hasLeft = true;
+    const keepsValues = session.options.dbBindValues && piece.kind === 'message';
+    if (piece.type === frontendType.bind && keepsValues) {
+      const { portal, statement } = parseBind(piece);
+      pipeline.bind(portal, statement, parseBoundValues(piece, valueLimits));
+    } else pipeline.send(piece);
+    output.forward(piece);
+  }
+
+  #read(piece: Piece): Asked | undefined {
+    switch (piece.type) {
+      case frontendType.query:
+        return { piece, kind: 'query', name: '', statement: parseQuery(piece) };
+      case frontendType.parse:
+        return { piece, kind: 'parse', ...parseParse(piece) };
+      case frontendType.execute: {
+        const name = parseExecute(piece);
+        const statement = this.#parts.pipeline.portalStatement(name);
+        return { piece, kind: 'execute', name, statement };
+      }
+      case frontendType.functionCall:
+        return { piece, kind: 'function', name: '', statement: undefined };
+      default:
+        return undefined;
+    }
+  }
+
+  #ask(asked: Asked): Promise<void> | undefined {
+    if (this.#mustWait && !this.#parts.pipeline.isSkipping) return this.#askFirst(asked);
+    this.#sendStatement(asked, undefined);
+    this.#parts.output.forward(asked.piece);
+    return undefined;
+  }
+
+  /** Decides, and has the event log take note, before anything goes on. */
+  async #askFirst(asked: Asked): Promise<void> {
+    const { gate, log, session, output } = this.#parts;
+    const denial = gate.isClosed ? await this.#judge(asked) : undefined;
+    if (denial !== undefined) return this.#refuse(asked, denial);
+    let note: Note | undefined;
+    if (session.options.audit === 'strict' && asked.kind !== 'parse') {
+      note = log.announce({ ...toExecution(asked), values: undefined });
+      try {
+        await note.announced.acknowledged;
+      } catch {
+        return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
+      }
+    }
+    this.#sendStatement(asked, note);
+    output.forward(asked.piece);
+  }
+
+  /** Notes it with the pipeline, and with the audit where that has not been done. */
+  #sendStatement(asked: Asked, note: Note | undefined): void {
+    const { pipeline, log } = this.#parts;
+    const execution = this.#push(asked);
+    if (asked.kind === 'parse') return;
+    if (execution !== undefined) execution.note = note ?? log.announce(execution);
+    else note?.announced.abandon(pipeline.isSkipping ? 'skipped' : 'not_sent');
+  }
+
+  #push(asked: Asked, replacement?: Buffer): Execution<Note> | undefined {
+    const { pipeline } = this.#parts;
+    const { kind, name, statement } = asked;
+    switch (kind) {
+      case 'query':
+        return statement && pipeline.query(statement, replacement);
+      case 'execute':
+        return pipeline.execute(name, replacement);
+      case 'function':
+        return pipeline.functionCall(replacement);
+      case 'parse':
+        if (statement !== undefined) pipeline.parse(name, statement, replacement);
+        return undefined;
+    }
+  }
+
+  async #judge({ piece, kind, name, statement }: Asked): Promise<Denial | undefined> {
+    const { gate } = this.#parts;
+    if (kind === 'function') return gate.judgeFunctionCall();
+    const wholeText =
+      statement === undefined || statement.isTruncated ? findText(piece, kind) : statement.text;
+    return gate.judge(statement, { wholeText, ...(kind === 'parse' ? { name } : {}) });
+  }
+
+  #refuse(asked: Asked, denial: Denial): void {
+    this.#parts.log.denied(
+      { ...toExecution(asked), values: undefined },
+      {
+        rule: denial.message,
+        statementClass: denial.statementClass,
+      },
+    );
+    this.#replace(asked, sqlstates.denied, `denied: ${denial.message}`);
+  }
+
+  /** The server is asked for what it must refuse, and its error is swapped for ours. */
+  #replace(asked: Asked, sqlstate: string, message: string): void {
+    const { output, pipeline } = this.#parts;
+    if (pipeline.isSkipping) return;
+    this.#push(asked, encodeErrorResponse({ severity: 'ERROR', sqlstate, message }));
+    const isSimple = asked.kind === 'query' || asked.kind === 'function';
+    const name = asked.kind === 'parse' ? asked.name : refusedName;
+    output.write(isSimple ? encodeQuery(refusedText) : encodeParse(name, refusedText));
+    output.flush();
+  }
+
+  #isOfLong({ kind, type }: Piece): boolean {
+    return longKinds[type] !== undefined && (kind === 'begin' || kind === 'more');
+  }
+
+  /** A text too long to wait: it passes in pieces, all but the last before it is known, or is refused for its length. */
+  #takeLong(piece: Piece): void {
+    if (piece.kind === 'begin') this.#long = this.#beginLong(longKinds[piece.type] ?? 'query');
+    const { collector, isRefused = false } = this.#long ?? {};
+    collector?.push(piece);
+    if (piece.isLast) this.#endLong(piece);
+    if (!isRefused) this.#parts.output.forward(piece);
+  }
+
+  #beginLong(kind: LongStatement['kind']): LongStatement {
+    return {
+      kind,
+      collector: kind === 'function' ? undefined : new StatementCollector(kind),
+      isRefused: this.#mustWait,
+    };
+  }
+
+  #endLong(piece: Piece): void {
+    const { kind, collector, isRefused } = this.#long ?? this.#beginLong('query');
+    const { name, statement } = collector?.finish() ?? { name: '', statement: undefined };
+    const asked: Asked = { piece, kind, name, statement };
+    this.#long = undefined;
+    if (isRefused) this.#refuse(asked, tooLong);
+    else this.#sendStatement(asked, undefined);
+  }
+
+  get #mustWait(): boolean {
+    const { gate, session } = this.#parts;
+    return gate.isClosed || session.options.audit === 'strict';
+  }
+}
+
+const longKinds: Readonly<Record<number, LongStatement['kind']>> = {
+  [frontendType.query]: 'query',
+  [frontendType.parse]: 'parse',
+  [frontendType.functionCall]: 'function',
+};
+
+interface LongStatement {
+  readonly kind: 'query' | 'parse' | 'function';
+  /** Undefined for a call, which has no text. */
+  readonly collector: StatementCollector | undefined;
+  /** None of it goes on. */
+  readonly isRefused: boolean;
+}
+
+const tooLong: Denial = {
+  message: 'the statement is too long to wait for a decision or for the audit',
+  statementClass: undefined,
+};
+
+function toExecution({ kind, statement }: Asked) {
+  return { kind, statement };
+}
+
+/** The text of a message that holds more of it than is kept. */
+function findText(piece: Piece, kind: Asked['kind']): Uint8Array | undefined {
+  if (kind !== 'query' && kind !== 'parse') return undefined;
+  const start = piece.start + headBytes;
+  const from = kind === 'query' ? start : piece.source.indexOf(0, start) + 1;
+  return piece.source.subarray(from, piece.source.indexOf(0, from));
+}

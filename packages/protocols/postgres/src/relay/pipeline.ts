@@ -1,0 +1,229 @@
+/**
+ * Which answer belongs to which statement (PostgreSQL §55.2.2 to §55.2.7).
+ *
+ * A server answers in the order in which it was asked, so what was sent on waits in a queue for its answer. After an
+ * error in the extended protocol the server throws everything away up to the next Sync; so does the queue, and what those
+ * messages did to names is undone. A simple query is answered once for each statement in it, and then by ReadyForQuery.
+ *
+ * A statement that is refused is still asked for, by a text that no server accepts (`encodeQuery`, or `encodeParse` in
+ * place of a Parse or Execute). The error that comes back is swapped for ours: order, skipping and transaction status
+ * stay the server's own.
+ */
+import type { TransactionStatus } from '../wire/backend.js';
+import {
+  parseBind,
+  parseClose,
+  parseExecute,
+  parseParse,
+  parseQuery,
+  type BoundValue,
+} from '../wire/frontend.js';
+import type { Piece } from '../wire/message-reader.js';
+import { backendType, frontendType, headBytes } from '../wire/message-types.js';
+import type { Statement } from '../wire/statement.js';
+import { AnswerQueue, type PipelineEvents } from './answer-queue.js';
+import { describeStep, Execution, NameChange } from './pipeline-entries.js';
+import { Portal, PreparedNames } from './prepared-names.js';
+
+/** Longest text or parameters that are collected before they are sent on; longer ones come in pieces. */
+const maxCollectedBytes = 1024 * 1024;
+/** Errors are collected for as long; of a longer one the beginning is read. */
+const maxErrorBytes = 64 * 1024;
+const maxTagBytes = 1024;
+const maxNameMessageBytes = 10_001;
+
+/** What a pipeline must be shown of the client: rows for the reader's `wholeBytes`. */
+export const pipelineFrontendTypes: readonly (readonly [number, number])[] = [
+  [frontendType.bind, maxCollectedBytes],
+  [frontendType.close, maxNameMessageBytes],
+  [frontendType.copyDone, headBytes],
+  [frontendType.copyFail, headBytes],
+  [frontendType.describe, headBytes],
+  [frontendType.execute, maxNameMessageBytes],
+  [frontendType.functionCall, headBytes],
+  [frontendType.parse, maxCollectedBytes],
+  [frontendType.query, maxCollectedBytes],
+  [frontendType.sync, headBytes],
+];
+
+/** What a pipeline must be shown of the server. Notices and the like are, so that runs hold rows and nothing else. */
+export const pipelineBackendTypes: readonly (readonly [number, number])[] = [
+  [backendType.bindComplete, headBytes],
+  [backendType.closeComplete, headBytes],
+  [backendType.commandComplete, maxTagBytes],
+  [backendType.copyBothResponse, headBytes],
+  [backendType.copyInResponse, headBytes],
+  [backendType.copyOutResponse, headBytes],
+  [backendType.emptyQueryResponse, headBytes],
+  [backendType.errorResponse, maxErrorBytes],
+  [backendType.functionCallResponse, headBytes],
+  [backendType.noData, headBytes],
+  [backendType.noticeResponse, headBytes],
+  [backendType.notificationResponse, headBytes],
+  [backendType.parameterStatus, headBytes],
+  [backendType.parseComplete, headBytes],
+  [backendType.portalSuspended, headBytes],
+  [backendType.readyForQuery, headBytes + 1],
+  [backendType.rowDescription, headBytes],
+];
+
+/** The unanswered messages of one session. Tell it each message before the message is sent on. */
+export class Pipeline<Note = undefined> {
+  private readonly answers: AnswerQueue<Note>;
+  private readonly statements = new PreparedNames<Statement>({
+    maxNames: 16_384,
+    maxBytes: 8 * 1024 * 1024,
+  });
+  private readonly portals = new PreparedNames<Portal>({
+    maxNames: 1024,
+    maxBytes: 2 * 1024 * 1024,
+  });
+
+  constructor(events: PipelineEvents<Note>) {
+    this.answers = new AnswerQueue(events);
+  }
+
+  /** True when the client should be paused until answers have come: 65,536 are owed, or 8 MiB of text waits. */
+  get isFull(): boolean {
+    return this.answers.isFull;
+  }
+
+  /** True when everything is answered and the server waits for the next message. */
+  get isIdle(): boolean {
+    return this.answers.isIdle;
+  }
+
+  /** As of the last ReadyForQuery. */
+  get transactionStatus(): TransactionStatus {
+    return this.answers.transactionStatus;
+  }
+
+  /** True when the server throws away what is sent now, up to the next Sync: it has failed, or is certain to. */
+  get isSkipping(): boolean {
+    return this.answers.isSkipping;
+  }
+
+  /**
+   * A message of the client, or its `begin`, that is sent on as it is. Returns what it executes, if anything. But a Query
+   * or Parse in pieces is read by a StatementCollector and told to `query` or `parse` with its last piece.
+   *
+   * @throws WireError for a malformed message
+   */
+  send(piece: Piece): Execution<Note> | undefined {
+    switch (piece.type) {
+      case frontendType.query:
+        return this.query(parseQuery(piece));
+      case frontendType.execute:
+        return this.execute(parseExecute(piece));
+      case frontendType.functionCall:
+        return this.functionCall();
+      default:
+        this.sendStep(piece);
+        return undefined;
+    }
+  }
+
+  /** A Query. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
+  query(statement: Statement, replacement?: Buffer): Execution<Note> | undefined {
+    return this.pushExecution(new Execution<Note>('query', statement, undefined, replacement));
+  }
+
+  /** An Execute. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
+  execute(portalName: string, replacement?: Buffer): Execution<Note> | undefined {
+    const portal = this.portals.get(portalName);
+    return this.pushExecution(
+      new Execution<Note>('execute', portal?.statement, portal?.values, replacement),
+    );
+  }
+
+  /** A FunctionCall. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
+  functionCall(replacement?: Buffer): Execution<Note> | undefined {
+    return this.pushExecution(new Execution<Note>('function', undefined, undefined, replacement));
+  }
+
+  /** A Parse. @param replacement refused: the ErrorResponse instead */
+  parse(name: string, statement: Statement, replacement?: Buffer): void {
+    if (this.isSkipping) return;
+    this.answers.push(new NameChange('parse', this.statements, name, statement, replacement));
+  }
+
+  /** A Bind. @param values what the audit is to know of its parameters */
+  bind(portalName: string, statementName: string, values?: readonly BoundValue[]): void {
+    if (this.isSkipping) return;
+    const portal = new Portal(this.statements.get(statementName), values);
+    this.answers.push(new NameChange('bind', this.portals, portalName, portal));
+  }
+
+  /** What an Execute of this portal executes; undefined: not known. */
+  portalStatement(portalName: string): Statement | undefined {
+    return this.portals.get(portalName)?.statement;
+  }
+
+  /** A run of the client: COPY data. */
+  sent(run: Piece): void {
+    this.answers.sent(run);
+  }
+
+  /** A run of the server: rows or COPY data. */
+  passed(run: Piece): void {
+    this.answers.passed(run);
+  }
+
+  /**
+   * A message of the server, or its `begin`. Returns what the client is to get instead of it; undefined: just that.
+   *
+   * @throws WireError for a malformed one, or an answer to what was not asked: nobody knows then any more what belongs
+   *   to what, and the session must end
+   */
+  receive(piece: Piece): Buffer | undefined {
+    const swapped = this.answers.receive(piece);
+    // Portals end with their transaction. Unknown is only which of those bound since then are meant, if there are any.
+    if (piece.type === backendType.readyForQuery && this.isIdle && this.transactionStatus === 'I') {
+      this.portals.clear();
+    }
+    return swapped;
+  }
+
+  /** What will not be answered any more, because the connection ended. The first may have been running. */
+  takeUnanswered(): Execution<Note>[] {
+    return this.answers.takeUnanswered();
+  }
+
+  private sendStep(piece: Piece): void {
+    switch (piece.type) {
+      case frontendType.parse: {
+        const { name, statement } = parseParse(piece);
+        return this.parse(name, statement);
+      }
+      case frontendType.bind: {
+        const { portal, statement } = parseBind(piece);
+        return this.bind(portal, statement);
+      }
+      case frontendType.close:
+        return this.close(piece);
+      case frontendType.describe:
+        this.answers.push(describeStep);
+        break;
+      case frontendType.sync:
+        return this.answers.pushSync();
+      case frontendType.copyDone:
+      case frontendType.copyFail:
+        return this.answers.endCopy();
+      default:
+    }
+  }
+
+  private close(piece: Piece): void {
+    const { kind, name } = parseClose(piece);
+    if (this.isSkipping) return;
+    this.answers.push(
+      kind === 'statement'
+        ? new NameChange('close', this.statements, name, undefined)
+        : new NameChange('close', this.portals, name, undefined),
+    );
+  }
+
+  private pushExecution(execution: Execution<Note>): Execution<Note> | undefined {
+    return this.answers.push(execution) ? execution : undefined;
+  }
+}

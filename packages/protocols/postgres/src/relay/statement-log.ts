@@ -1,0 +1,217 @@
+/** What the audit and the transcript hear of statements. */
+import { textOfBytes } from '@gatehouse/kit/event-log';
+import type { Announced, Recorder, Session, SessionEvent } from '@gatehouse/protocol-api';
+
+import { sqlstates } from '../errors.js';
+import type { StatementClass } from '../policy/facts.js';
+import type { BoundValue } from '../wire/frontend.js';
+import type { Statement } from '../wire/statement.js';
+import { classOfCommand } from './command-class.js';
+import type { Execution, Outcome } from './pipeline-entries.js';
+
+/** What is kept with a statement that was announced. */
+export interface Note {
+  readonly announced: Announced;
+  readonly startedAt: number;
+}
+
+/** Of a text in the transcript; the event has more. */
+const maxShownChars = 4096;
+const unknownText = 'text not known: it was prepared too long ago, or by SQL';
+
+/** What is executed. */
+type What = Pick<Execution, 'kind' | 'statement' | 'values'>;
+
+type StatementData = Readonly<Record<string, unknown>>;
+
+export class StatementLog {
+  readonly #session: Session;
+  readonly #prompt: string;
+  readonly #texts = new WeakMap<Statement, StatementData>();
+  #recorder: Recorder | undefined;
+
+  constructor(session: Session, database: string) {
+    this.#session = session;
+    this.#prompt = `${database}=> `;
+  }
+
+  /** Begins the transcript. */
+  open(): void {
+    this.#recorder = this.#session.record({ columns: 120, rows: 40 });
+  }
+
+  /** A statement is about to be sent on. */
+  announce(what: What): Note {
+    const announced = this.#session.announce({
+      type: 'db.statement_started',
+      outcome: 'success',
+      data: this.#describe(what),
+    });
+    return { announced, startedAt: performance.now() };
+  }
+
+  /** It was executed, or failed. */
+  finished(execution: Execution<Note>, outcome: Outcome): void {
+    const { note } = execution;
+    // Of several statements in one text the first answers for what was announced.
+    const isFirst = outcome.index === 0;
+    const durationMs =
+      note === undefined ? 0 : Math.round((performance.now() - note.startedAt) * 1000) / 1000;
+    const event = this.#toEvent(execution, outcome, durationMs);
+    if (note !== undefined && isFirst) note.announced.finish(event);
+    else this.#session.emit(event);
+    this.#show(event);
+  }
+
+  /** Sent, and thrown away by the server because one before it failed. */
+  skipped({ note }: Execution<Note>): void {
+    note?.announced.abandon('skipped');
+  }
+
+  /** It will never be known what became of it. */
+  lost(execution: Execution<Note>, reason: string): void {
+    const { note } = execution;
+    if (note === undefined || execution.answers > 0) return;
+    note.announced.finish({
+      type: 'db.statement_executed',
+      outcome: 'failure',
+      reason,
+      data: {
+        ...this.#describe(execution),
+        rows: null,
+        bytes: execution.bytes,
+        durationMs: Math.round(performance.now() - note.startedAt),
+        sqlstate: null,
+        error: null,
+      },
+    });
+  }
+
+  /** The end of an implicit transaction failed, and undid what was told as executed. */
+  commitFailed({ sqlstate, message }: { readonly sqlstate: string; readonly message: string }) {
+    this.#session.emit({
+      type: 'db.commit_failed',
+      outcome: 'failure',
+      reason: 'error',
+      data: { sqlstate, error: fromLatin1(message) },
+    });
+  }
+
+  /** Refused before it was sent. */
+  denied(
+    what: What,
+    why: { readonly rule: string; readonly statementClass: StatementClass | undefined },
+  ): void {
+    this.#session.emit({
+      type: 'db.statement_denied',
+      outcome: 'denied',
+      reason: 'policy',
+      data: {
+        ...this.#describe(what),
+        class: why.statementClass ?? null,
+        rule: why.rule,
+      },
+    });
+    this.#write(`${this.#prompt}${this.#shown(what.statement)}\n denied: ${why.rule}\n`);
+  }
+
+  #toEvent(execution: Execution<Note>, outcome: Outcome, durationMs: number): SessionEvent {
+    const { error, command, rows = null, bytes, index } = outcome;
+    const data = {
+      ...this.#describe(execution),
+      class: command === '' ? null : classOfCommand(command),
+      ...(index === 0 ? {} : { index }),
+      rows,
+      bytes,
+      durationMs,
+      sqlstate: null,
+      error: null,
+    };
+    const type = 'db.statement_executed';
+    if (error === undefined) return { type, outcome: 'success', data };
+    const { sqlstate } = error;
+    return {
+      type,
+      outcome: 'failure',
+      reason: sqlstate === sqlstates.cancelled ? 'cancelled' : 'error',
+      data: { ...data, sqlstate, error: describeFailure(execution, error, this.#keepsValues) },
+    };
+  }
+
+  get #keepsValues(): boolean {
+    return this.#session.options.dbBindValues;
+  }
+
+  #describe({ kind, statement, values }: What): StatementData {
+    const data = statement === undefined ? describeUnknown(kind) : this.#describeText(statement);
+    if (values === undefined || !this.#keepsValues) return data;
+    return { ...data, values: values.map(describeValue) };
+  }
+
+  #describeText(statement: Statement): StatementData {
+    const known = this.#texts.get(statement);
+    if (known !== undefined) return known;
+    const data = {
+      statement: textOfBytes(statement.text),
+      statementBytes: statement.statementBytes,
+      sha256: statement.sha256,
+      truncated: statement.isTruncated,
+      class: null,
+    };
+    this.#texts.set(statement, data);
+    return data;
+  }
+
+  #show({ outcome, data }: SessionEvent): void {
+    const { sqlstate, error, rows, durationMs } = data;
+    const count = typeof rows === 'number' ? `${rows} rows` : 'done';
+    const result =
+      outcome === 'success'
+        ? `${count}, ${String(durationMs)} ms`
+        : `ERROR ${String(sqlstate)}: ${String(error)}`;
+    const text = String(data['statement']).slice(0, maxShownChars);
+    this.#write(`${this.#prompt}${text}\n ${result}\n`);
+  }
+
+  #shown(statement: Statement | undefined): string {
+    return statement === undefined
+      ? unknownText
+      : textOfBytes(statement.text).slice(0, maxShownChars);
+  }
+
+  #write(text: string): void {
+    // What was typed must not act on the terminal of whoever plays it.
+    const safe = text.replaceAll(/[^\n\t\P{C}]/gu, '\u{fffd}').replaceAll('\n', '\r\n');
+    this.#recorder?.output(Buffer.from(safe));
+  }
+}
+
+function describeUnknown(kind: Execution['kind']): StatementData {
+  return {
+    statement: kind === 'function' ? 'function call' : unknownText,
+    statementBytes: 0,
+    sha256: '',
+    truncated: false,
+    class: kind === 'function' ? 'call' : null,
+  };
+}
+
+function describeValue({ format, bytes }: BoundValue): string | null {
+  if (bytes === undefined) return null;
+  return format === 'text' ? textOfBytes(bytes) : `\\x${bytes.toString('hex')}`;
+}
+
+function describeFailure(
+  { kind }: What,
+  { sqlstate, message }: { readonly sqlstate: string; readonly message: string },
+  keepsValues: boolean,
+): string {
+  const text = fromLatin1(message);
+  // Errors about data (class 22) quote the value, which may be one that was bound and is not for the audit.
+  const mayQuoteValues = !keepsValues && kind !== 'query' && sqlstate.startsWith('22');
+  return mayQuoteValues ? text.replaceAll(/"[^"]*"/g, '"…"') : text;
+}
+
+function fromLatin1(text: string): string {
+  return textOfBytes(Buffer.from(text, 'latin1'));
+}
