@@ -59,6 +59,7 @@ export const cliErrors = {
     message: 'did not {what}: it was not confirmed',
     remedy: 'answer y, or add --yes',
   },
+  PORT_UNUSABLE: { kind: 'failed_precondition', message: 'can not listen on port {port}: {why}' },
   NOT_FOUND: { kind: 'not_found', message: 'no such {what}' },
   EDITOR_FAILED: {
     kind: 'failed_precondition',

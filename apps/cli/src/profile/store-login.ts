@@ -59,10 +59,11 @@ export function storeLogin(home: string, contents: LoginContents): Login {
   return { profile: contents.profile, files: loginFiles(home, contents.profile.proxy) };
 }
 
-/** Removes the login at a cluster, keys first. */
+/** Removes the login at a cluster, keys first, and those of its databases. */
 export function removeLogin(home: string, proxy: string): void {
   const parent = clusterFolder(home, proxy);
   rmSync(join(parent, 'current'), { force: true });
+  rmSync(join(parent, 'databases'), { recursive: true, force: true });
   removeOthers(parent, undefined);
 }
 
