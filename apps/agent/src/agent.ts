@@ -22,8 +22,8 @@ import { findEgress, type Egress } from './join/egress.js';
 import { checkOwnCertificate, enrollAgent } from './join/enroll.js';
 import { keepIdentity, type AgentIdentity } from './join/identity.js';
 import { loadState, saveState, type AgentState } from './join/state.js';
-import { createHostCertificates } from './targets/host-certificates.js';
 import { serveDial, type DialDeps } from './targets/serve-dial.js';
+import { createTargetCertificates } from './targets/target-certificates.js';
 import { createTargetList, type TargetList } from './targets/target-list.js';
 import { createUsedGrants } from './targets/used-grants.js';
 import { keepTunnels, type Tunnels } from './tunnel/tunnels.js';
@@ -178,12 +178,13 @@ function startTunnels(parts: Parts): Tunnels {
   const { config, deps, identity, targets, egress } = parts;
   const { clock, logger } = deps;
   const heard: { locks: readonly Lock[]; group: string } = { locks: [], group: '' };
-  const hostCertificates = createHostCertificates({ identity, clock, logger, egress });
+  const certificates = createTargetCertificates({ identity, clock, logger, egress });
   const services: AgentServices = {
     logger,
     clock,
     targetAuthorities: () => identity.targetAuthorities(),
-    hostCertificate: async (name) => hostCertificates.get(name),
+    hostCertificate: async (name) => certificates.host(name),
+    databaseCertificate: async (name, user) => certificates.database(name, user),
     builtin: { sameUserAccepted: config.same_user === 'accepted' },
   };
   const { agentId, name } = identity.state;

@@ -148,6 +148,10 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
         callers: ['agent'],
         handle: async () => Promise.reject(new Error('not here')),
       },
+      issueDatabaseCertificate: {
+        callers: ['agent'],
+        handle: async () => Promise.reject(new Error('not here')),
+      },
     },
   );
 

@@ -87,6 +87,7 @@ const proxy = createProxy({
   logger,
   clusterName: 'bench',
   replicaId: 'srv_1',
+  replicas: { tell: () => undefined, onTold: () => undefined },
   publicNames: ['127.0.0.1'],
   credentials,
 });

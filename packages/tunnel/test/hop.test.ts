@@ -56,9 +56,14 @@ async function startReplica(
     replicaId: () => 'srv_t',
     proxyOf: (certificate) => (isProxy && certificate !== undefined ? 'srv_p' : undefined),
     moveTunnels: (proxyId) => moved.push(proxyId),
+    tellProxies(note) {
+      for (const watcher of watchers)
+        watcher({ replicaId: 'srv_t', full: false, present: [], gone: [], note });
+    },
     open: async (_dial, signal) => open(signal),
     watch(onChange) {
-      onChange({ replicaId: 'srv_t', full: true, present: describeAll(present), gone: [] });
+      const change = { present: describeAll(present), gone: [], note: undefined };
+      onChange({ replicaId: 'srv_t', full: true, ...change });
       watchers.push(onChange);
       return { noteReplicas: () => undefined, stop: () => undefined };
     },
@@ -75,7 +80,8 @@ async function startReplica(
   onTestFinished(async () => server[Symbol.asyncDispose]());
   const tell: Replica['tell'] = (change) => {
     const parts = { present: describeAll(change.present), gone: describeAll(change.gone) };
-    for (const watcher of watchers) watcher({ replicaId: 'srv_t', full: false, ...parts });
+    for (const watcher of watchers)
+      watcher({ replicaId: 'srv_t', full: false, ...parts, note: undefined });
   };
   return { rpc, server, tls, moved, tell, address: `127.0.0.1:${server.address.port}` };
 }
@@ -364,4 +370,20 @@ it('moves nothing for a caller that is no proxy', async () => {
   const replica = await startReplica(async () => Promise.reject(dialError('offline')), [], false);
   await expect(hopTo(replica).moveTunnels()).rejects.toMatchObject({ code: 7 });
   expect(replica.moved).toEqual([]);
+});
+
+it('passes a word of one proxy on to all, and none that is too long', async () => {
+  const replica = await startReplica(async () => Promise.reject(new Error('no dial')));
+  await using teller = createDirectory([replica]);
+  await using other = createDirectory([replica]);
+  for (const directory of [teller, other]) directory.use([replica.address]);
+  const heard: string[] = [];
+  other.onNote(({ topic, content }) => heard.push(`${topic}: ${content.toString()}`));
+  await expect.poll(() => other.replicas()[0]?.isConnected).toBe(true);
+  await expect.poll(() => teller.replicas()[0]?.isConnected).toBe(true);
+  teller.tellProxies({ topic: 'test', content: Buffer.from('hello') });
+  await expect.poll(() => heard).toEqual(['test: hello']);
+  const long = { topic: 'test', content: Buffer.alloc(513) };
+  await expect(hopTo(replica).tellProxies(long)).rejects.toMatchObject({ code: 3 });
+  expect(other.find('web')).toEqual([]);
 });

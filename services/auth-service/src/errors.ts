@@ -48,6 +48,10 @@ export const authErrors = {
     kind: 'invalid_argument',
     message: 'a key of a certificate authority is not accepted',
   },
+  DATABASE_USER_INVALID: {
+    kind: 'invalid_argument',
+    message: 'the database user has no valid name',
+  },
   ROUTE_INVALID: { kind: 'invalid_argument', message: 'the route is not valid: {why}' },
 
   LINK_INVALID: { kind: 'not_found', message: 'this link is not valid' },

@@ -20,7 +20,7 @@ import {
   type Membership,
   type PolicyView,
 } from '@gatehouse/membership';
-import type { ProxyProtocol } from '@gatehouse/protocol-api';
+import type { ProxyProtocol, ProxyServices } from '@gatehouse/protocol-api';
 import { proxyProtocols } from '@gatehouse/protocol-registry/proxy';
 import { targetTypes } from '@gatehouse/protocol-registry/targets';
 import { createAgentDirectory, type AgentDirectory } from '@gatehouse/tunnel';
@@ -195,7 +195,7 @@ async function createHandling(parts: Parts, stack: AsyncDisposableStack) {
   const live = stack.use(
     trackSessions({ auth: membership.auth, policy, clock, logger, replicaId }),
   );
-  const protocols = createProtocols(parts, credentials);
+  const protocols = createProtocols(parts, { credentials, replicas: createReplicas(directory) });
   const identityEndsAt = (identity: Identity) => credentials.identityEndsAt(identity);
   const host = createHost({
     policy,
@@ -322,9 +322,20 @@ function serveHealth(
   });
 }
 
+/** Through the tunnel replicas, to which every proxy listens. */
+function createReplicas(directory: AgentDirectory): ProxyServices['replicas'] {
+  return {
+    tell: (topic, content) => directory.tellProxies({ topic, content }),
+    onTold: (topic, listener) =>
+      directory.onNote((note) => {
+        if (note.topic === topic) listener(note.content);
+      }),
+  };
+}
+
 function createProtocols(
   parts: Parts,
-  credentials: ReturnType<typeof createCredentials>,
+  lent: Pick<ProxyServices, 'credentials' | 'replicas'>,
 ): ProxyProtocol[] {
   const { config, clock, logger, membership, overrides } = parts;
   const services = {
@@ -333,7 +344,7 @@ function createProtocols(
     clusterName: config.cluster_name,
     replicaId: membership.replicaId,
     publicNames: [splitAddress(config.public_addr).host],
-    credentials,
+    ...lent,
   };
   return Object.values(overrides.protocols ?? proxyProtocols).map((create) => create(services));
 }

@@ -262,6 +262,7 @@ function createRpc(
         },
       };
     },
+    tellProxies: (note) => live.tellProxies(note),
     moveTunnels(proxyId) {
       for (const { tunnel, viaProxy } of live.all())
         if (viaProxy === proxyId)

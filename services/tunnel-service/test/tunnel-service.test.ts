@@ -102,6 +102,7 @@ async function start(
       enrollAgent: { callers: ['anonymous'], handle: refuse },
       renewAgent: { callers: ['agent'], handle: refuse },
       issueNodeHostCertificate: { callers: ['agent'], handle: refuse },
+      issueDatabaseCertificate: { callers: ['agent'], handle: refuse },
     },
   );
   async function* watch(signal: AbortSignal): AsyncGenerator<WatchResponse> {

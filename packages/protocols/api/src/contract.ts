@@ -250,6 +250,15 @@ export interface ProxyServices {
   /** Names under which the port itself is reached; its SSH host certificate lists them. */
   readonly publicNames: readonly string[];
   readonly credentials: ProxyCredentials;
+  readonly replicas: ProxyReplicas;
+}
+
+/** The other replicas of this proxy. What is said may be lost, and whoever says it hears it, too. */
+export interface ProxyReplicas {
+  /** @param content at most 512 bytes */
+  tell(topic: string, content: Buffer): void;
+  /** Called with what is told of a topic. */
+  onTold(topic: string, listener: (content: Buffer) => void): void;
 }
 
 /** Keys and certificates that a proxy holds or may ask for. Private keys are PEM (PKCS #8); certificates are wire blobs. */
@@ -279,6 +288,12 @@ export interface HostCertificate {
   readonly certificate: Buffer;
 }
 
+/** A key and a certificate for TLS, PEM (PKCS #8). */
+export interface ClientCertificate {
+  readonly privateKeyPem: string;
+  readonly certificatePem: string;
+}
+
 export interface TargetCertificate {
   readonly privateKeyPem: string;
   readonly certificate: Buffer;
@@ -305,6 +320,8 @@ export interface AgentServices {
   targetAuthorities(): readonly Buffer[];
   /** This agent's own host key and a certificate of `host_ssh` for one of its target names. */
   hostCertificate(name: string): Promise<HostCertificate>;
+  /** A certificate of `db_client` for logging in to one of its databases: CN=<user>@<target> (D21). */
+  databaseCertificate(name: string, user: string): Promise<ClientCertificate>;
   /** OS user rules of the built-in node (D32). */
   readonly builtin: { readonly sameUserAccepted: boolean };
 }

@@ -22,13 +22,13 @@ export const dialDetails = z.union([
   }),
 ]);
 
-export function createAgent(_services: AgentServices): AgentProtocol<PostgresSpec> {
-  return { name: 'postgres', connect };
+export function createAgent(services: AgentServices): AgentProtocol<PostgresSpec> {
+  return { name: 'postgres', connect: (dial) => connect(services, dial) };
 }
 
-async function connect(dial: AgentDial<PostgresSpec>): Promise<Duplex> {
+async function connect(services: AgentServices, dial: AgentDial<PostgresSpec>): Promise<Duplex> {
   const details = dialDetails.parse(dial.details);
-  if ('parameters' in details) return logIn(dial, details.parameters);
-  await cancelStatement(dial, details.cancel);
+  if ('parameters' in details) return logIn(services, dial, details.parameters);
+  await cancelStatement(services, dial, details.cancel);
   return new PassThrough().end();
 }

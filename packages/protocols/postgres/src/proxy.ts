@@ -55,7 +55,7 @@ export interface PostgresState {
 type PostgresSession = Session<PostgresSpec>;
 
 export function createProxy(services: ProxyServices): ProxyProtocol<PostgresSpec, PostgresState> {
-  const keys = new CancelKeys(services.replicaId);
+  const keys = new CancelKeys(services);
   const parser = createStatementParser({
     onReplaced: (reason) => services.logger.warn({ reason }, 'the statement parser was replaced'),
   });

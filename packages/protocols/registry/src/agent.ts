@@ -4,4 +4,5 @@ import { createAgent as postgres } from '@gatehouse/protocol-postgres/agent';
 import { createAgent as ssh } from '@gatehouse/protocol-ssh/agent';
 
 /** The registry: how an agent reaches each kind of target; a protocol without an entry is a plain TCP dial. */
-export const agentProtocols: Readonly<Record<string, (services: AgentServices) => AgentProtocol>> = { postgres, ssh };
+export const agentProtocols: Readonly<Record<string, (services: AgentServices) => AgentProtocol>> =
+  { postgres, ssh };

@@ -5,4 +5,5 @@ import { createProxy as ssh } from '@gatehouse/protocol-ssh/proxy';
 import { createProxy as tcp } from '@gatehouse/protocol-tcp/proxy';
 
 /** The registry: how the proxy speaks each protocol. */
-export const proxyProtocols: Readonly<Record<string, (services: ProxyServices) => ProxyProtocol>> = { postgres, ssh, tcp };
+export const proxyProtocols: Readonly<Record<string, (services: ProxyServices) => ProxyProtocol>> =
+  { postgres, ssh, tcp };

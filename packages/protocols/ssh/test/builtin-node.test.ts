@@ -34,6 +34,7 @@ beforeAll(async () => {
     clock: systemClock,
     targetAuthorities: () => [harness.authorities.targetSsh.publicKey],
     hostCertificate: async () => host,
+    databaseCertificate: async () => Promise.reject(new Error('no database')),
     builtin: { sameUserAccepted: true },
   });
   for (const login of ['root', 'nobody', 'nosuchuser']) {

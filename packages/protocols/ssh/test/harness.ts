@@ -329,6 +329,7 @@ async function createServices(authorities: TestAuthorities): Promise<ProxyServic
     logger,
     clusterName: 'test',
     replicaId: 'srv_1',
+    replicas: { tell: () => undefined, onTold: () => undefined },
     publicNames: ['gw'],
     credentials: {
       verifySshUserCertificate: async (blob, clientAddress) =>

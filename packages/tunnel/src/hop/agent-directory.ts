@@ -8,6 +8,7 @@ import { backoffMs } from '@gatehouse/kit/clock';
 import { GatehouseError } from '@gatehouse/kit/errors';
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import type { Logger } from '@gatehouse/kit/log';
+import type { ProxyNote } from '@gatehouse/proto/tunnel/v1/tunnel_service';
 import type { Channel } from '@grpc/grpc-js';
 
 import { dialError } from '../errors.js';
@@ -61,6 +62,10 @@ export interface AgentDirectory extends AsyncDisposable {
   find(agentOrGroup: string): Presence[];
   /** Resolves true once the agent has a tunnel, false when `timeoutMs` has passed. */
   waitFor(agentOrGroup: string, timeoutMs: number): Promise<boolean>;
+  /** Has the other proxies told, through a replica that is connected. Nobody may hear it. */
+  tellProxies(note: ProxyNote): void;
+  /** Called with what other proxies tell. */
+  onNote(listener: (note: ProxyNote) => void): void;
   /** Called after each change; gives a function that stops it. */
   onChange(listener: () => void): () => void;
   /**
@@ -94,6 +99,7 @@ class WatchedDirectory implements AgentDirectory {
   readonly #replicas = new Map<string, Replica>();
   readonly #presence = new PresenceSet();
   readonly #listeners = new Set<() => void>();
+  readonly #noteListeners = new Set<(note: ProxyNote) => void>();
   /** Those who hear which replicas are connected. */
   readonly #followers = new Set<(ids: readonly string[]) => void>();
   readonly #stop = new AbortController();
@@ -156,6 +162,17 @@ class WatchedDirectory implements AgentDirectory {
         if (this.isOnline(agentOrGroup)) finish(true);
       });
     });
+  }
+
+  tellProxies(note: ProxyNote): void {
+    const { logger } = this.#options;
+    const replica = this.#replicas.values().find(({ isConnected }) => isConnected);
+    if (replica === undefined) return;
+    runInBackground(() => replica.hop.tellProxies(note), logger, 'other proxies were not told');
+  }
+
+  onNote(listener: (note: ProxyNote) => void): void {
+    this.#noteListeners.add(listener);
   }
 
   onChange(listener: () => void): () => void {
@@ -224,6 +241,10 @@ class WatchedDirectory implements AgentDirectory {
           followReplicas: (onReplicas) => this.#followReplicas(onReplicas),
           onChange: (change) => {
             attempt = 0;
+            if (change.note !== undefined) {
+              for (const listener of this.#noteListeners) listener(change.note);
+              return;
+            }
             const isNew = !replica.isConnected || replica.replicaId !== change.replicaId;
             replica.replicaId = change.replicaId;
             replica.isConnected = true;

@@ -4,6 +4,8 @@ import {
   AbandonResponse,
   MoveTunnelsRequest,
   MoveTunnelsResponse,
+  TellProxiesRequest,
+  TellProxiesResponse,
   WatchAgentsRequest,
   WatchAgentsResponse,
 } from '@gatehouse/proto/tunnel/v1/tunnel_service';
@@ -60,5 +62,14 @@ export const tunnelServiceDefinition = {
     requestDeserialize: deserializer(MoveTunnelsRequest),
     responseSerialize: serializer(MoveTunnelsResponse),
     responseDeserialize: deserializer(MoveTunnelsResponse),
+  },
+  tellProxies: {
+    path: `${service}/TellProxies`,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: serializer(TellProxiesRequest),
+    requestDeserialize: deserializer(TellProxiesRequest),
+    responseSerialize: serializer(TellProxiesResponse),
+    responseDeserialize: deserializer(TellProxiesResponse),
   },
 } as const;

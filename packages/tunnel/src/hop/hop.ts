@@ -1,6 +1,6 @@
 /** The proxy's end of the hop to one tunnel replica. */
 import { createId } from '@gatehouse/kit/ids';
-import type { WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
+import type { ProxyNote, WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
 import { Client, credentials, type Channel } from '@grpc/grpc-js';
 
 import { dialError } from '../errors.js';
@@ -39,6 +39,8 @@ export interface Hop {
   watch(options: HopWatch): Promise<void>;
   /** Asks agents whose tunnels came through the calling proxy to dial again. @throws what grpc-js says */
   moveTunnels(): Promise<void>;
+  /** Has the replica tell the other proxies. @throws what grpc-js says */
+  tellProxies(note: ProxyNote): Promise<void>;
 }
 
 export interface HopOptions {
@@ -57,7 +59,8 @@ export function createHop(options: HopOptions): Hop {
   return {
     dial: async (dial) => dialThrough(client(), dial, options.openTimeoutMs ?? 20_000),
     watch: async (options) => watchThrough(client(), options),
-    moveTunnels: async () => askToMove(client()),
+    moveTunnels: async () => ask(client(), definition.moveTunnels, {}),
+    tellProxies: async (note) => ask(client(), definition.tellProxies, { note }),
   };
 }
 
@@ -118,14 +121,23 @@ function abandonWhenStuck(client: Client, stream: HopStream, dialId: string): vo
   });
 }
 
-async function askToMove(client: Client): Promise<void> {
-  const { path, requestSerialize, responseDeserialize } = definition.moveTunnels;
+interface UnaryMethod<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (request: Request) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => Response;
+}
+
+async function ask<Request, Response>(
+  client: Client,
+  { path, requestSerialize, responseDeserialize }: UnaryMethod<Request, Response>,
+  request: Request,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     client.makeUnaryRequest(
       path,
       requestSerialize,
       responseDeserialize,
-      {},
+      request,
       { deadline: Date.now() + 5_000 },
       (error) => {
         if (error === null) resolve();

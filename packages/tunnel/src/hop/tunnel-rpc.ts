@@ -10,6 +10,9 @@ import type {
   DialOpen,
   MoveTunnelsRequest,
   MoveTunnelsResponse,
+  ProxyNote,
+  TellProxiesRequest,
+  TellProxiesResponse,
   WatchAgentsRequest,
   WatchAgentsResponse,
 } from '@gatehouse/proto/tunnel/v1/tunnel_service';
@@ -37,6 +40,8 @@ export interface TunnelRpcOptions {
   watch(onChange: (change: WatchAgentsResponse) => void): ProxyWatch;
   /** Asks agents whose tunnels came through this proxy to dial again. */
   moveTunnels(proxyId: string): void;
+  /** Tells all proxies that watch, also whoever said it. */
+  tellProxies(note: ProxyNote): void;
 }
 
 /** A proxy's watch. */
@@ -58,11 +63,13 @@ interface AnyCall {
   getAuthContext(): { readonly sslPeerCertificate?: { readonly raw: Buffer } };
 }
 
+const tooLong = { code: status.INVALID_ARGUMENT, details: 'the note is too long' };
 const notProxy = { code: status.PERMISSION_DENIED, details: 'only a proxy may ask' };
 
 /** Messages that may wait for a proxy that does not read its watch. */
 const maxWaiting = 10_000;
 const maxReplicas = 200;
+const maxNoteBytes = { topic: 64, content: 512 };
 
 export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
   const dials = new Map<string, HopStream>();
@@ -105,12 +112,28 @@ export function createTunnelRpc(options: TunnelRpcOptions): TunnelRpc {
         options.moveTunnels(proxyId);
         done(null, {});
       },
+      tellProxies(
+        call: ServerUnaryCall<TellProxiesRequest, TellProxiesResponse>,
+        done: sendUnaryData<TellProxiesResponse>,
+      ) {
+        const { note } = call.request;
+        if (isRefused(call)) done(notProxy);
+        else if (note === undefined || isTooLong(note)) done(tooLong);
+        else {
+          options.tellProxies(note);
+          done(null, {});
+        }
+      },
     },
     dialCount: () => streams.size,
     closeAll() {
       for (const stream of streams) stream.destroy(dialError('tunnel_lost'));
     },
   };
+}
+
+function isTooLong({ topic, content }: ProxyNote): boolean {
+  return Buffer.byteLength(topic) > maxNoteBytes.topic || content.length > maxNoteBytes.content;
 }
 
 function serveWatch(

@@ -24,6 +24,7 @@ import * as getDocument from './get-document.js';
 import * as getInvite from './get-invite.js';
 import * as getSelf from './get-self.js';
 import * as getTrust from './get-trust.js';
+import * as issueDatabaseCertificate from './issue-database-certificate.js';
 import * as issueHostCertificates from './issue-host-certificates.js';
 import * as issueNodeHostCertificate from './issue-node-host-certificate.js';
 import * as issueTargetCertificate from './issue-target-certificate.js';
@@ -89,6 +90,7 @@ export function bindInternalServices(deps: Deps): Services {
       enrollAgent: bind(enrollAgent),
       renewAgent: bind(renewAgent),
       issueNodeHostCertificate: bind(issueNodeHostCertificate),
+      issueDatabaseCertificate: bind(issueDatabaseCertificate),
     }),
     bindService(LoginServiceDefinition, {
       getInvite: bind(getInvite),
@@ -118,6 +120,7 @@ export function bindPublicServices(deps: Deps): Services {
       enrollAgent: bind(enrollAgent),
       renewAgent: bind(renewAgent),
       issueNodeHostCertificate: bind(issueNodeHostCertificate),
+      issueDatabaseCertificate: bind(issueDatabaseCertificate),
     }),
     bindService(AdministrationServiceDefinition, {
       getDocument: bind(getDocument),

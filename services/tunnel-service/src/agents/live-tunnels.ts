@@ -1,5 +1,9 @@
 /** The tunnels that end here, and who wants to hear of them. */
-import type { AgentPresence, WatchAgentsResponse } from '@gatehouse/proto/tunnel/v1/tunnel_service';
+import type {
+  AgentPresence,
+  ProxyNote,
+  WatchAgentsResponse,
+} from '@gatehouse/proto/tunnel/v1/tunnel_service';
 import type { AcceptedTunnel } from '@gatehouse/tunnel';
 
 import type { Registrar } from './registrar.js';
@@ -94,13 +98,18 @@ export class LiveTunnels {
   watch(watcher: Watcher): () => void {
     this.#watchers.add(watcher);
     const present = [...this.#shown].map(presenceOf);
-    watcher({ replicaId: this.#replicaId, full: true, present, gone: [] });
+    watcher({ replicaId: this.#replicaId, full: true, present, gone: [], note: undefined });
     return () => this.#watchers.delete(watcher);
   }
 
-  #tell(change: { present: AgentPresence[]; gone: AgentPresence[] }): void {
+  /** Passes a word of a proxy on to all that watch. */
+  tellProxies(note: ProxyNote): void {
+    this.#tell({ present: [], gone: [], note });
+  }
+
+  #tell(change: { note?: ProxyNote; present: AgentPresence[]; gone: AgentPresence[] }): void {
     for (const watcher of this.#watchers)
-      watcher({ replicaId: this.#replicaId, full: false, ...change });
+      watcher({ replicaId: this.#replicaId, full: false, note: undefined, ...change });
   }
 }
 

@@ -6,7 +6,7 @@ import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import { readEnvironment, readSecretFile } from '@gatehouse/kit/config';
 import { GatehouseError, systemErrorCode } from '@gatehouse/kit/errors';
 import { splitAddress } from '@gatehouse/kit/net';
-import { hostError, type AgentDial } from '@gatehouse/protocol-api';
+import { hostError, type AgentDial, type AgentServices } from '@gatehouse/protocol-api';
 import { Client, DatabaseError, type Connection } from 'pg';
 
 import { postgresError } from '../errors.js';
@@ -14,6 +14,7 @@ import type { PostgresSpec } from '../target.js';
 import { encodeCancelRequest, encodeStartupMessage } from '../wire/startup.js';
 
 type Dial = AgentDial<PostgresSpec>;
+type Services = Pick<AgentServices, 'databaseCertificate'>;
 
 /** What a server may say before it is ready, bytes: its parameters and notices of a login. */
 const maxGreetingBytes = 1024 * 1024;
@@ -28,27 +29,32 @@ const watchRefused: ReadonlySet<string | undefined> = new Set(['42704', '22023']
  * @throws TARGET_UNREACHABLE, POSTGRES_LOGIN_FAILED
  */
 export async function logIn(
+  services: Services,
   dial: Dial,
   parameters: Readonly<Record<string, string>>,
 ): Promise<Duplex> {
   try {
-    return await tryLogIn(dial, { ...watchClient, ...parameters });
+    return await tryLogIn(services, dial, { ...watchClient, ...parameters });
   } catch (thrown) {
     if (!(thrown instanceof DatabaseError) || !watchRefused.has(thrown.code))
       throw explain(dial, thrown);
   }
-  return tryLogIn(dial, parameters).catch((thrown: unknown) => {
+  return tryLogIn(services, dial, parameters).catch((thrown: unknown) => {
     throw explain(dial, thrown);
   });
 }
 
-async function tryLogIn(dial: Dial, parameters: Readonly<Record<string, string>>): Promise<Duplex> {
+async function tryLogIn(
+  services: Services,
+  dial: Dial,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Duplex> {
   const user = Buffer.from(dial.principal).toString('latin1');
   const startup = encodeStartupMessage(
     0,
     Object.entries({ user, ...parameters }).map(([name, value]) => ({ name, value })),
   );
-  const client = createClient(dial, startup);
+  const client = createClient(dial, { startup, tls: await tlsOptions(services, dial) });
   const greeting = keepGreeting(client.connection, dial.spec.tls);
   try {
     await connectClient(dial, client);
@@ -63,12 +69,16 @@ async function tryLogIn(dial: Dial, parameters: Readonly<Record<string, string>>
 
 /** Asks the server to end what one of its backends does (PostgreSQL §55.2.10); it never says whether it did. */
 export async function cancelStatement(
+  services: Services,
   dial: Dial,
   key: { readonly processId: number; readonly secretKey: number },
 ): Promise<void> {
   const secret = Buffer.alloc(4);
   secret.writeInt32BE(key.secretKey);
-  const client = createClient(dial, encodeCancelRequest({ processId: key.processId, secret }));
+  const client = createClient(dial, {
+    startup: encodeCancelRequest({ processId: key.processId, secret }),
+    tls: await tlsOptions(services, dial),
+  });
   try {
     await connectClient(dial, client);
   } catch (thrown) {
@@ -84,7 +94,10 @@ type OpenClient = Client & {
   readonly connection: Connection & { readonly stream: Duplex; startup(): void };
 };
 
-function createClient(dial: Dial, startup: Buffer): OpenClient {
+function createClient(
+  dial: Dial,
+  { startup, tls }: { readonly startup: Buffer; readonly tls: ConnectionOptions | false },
+): OpenClient {
   const { host, port } = splitAddress(dial.spec.address);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a part of `pg` that its types leave out
   const client = new Client({
@@ -92,7 +105,7 @@ function createClient(dial: Dial, startup: Buffer): OpenClient {
     port,
     user: dial.principal,
     password: () => readPassword(dial),
-    ssl: tlsOptions(dial.spec),
+    ssl: tls,
     keepAlive: true,
   }) as OpenClient;
   // It learns of its connection's end when nobody waits for it any more.
@@ -101,19 +114,27 @@ function createClient(dial: Dial, startup: Buffer): OpenClient {
   return client;
 }
 
-function tlsOptions({ tls, address }: PostgresSpec): ConnectionOptions | false {
+async function tlsOptions(
+  services: Services,
+  { spec: { tls, address, auth }, target, principal }: Dial,
+): Promise<ConnectionOptions | false> {
   if (tls === 'off') return false;
   const name = tls.server_name ?? splitAddress(address).host;
+  const own =
+    auth !== undefined && 'certificate' in auth
+      ? await services.databaseCertificate(target, principal)
+      : undefined;
   return {
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
     checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
     ...(tls.ca_file === undefined ? {} : { ca: readFileSync(tls.ca_file, 'utf8') }),
+    ...(own === undefined ? {} : { key: own.privateKeyPem, cert: own.certificatePem }),
   };
 }
 
 function readPassword({ spec, principal }: Dial): string {
-  const stored = spec.auth?.password ?? [];
+  const stored = spec.auth !== undefined && 'password' in spec.auth ? spec.auth.password : [];
   const fitting = (Array.isArray(stored) ? stored : [stored]).find(
     ({ user }) => user === principal,
   );

@@ -4,9 +4,13 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
+import type { ProxyReplicas } from '@gatehouse/protocol-api';
+
 import type { BackendKey } from '../wire/backend.js';
 
 const counterBits = 20;
+const secretBytes = 4;
+const topic = 'postgres.cancel';
 
 /** A key that is good until it is disposed. */
 export interface IssuedKey extends Disposable {
@@ -18,15 +22,27 @@ export class CancelKeys {
   readonly #keys = new Map<number, { readonly secret: Buffer; readonly cancel: () => void }>();
   #counter = 0;
 
-  /** @param replica whose keys they are */
-  constructor(replica: string) {
-    this.#slot = createHash('sha256').update(replica).digest().readUInt16BE(0) >> 5;
+  readonly #replicas: ProxyReplicas;
+
+  /** @param replicaId whose keys they are */
+  constructor({
+    replicaId,
+    replicas,
+  }: {
+    readonly replicaId: string;
+    readonly replicas: ProxyReplicas;
+  }) {
+    this.#slot = createHash('sha256').update(replicaId).digest().readUInt16BE(0) >> 5;
+    this.#replicas = replicas;
+    replicas.onTold(topic, (content) => {
+      if (content.length === 4 + secretBytes) this.#useOwn(decodeKey(content));
+    });
   }
 
   /** @param cancel called when somebody shows the key */
   issue(cancel: () => void): IssuedKey {
     const processId = this.#nextNumber();
-    const secret = randomBytes(4);
+    const secret = randomBytes(secretBytes);
     this.#keys.set(processId, { secret, cancel });
     return {
       key: { processId, secret },
@@ -34,10 +50,16 @@ export class CancelKeys {
     };
   }
 
-  /** Cancels what the key's session does; a key that is not good does nothing. Takes as long either way. */
-  use({ processId, secret }: BackendKey): void {
+  /** Cancels what the key's session does, here or at the replica whose key it is; one that is not good does nothing. */
+  use(key: BackendKey): void {
+    if (Math.floor(key.processId / 2 ** counterBits) === this.#slot) this.#useOwn(key);
+    else if (key.secret.length === secretBytes) this.#replicas.tell(topic, encodeKey(key));
+  }
+
+  /** Takes as long whether it is good or not. */
+  #useOwn({ processId, secret }: BackendKey): void {
     const found = this.#keys.get(processId);
-    const expected = found?.secret ?? Buffer.alloc(4);
+    const expected = found?.secret ?? Buffer.alloc(secretBytes);
     const isRight = secret.length === expected.length && timingSafeEqual(secret, expected);
     if (found !== undefined && isRight) found.cancel();
   }
@@ -50,4 +72,14 @@ export class CancelKeys {
       if (processId !== 0 && !this.#keys.has(processId)) return processId;
     }
   }
+}
+
+function encodeKey({ processId, secret }: BackendKey): Buffer {
+  const head = Buffer.alloc(4);
+  head.writeInt32BE(processId);
+  return Buffer.concat([head, secret]);
+}
+
+function decodeKey(bytes: Buffer): BackendKey {
+  return { processId: bytes.readInt32BE(0), secret: bytes.subarray(4) };
 }

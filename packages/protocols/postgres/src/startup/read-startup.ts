@@ -68,36 +68,29 @@ function protocolError(why: string) {
 
 /** Leaves what follows in the stream. */
 async function readExactly(stream: Duplex, size: number, signal: AbortSignal): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const tryRead = () => {
-    const bytes: unknown = stream.read(size);
-    if (!Buffer.isBuffer(bytes)) return;
-    if (bytes.length === size) resolve(bytes);
-    else onGone();
-  };
-  const onGone = () =>
-    reject(
-      postgresError('POSTGRES_PROTOCOL', {
-        reason: 'client_left',
-        details: { why: 'the client left' },
-      }),
-    );
-  const onAbort = () =>
-    reject(
-      postgresError('POSTGRES_PROTOCOL', {
-        reason: 'timed_out',
-        details: { why: 'the login took too long' },
-      }),
-    );
-  stream.on('readable', tryRead).once('end', onGone).once('close', onGone);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  else if (stream.destroyed) onGone();
-  else tryRead();
-  try {
-    return await promise;
-  } finally {
-    stream.off('readable', tryRead).off('end', onGone).off('close', onGone);
-    signal.removeEventListener('abort', onAbort);
-  }
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      stream.off('readable', tryRead).off('end', onGone).off('close', onGone);
+      signal.removeEventListener('abort', onAbort);
+    };
+    const fail = (reason: string, why: string) => {
+      settle();
+      reject(postgresError('POSTGRES_PROTOCOL', { reason, details: { why } }));
+    };
+    const onGone = () => fail('client_left', 'the client left');
+    const onAbort = () => fail('timed_out', 'the login took too long');
+    const tryRead = () => {
+      const bytes: unknown = stream.read(size);
+      if (!Buffer.isBuffer(bytes)) return;
+      if (bytes.length < size) return onGone();
+      // At once: another event could come before whoever waits, and take what is not its own.
+      settle();
+      resolve(bytes);
+    };
+    stream.on('readable', tryRead).once('end', onGone).once('close', onGone);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    else if (stream.destroyed) onGone();
+    else tryRead();
+  });
 }
