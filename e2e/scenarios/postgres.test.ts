@@ -1,17 +1,56 @@
 /** PostgreSQL through the port at home: PG-01, 02, 04 to 10, 12. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { TargetDatabase } from '../servers/target-database.js';
+import { joinAgent } from '../stack/agent.js';
 import { DatabasePerson } from '../stack/database-client.js';
 import { addDatabase, databaseRoles } from '../stack/database-world.js';
 import { searchEvents, waitForEvent, type Event } from '../stack/events.js';
 import { eventually, run } from '../stack/run.js';
-import { createWorld, type World } from '../stack/world.js';
+import { createWorld, exportCa, type World } from '../stack/world.js';
+
+/** A startup message over TLS begun at once, behind other wishes; the first byte of the answer. */
+async function direct(
+  { access }: DatabasePerson,
+  steps: readonly ('gss' | 'direct')[],
+): Promise<string> {
+  const { host, port, user, database, certFile, keyFile, caFile } = access;
+  const socket = connectTcp(port, host);
+  await once(socket, 'connect');
+  if (steps.includes('gss')) {
+    socket.write(Buffer.from('0000000804d21630', 'hex'));
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toBe('N');
+    socket.write(Buffer.from('0000000804d2162f', 'hex'));
+    const [wish] = (await once(socket, 'data')) as [Buffer];
+    expect(wish.toString()).toBe('S');
+  }
+  const tls = connectTls({
+    socket,
+    servername: 'localhost',
+    ca: readFileSync(caFile),
+    cert: readFileSync(certFile),
+    key: readFileSync(keyFile),
+    ALPNProtocols: ['postgresql'],
+  });
+  await once(tls, 'secureConnect');
+  const body = Buffer.from(`user\0${user}\0database\0${database}\0\0`);
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(8 + body.length, 0);
+  head.writeUInt32BE(196_608, 4);
+  tls.write(Buffer.concat([head, body]));
+  const [first] = (await once(tls, 'data')) as [Buffer];
+  tls.destroy();
+  return first.toString('latin1');
+}
 
 describe('PostgreSQL', () => {
   let world: World;
@@ -364,6 +403,153 @@ describe('PostgreSQL', () => {
     }
     const set = await reader.psql('set role owner');
     expect(set.stderr).toContain('permission denied to set role');
+  });
+
+  it('may be asked for in other ways: a port of this machine, variables, psql by gate, direct TLS after a wish for GSSAPI', async () => {
+    const { person } = reader;
+    const env = reader.env();
+    const variables = await person.json<Record<string, string>>(['db', 'env', 'pg-1'], { env });
+    expect((await run('psql', ['-XAtc', 'select 2'], { env: variables })).stdout).toBe('2\n');
+    const args = ['db', 'connect', 'pg-1', '--', '-XAtc', 'select 3'];
+    expect(await person.gate(args, { env })).toMatchObject({ code: 0, stdout: '3\n' });
+    const options = `-c gatehouse.target=pg-1`;
+    const status = await person.json<Record<string, string>>(['status']);
+    const plain = {
+      ...variables,
+      PGSSLCERT: status['tlsCertFile'],
+      PGSSLKEY: status['tlsKeyFile'],
+    };
+    const byOptions = await run('psql', ['-XAtc', 'select 4'], {
+      env: { ...(plain as Record<string, string>), PGOPTIONS: options },
+    });
+    expect(byOptions).toMatchObject({ code: 0, stdout: '4\n' });
+    const helper = spawn(join(world.home.root, 'bin/gate'), ['proxy', 'db', 'pg-1'], {
+      env: {
+        ...process.env,
+        GATE_HOME: person.gateHome,
+        GATE_PROXY: world.home.ready.proxyAddr,
+        NO_COLOR: '1',
+      },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let said = '';
+    helper.stdout.on('data', (chunk: Buffer) => (said += String(chunk)));
+    const [, port = ''] = await eventually('the port', () => /:(\d+)\n/.exec(said) ?? undefined);
+    const local = `host=127.0.0.1 port=${port} user=reader dbname=app`;
+    for (const mode of ['disable', 'prefer'])
+      expect(
+        (await run('psql', ['-XAtc', 'select 5', '-d', `${local} sslmode=${mode}`])).stdout,
+      ).toBe('5\n');
+    helper.kill('SIGTERM');
+    expect((await direct(reader, ['gss', 'direct'])).startsWith('R')).toBe(true);
+    expect((await direct(reader, ['direct'])).startsWith('R')).toBe(true);
+    expect(await person.gate(['db', 'logout', 'pg-1'], { env })).toMatchObject({ code: 0 });
+    expect((await reader.psql('select 1')).code).toBe(2);
+    reader = await DatabasePerson.login(person, 'pg-1', ['--db-name', 'app']);
+  });
+
+  it('gives a certificate for a database nothing else', async () => {
+    const { certFile, keyFile } = reader.access;
+    const status = await reader.person.json<Record<string, string>>(['status']);
+    const files = [
+      ['tlsCertFile', certFile],
+      ['tlsKeyFile', keyFile],
+    ] as const;
+    for (const [name, file] of files) copyFileSync(file, status[name] ?? '');
+    try {
+      expect((await reader.person.gate(['ls'])).code).toBe(1);
+      expect((await reader.person.gate(['audit', 'search'])).code).toBe(1);
+    } finally {
+      await reader.person.login();
+    }
+    reader = await DatabasePerson.login(reader.person, 'pg-1', ['--db-name', 'app']);
+    const bound = await DatabasePerson.login(world.person('olga'), 'pg-1', [
+      '--db-user',
+      'owner',
+      '--db-name',
+      'app',
+    ]);
+    const other = await bound.psql('select 1', { settings: 'user=bench dbname=bench' });
+    expect(other.stderr).toContain('denied: the certificate is for');
+  });
+
+  it('logs in by a certificate of the cluster, bound to the user by one line', async () => {
+    await database.trustCertificates(await exportCa(world.ada, 'db_client'), 'pg-2');
+    const { password: _password, ...auth } = { password: '', certificate: true };
+    const spec = { ...database.spec, auth };
+    const target = { kind: 'database', name: 'pg-2', labels: { env: 'staging' }, spec };
+    world.agents.set('pg2', await joinAgent(world.ada, 'pg2', [target]));
+    const person = world.person('olga');
+    const by = await DatabasePerson.login(person, 'pg-2', [
+      '--db-user',
+      'certified',
+      '--db-name',
+      'app',
+    ]);
+    expect(await by.psql('select current_user')).toMatchObject({ code: 0, stdout: 'certified\n' });
+    const issued = await waitForEvent(world.ada, { type: 'certificate.issued', target: 'pg-2' });
+    expect(issued).toMatchObject({ actor: { kind: 'agent' }, data: { kinds: ['db_client'] } });
+  });
+
+  it('ends with its reason: a lock at once, a change of policy with the answer to what runs', async () => {
+    const from = new Date().toISOString();
+    const busy = await owner.connect();
+    const told: string[] = [];
+    busy.on('error', (error: Error & { code?: string }) =>
+      told.push(`${error.code}: ${error.message}`),
+    );
+    const running = busy.query("select pg_sleep(3), 'whole' as answer");
+    await eventually('it to run', async () => {
+      const rows = await database.query(
+        "select pid from pg_stat_activity where query like '%whole%' and state = 'active' and usename = 'owner'",
+      );
+      return rows.length === 1;
+    });
+    await world.apply({
+      kind: 'role',
+      version: 'v1',
+      metadata: { name: 'db-owner' },
+      spec: { allow: { db_labels: { env: 'prod' }, db_users: ['owner'], db_names: ['app'] } },
+    });
+    expect((await running).rows[0]).toMatchObject({ answer: 'whole' });
+    await eventually('the end', () => told.length > 0);
+    expect(told[0]).toBe('57P01: access changed');
+    await world.apply(...databaseRoles);
+    const locked = await owner.connect();
+    const lockedTold: string[] = [];
+    locked.on('error', (error: Error & { code?: string }) =>
+      lockedTold.push(`${error.code}: ${error.message}`),
+    );
+    const cut = locked.query('select pg_sleep(600)').catch((error: Error) => error.message);
+    const lock = await world.ada.json<{ metadata: { name: string } }>([
+      'lock',
+      '--user',
+      'olga',
+      '--message',
+      'incident 7',
+    ]);
+    expect(await cut).toContain('locked: incident 7');
+    await world.ada.gate(['delete', `lock/${lock.metadata.name}`, '--yes']);
+    await eventually(
+      'the sleeper to be gone',
+      async () => {
+        const rows = await database.query(
+          "select 1 from pg_stat_activity where query like '%pg_sleep(600)%' and usename = 'owner'",
+        );
+        return rows.length === 0;
+      },
+      10_000,
+    );
+    const ends = await eventually('both ends', async () => {
+      const found = await searchEvents(world.ada, { type: 'session.ended', user: 'olga', from });
+      return found.length >= 2 ? found.map(({ reason }) => reason) : undefined;
+    });
+    expect(ends.toReversed()).toEqual(['policy', 'lock']);
+  });
+
+  it('refuses replication unless a role allows it', async () => {
+    const result = await reader.psql('identify_system', { settings: 'replication=database' });
+    expect(result.stderr).toContain('allows replication from pg-1');
   });
 
   it('plays the statements of a session as a transcript', async () => {

@@ -78,6 +78,19 @@ export class TargetDatabase implements AsyncDisposable {
     }
   }
 
+  /** Lets users in by certificates of this authority, `CN=<user>@<target>`; makes one called `certified`. */
+  async trustCertificates(authorityPem: string, target: string): Promise<void> {
+    const data = join(this.dir, 'data');
+    writeFileSync(join(data, 'clients.crt'), authorityPem);
+    writeFileSync(join(data, 'pg_ident.conf'), `gatehouse /^(.*)@${target}$ \\1\n`);
+    const hba = join(data, 'pg_hba.conf');
+    const lines = readFileSync(hba, 'utf8');
+    writeFileSync(hba, `hostssl all certified 127.0.0.1/32 cert map=gatehouse\n${lines}`);
+    await this.server.ask(`alter system set ssl_ca_file = 'clients.crt'`);
+    await this.server.ask('create role certified login');
+    await this.server.ask('select pg_reload_conf()');
+  }
+
   get log(): string {
     return readFileSync(this.server.logFile, 'utf8');
   }

@@ -17,7 +17,7 @@ const role = (name: string, allow: object, options: object = {}) => ({
 
 export const databaseRoles = [
   role('db-reader', { db_users: ['reader'], db_names: ['app'] }),
-  role('db-owner', { db_users: ['owner', 'bench'], db_names: ['app', 'bench'] }),
+  role('db-owner', { db_users: ['owner', 'bench', 'certified'], db_names: ['app', 'bench'] }),
   role('dba', {
     db_users: ['owner'],
     db_names: ['app'],

@@ -158,7 +158,10 @@ async function startFakeAuth(authorities: TestAuthorities): Promise<FakeAuth> {
   const { getTrust } = AdministrationServiceDefinition.methods;
   const definition = { ...AdministrationServiceDefinition, methods: { getTrust } };
   const administration = bindService<Caller, typeof definition>(definition, {
-    getTrust: { callers: ['agent'], handle: async () => Promise.resolve({ trust: fake.trust }) },
+    getTrust: {
+      callers: ['agent'],
+      handle: async () => Promise.resolve({ trust: fake.trust, dbClientCa: [] }),
+    },
   });
 
   const clusterService = bindService<Caller, typeof ClusterServiceDefinition>(

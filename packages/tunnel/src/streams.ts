@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { GatehouseError } from '@gatehouse/kit/errors';
+import { breakPlainly } from '@gatehouse/kit/net';
 
 import {
   dialError,
@@ -81,6 +82,6 @@ export function breakConnection(other: Duplex, broken: Duplex, error: Error | un
     ? lossReason(broken)
     : parseDialReason(error instanceof GatehouseError ? error.reason : undefined);
   if (isTunnelStream(other)) resetStream(other, reason);
-  else if (other instanceof Socket) other.resetAndDestroy();
+  else if (other instanceof Socket) breakPlainly(other);
   else other.destroy(dialError(reason, { cause: error }));
 }

@@ -10,14 +10,17 @@ import { writeJson } from '../output/json.js';
 const toPem = (certificates: readonly Buffer[]) =>
   certificates.map((der) => derToPem(der, 'CERTIFICATE'));
 
-/** Where a kind of authority stands in the trust bundle. */
-const kinds: Readonly<Record<string, (trust: TrustBundle) => readonly string[]>> = {
+/** Where a kind of authority stands in the answer. */
+const kinds: Readonly<Record<string, (trust: Trust) => readonly string[]>> = {
   user_ssh: (trust) => toLines(trust.userSsh),
   target_ssh: (trust) => toLines(trust.targetSsh),
   host_ssh: (trust) => toLines(trust.hostSsh),
   user_tls: (trust) => toPem(trust.userTlsCa),
   host_tls: (trust) => toPem(trust.hostTlsCa),
+  db_client: (trust) => toPem(trust.dbClientCa),
 };
+
+type Trust = TrustBundle & { readonly dbClientCa: readonly Buffer[] };
 
 function toLines(keys: readonly string[]): readonly string[] {
   return keys.map((key) => `${key.trim()}\n`);
@@ -45,9 +48,10 @@ export const command = defineCommand({
     const kind = call.arguments[0] ?? '';
     const select = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
     if (select === undefined) throw unknownKind(kind);
-    const { trust } = await withAdministration(call, (client) => client.getTrust({}));
+    const answer = await withAdministration(call, (client) => client.getTrust({}));
+    const { trust, dbClientCa } = answer;
     if (trust === undefined) throw cliError('NOT_FOUND', { details: { what: 'trusted keys' } });
-    const keys = select(trust);
+    const keys = select({ ...trust, dbClientCa });
     if (options.format === 'json')
       writeJson(environment, { kind, keys: keys.map((key) => key.trim()) });
     else environment.stdout.write(keys.join(''));

@@ -1,6 +1,7 @@
 /** Two connections become one: every byte goes across both ways, and so does every end. */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 
 /** How a pair of joined streams ended. */
 export interface JoinResult {
@@ -114,8 +115,10 @@ function breakOther({ stream, other, state, lingerMs, breakStream }: Side): void
   other.resume();
 }
 
-function breakPlainly(other: Duplex): void {
-  // A destroyed TCP socket says FIN, as after an orderly end; only a reset tells its peer that bytes are missing.
-  if (other instanceof Socket) other.resetAndDestroy();
+/** Ends a stream so that its peer does not take it for an orderly end. */
+export function breakPlainly(other: Duplex): void {
+  // A destroyed TCP socket says FIN, as after an orderly end; only a reset tells its peer that bytes are missing. TLS tells
+  // it by a close_notify that does not come (RFC 8446 §6.1), and has no reset.
+  if (other instanceof Socket && !(other instanceof TLSSocket)) other.resetAndDestroy();
   else other.destroy(new Error('the other side is gone'));
 }

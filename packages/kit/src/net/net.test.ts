@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
@@ -178,6 +179,17 @@ it('breaks at once when a side is already gone', async () => {
   await once(front, 'close');
   expect(await joinStreams(front, back)).toMatchObject({ outcome: 'broken' });
   expect(back.destroyed).toBe(true);
+});
+
+it('breaks a side that is TLS, which knows no reset', async () => {
+  const [, front] = await connectedPair();
+  const [back] = await connectedPair();
+  const secure = new TLSSocket(back);
+  secure.on('error', () => undefined);
+  const joined = joinStreams(front, secure);
+  front.resetAndDestroy();
+  expect(await joined).toMatchObject({ outcome: 'broken', side: 'a' });
+  expect(secure.destroyed).toBe(true);
 });
 
 it('takes an address apart, IPv6 too', () => {

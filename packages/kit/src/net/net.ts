@@ -2,7 +2,7 @@
 export { connectFirst } from './connect-first.js';
 export { netError, netErrors } from './errors.js';
 export { formatIpAddress, parseIpAddress } from './ip-address.js';
-export { joinStreams, type JoinOptions, type JoinResult } from './join-streams.js';
+export { breakPlainly, joinStreams, type JoinOptions, type JoinResult } from './join-streams.js';
 export {
   encodeProxyHeader,
   maxProxyHeaderBytes,

@@ -22,6 +22,7 @@ export interface Trust {
   /** CA certificates, DER. */
   readonly userTlsCa: readonly Buffer[];
   readonly hostTlsCa: readonly Buffer[];
+  readonly dbClientCa: readonly Buffer[];
   /** SSH keys, wire blobs. */
   readonly userSsh: readonly Buffer[];
   readonly targetSsh: readonly Buffer[];
@@ -106,5 +107,6 @@ function createTrust(stored: readonly StoredAuthority[], clusterName: string): T
     targetSsh: lines(targetSsh),
     hostSsh: lines(hostSsh),
   };
-  return { bundle, userTlsCa, hostTlsCa, userSsh, targetSsh, hostSsh };
+  const dbClientCa = of('db_client');
+  return { bundle, userTlsCa, hostTlsCa, dbClientCa, userSsh, targetSsh, hostSsh };
 }

@@ -2,6 +2,7 @@
 import { issueTlsCertificate } from '@gatehouse/identity';
 
 import { recordDrafts } from '../audit/record-drafts.js';
+import { checkTlsKey } from '../certificates/keys.js';
 import { backdateMs, floorToSecond } from '../certificates/person-certificates.js';
 import type { Deps } from '../deps.js';
 import { authError } from '../errors.js';
@@ -19,7 +20,7 @@ const maxUserBytes = 63;
 
 /**
  * Its subject is CN=<user>@<target>: one line of the database's own configuration ties it to the user.
- * @throws AGENT_REFUSED, NOT_YOURS, DATABASE_USER_INVALID, and what issueTlsCertificate throws
+ * @throws AGENT_REFUSED, NOT_YOURS, DATABASE_USER_INVALID, KEY_REFUSED, KEYS_SAME
  */
 export async function issueDatabaseCertificate(
   deps: Deps,
@@ -32,7 +33,7 @@ export async function issueDatabaseCertificate(
   const notAfterMs = floorToSecond(nowMs + lifetimeMs);
   const certificate = await issueTlsCertificate({
     authority: deps.authorities.tlsAuthority('db_client'),
-    publicKeySpki: publicKey,
+    publicKeySpki: checkTlsKey(deps.authorities, publicKey),
     commonName: `${user}@${name}`,
     notBeforeMs: floorToSecond(nowMs - backdateMs),
     notAfterMs,

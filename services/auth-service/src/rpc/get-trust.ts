@@ -14,5 +14,6 @@ export async function handle(
   _request: GetTrustRequest,
   _context: Context,
 ): Promise<GetTrustResponse> {
-  return { trust: deps.authorities.trust().bundle };
+  const { bundle, dbClientCa } = deps.authorities.trust();
+  return { trust: bundle, dbClientCa: [...dbClientCa] };
 }
