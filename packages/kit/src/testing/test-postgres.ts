@@ -1,4 +1,4 @@
-/** A real PostgreSQL for tests, in a temporary folder and on a Unix socket, or on loopback as well. */
+/** A real PostgreSQL for tests, in a temporary folder and on a Unix socket and on loopback. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -15,18 +15,16 @@ export interface TestPostgres extends AsyncDisposable {
   /** `postgres://…` as its superuser. */
   readonly url: string;
   readonly pid: number;
-  /** `127.0.0.1:port`, where one was asked for; whoever connects is let in as whoever they say. */
-  readonly address: string | undefined;
+  /** `127.0.0.1:port`. */
+  readonly address: string;
 }
 
 /**
- * Starts Debian's PostgreSQL without fsync; disposing it removes everything. As root it runs under the OS user
+ * Starts Debian's PostgreSQL without fsync, which lets everybody in; disposing it removes everything. As root it runs under the OS user
  * `postgres`, because it refuses root.
  * @throws where PostgreSQL is not installed (`apt-get install postgresql`)
  */
-export async function startTestPostgres(
-  options: { readonly isOnLoopback?: boolean } = {},
-): Promise<TestPostgres> {
+export async function startTestPostgres(): Promise<TestPostgres> {
   const bin = findBinaries();
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'gatehouse-pg-'));
@@ -40,10 +38,10 @@ export async function startTestPostgres(
     ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
     owner,
   );
-  const port = options.isOnLoopback === true ? await findFreePort() : undefined;
+  const port = await findFreePort();
   const settings = [
-    `listen_addresses=${port === undefined ? '' : '127.0.0.1'}`,
-    ...(port === undefined ? [] : [`port=${port}`]),
+    'listen_addresses=127.0.0.1',
+    `port=${port}`,
     `unix_socket_directories=${folder}`,
     'fsync=off',
   ].flatMap((setting) => ['-c', setting]);
@@ -57,14 +55,13 @@ export async function startTestPostgres(
     child.kill('SIGINT');
     await gone;
   });
-  const socket = `host=${encodeURIComponent(folder)}${port === undefined ? '' : `&port=${port}`}`;
-  const url = `postgres://postgres@/postgres?${socket}`;
+  const url = `postgres://postgres@/postgres?host=${encodeURIComponent(folder)}&port=${port}`;
   await waitUntilReady(url);
   const owned = stack.move();
   return {
     url,
     pid: child.pid ?? 0,
-    address: port === undefined ? undefined : `127.0.0.1:${port}`,
+    address: `127.0.0.1:${port}`,
     [Symbol.asyncDispose]: async () => owned.disposeAsync(),
   };
 }

@@ -45,7 +45,7 @@ export const fixture: ProtocolFixture = {
   isRecorded: true,
   hasWords: true,
   async startTarget() {
-    const server = await startTestPostgres({ isOnLoopback: true });
+    const server = await startTestPostgres();
     let isUp = true;
     const stop = async () => {
       if (isUp) await server[Symbol.asyncDispose]();

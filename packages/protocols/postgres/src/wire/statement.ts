@@ -6,7 +6,7 @@ import { headBytes } from './message-types.js';
 import { WireError } from './wire-error.js';
 
 /** How much of a statement's text is kept. */
-export const maxKeptBytes = 64 * 1024;
+const maxKeptBytes = 64 * 1024;
 
 /** Significant bytes of the name of a prepared statement or portal; a server cuts what is longer (NAMEDATALEN). */
 export const maxNameBytes = 63;
