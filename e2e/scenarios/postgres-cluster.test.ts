@@ -26,9 +26,14 @@ describe('PostgreSQL in a cluster', () => {
     world = await createClusterWorld({
       only: 'staging',
       roles: databaseRoles,
-      people: { alice: ['db-reader'], olga: ['db-owner'], sven: ['db-strict'] },
+      people: {
+        alice: ['db-reader'],
+        olga: ['db-owner'],
+        bert: ['db-owner'],
+        sven: ['db-strict'],
+      },
     });
-    database = await addDatabase(world, ['log_statement = all', 'max_connections = 200']);
+    database = await addDatabase(world, ["log_statement = 'all'", 'max_connections = 200']);
     await database.query('create table items (id int primary key, name text)');
     await database.query('grant all on items to owner, reader');
     await database.query('grant create on schema public to owner');
@@ -209,21 +214,28 @@ describe('PostgreSQL in a cluster', () => {
   }, 180_000);
 
   it('lets pg_dump and pg_restore, and pgbench in every protocol, run unchanged', async () => {
-    const bench = await DatabasePerson.login(world.person('olga'), 'pg-1', [
+    const bench = await DatabasePerson.login(world.person('bert'), 'pg-1', [
       '--db-user',
       'bench',
       '--db-name',
       'bench',
     ]);
-    const env = { PGSERVICE: 'pg-1', ...bench.env() };
-    const made = await run('pgbench', ['-i', '-s', '2', '-q'], { env, timeoutMs: 120_000 });
+    const env = bench.env();
+    const service = 'service=pg-1';
+    const made = await run('pgbench', ['-i', '-s', '2', '-q', service], {
+      env,
+      timeoutMs: 120_000,
+    });
     expect(made.code, made.stderr).toBe(0);
     const dir = join(world.home.folder('dump'), 'dump');
-    const dumped = await run('pg_dump', ['-Fd', '-j4', '-f', dir], { env, timeoutMs: 120_000 });
+    const dumped = await run('pg_dump', ['-Fd', '-j4', '-f', dir, '-d', service], {
+      env,
+      timeoutMs: 120_000,
+    });
     expect(dumped.code, dumped.stderr).toBe(0);
     const sum = "select md5(string_agg(a::text, ',' order by aid)) from pgbench_accounts a";
     const before = await database.query(sum, 'bench');
-    const restored = await run('pg_restore', ['-c', '-j4', '-d', 'service=pg-1', dir], {
+    const restored = await run('pg_restore', ['-c', '-j4', '-d', service, dir], {
       env,
       timeoutMs: 120_000,
     });
@@ -231,10 +243,14 @@ describe('PostgreSQL in a cluster', () => {
     expect(await database.query(sum, 'bench')).toEqual(before);
     for (const mode of ['simple', 'extended', 'prepared']) {
       const from = new Date().toISOString();
-      const result = await run('pgbench', ['-n', '-c', '8', '-j', '2', '-t', '20', '-M', mode], {
-        env,
-        timeoutMs: 120_000,
-      });
+      const result = await run(
+        'pgbench',
+        ['-n', '-c', '8', '-j', '2', '-t', '20', '-M', mode, service],
+        {
+          env,
+          timeoutMs: 120_000,
+        },
+      );
       expect(result.code, result.stderr).toBe(0);
       expect(result.stdout).toContain('number of transactions actually processed: 160/160');
       // Seven statements in each transaction, and one by which pgbench looks at its tables first.
@@ -251,7 +267,7 @@ describe('PostgreSQL in a cluster', () => {
 
   const countExecuted = async (from: string): Promise<number> => {
     const result = await world.ada.gate(
-      ['audit', 'export', '--type', 'db.statement_executed', '--user', 'olga', '--from', from],
+      ['audit', 'export', '--type', 'db.statement_executed', '--user', 'bert', '--from', from],
       { timeoutMs: 60_000 },
     );
     return result.stdout.split('\n').filter((line) => line !== '').length;

@@ -210,6 +210,8 @@ export interface Session<Spec = unknown> {
     readonly columns: number;
     readonly rows: number;
     readonly command?: string;
+    /** It shows what events say as well: a strict session does not end because the event log has not got it yet. */
+    readonly isTranscript?: boolean;
   }): Recorder;
   /** Something happened that a person or the target did; resets the idle timer. Cheap. */
   activity(): void;

@@ -193,7 +193,7 @@ export class LiveSession implements Session {
     this.#intents.append(event);
   }
 
-  record(channel: { columns: number; rows: number; command?: string }): Recorder {
+  record({ isTranscript = false, ...channel }: Parameters<Session['record']>[0]): Recorder {
     this.established();
     const { clock, journal } = this.#init;
     const recordingId = createId('rec');
@@ -225,7 +225,8 @@ export class LiveSession implements Session {
       },
     };
     this.#recorders.add(recorder);
-    this.#lagTimer ??= setInterval(() => this.#watchLag(), lookAtLagEveryMs).unref();
+    if (!isTranscript)
+      this.#lagTimer ??= setInterval(() => this.#watchLag(), lookAtLagEveryMs).unref();
     return recorder;
   }
 

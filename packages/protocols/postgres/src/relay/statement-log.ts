@@ -37,7 +37,7 @@ export class StatementLog {
 
   /** Begins the transcript. */
   open(): void {
-    this.#recorder = this.#session.record({ columns: 120, rows: 40 });
+    this.#recorder = this.#session.record({ columns: 120, rows: 40, isTranscript: true });
   }
 
   /** A statement is about to be sent on. */
