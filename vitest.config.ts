@@ -24,6 +24,8 @@ export default defineConfig({
           ...patient,
           name: 'integration',
           include: ['{packages,services,apps}/**/test/**/*.test.ts'],
+          // They wait more than they compute: two at a time, also where there are two processors only.
+          maxWorkers: 2,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
