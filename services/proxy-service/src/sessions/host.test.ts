@@ -228,3 +228,100 @@ it('ends sessions of a locked group', async () => {
   lockOn(host, 'web');
   await expect.poll(() => host.ends.map(({ reason }) => reason)).toEqual(['lock']);
 });
+
+const started = { type: 'db.statement_started', outcome: 'success', data: { n: 1 } } as const;
+const executed = { type: 'db.statement_executed', outcome: 'success', data: { n: 1 } } as const;
+const types = (host: { events(): { type: string }[] }) => host.events().map(({ type }) => type);
+
+it('makes one event of what is announced and finished, and none of what is abandoned', async () => {
+  const host = await start({
+    serve: async (session) => {
+      const first = session.announce(started);
+      expect(first.acknowledged).toBeUndefined();
+      session.announce(started).abandon('skipped');
+      first.finish(executed);
+      first.finish(executed);
+      return 'client_left';
+    },
+  });
+  host.connect();
+  await expect
+    .poll(() => types(host))
+    .toEqual(['session.started', 'db.statement_executed', 'session.ended']);
+});
+
+it('has an announced intent on the log before its effect where audit is strict, and answers each', async () => {
+  const host = await start({
+    policy: createTestPolicy({ audit: 'strict' }),
+    serve: async (session) => {
+      const first = session.announce(started);
+      await first.acknowledged;
+      expect(types(host)).toEqual(['session.started', 'db.statement_started']);
+      first.finish(executed);
+      const second = session.announce(started);
+      await second.acknowledged;
+      second.abandon('skipped');
+      return 'client_left';
+    },
+  });
+  host.connect();
+  await expect
+    .poll(() => host.events())
+    .toMatchObject([
+      { type: 'session.started' },
+      { type: 'db.statement_started' },
+      { type: 'db.statement_executed', outcome: 'success' },
+      { type: 'db.statement_started' },
+      { type: 'db.statement_executed', outcome: 'failure', reason: 'skipped' },
+      { type: 'session.ended' },
+    ]);
+});
+
+it('never takes a session for idle in which something is announced and not finished', async () => {
+  let finish = (): void => undefined;
+  const host = await start({
+    policy: createTestPolicy({ idle_timeout: '1s' }),
+    serve: async (session) => {
+      const running = session.announce(started);
+      finish = () => running.finish(executed);
+      await new Promise((resolve) => session.signal.addEventListener('abort', resolve));
+      return 'protocol';
+    },
+  });
+  host.connect();
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  expect(types(host)).toEqual(['session.started']);
+  finish();
+  await expect.poll(() => host.events().at(-1)).toMatchObject({ reason: 'idle' });
+});
+
+it('lets a patient protocol finish after a change of policy, and cuts it for a lock', async () => {
+  const seen: string[] = [];
+  const host = await start({
+    patienceMs: 60_000,
+    serve: async (session) => {
+      session.established();
+      session.signal.addEventListener('abort', () => seen.push('signal'));
+      await new Promise((resolve) => session.cut.addEventListener('abort', resolve));
+      seen.push('cut');
+      return 'protocol';
+    },
+  });
+  host.connect();
+  await expect.poll(() => types(host)).toEqual(['session.started']);
+  host.policy.setOptions({ max_session_ttl: '1s' });
+  await expect.poll(() => seen).toEqual(['signal']);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(types(host)).toEqual(['session.started']);
+  host.policy.locks.push(
+    parseLock({
+      kind: 'lock',
+      version: 'v1',
+      metadata: { name: 'l1' },
+      spec: { target: { user: 'alice' }, message: 'incident 7' },
+    }),
+  );
+  host.policy.change({ kind: 'lock', name: 'l1' });
+  await expect.poll(() => seen).toEqual(['signal', 'cut']);
+  await expect.poll(() => types(host)).toEqual(['session.started', 'session.ended']);
+});

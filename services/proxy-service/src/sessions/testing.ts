@@ -94,7 +94,10 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
 type Serve = ProxyProtocol['serve'];
 
 /** Sessions that stay until the host ends them, or are served by `serve`. */
-function createTestProtocol(serve: Serve | undefined) {
+function createTestProtocol({
+  serve,
+  patienceMs = 0,
+}: Pick<TestHostOptions, 'serve' | 'patienceMs'>) {
   const refused: GatehouseError[] = [];
   const sessions: Session[] = [];
   const ends: SessionEnd[] = [];
@@ -103,6 +106,7 @@ function createTestProtocol(serve: Serve | undefined) {
     scope: 'connection',
     mode: 'inspected',
     alpn: 'test',
+    patienceMs,
     open: async (): Promise<Opening> => ({
       identity: alice,
       target: 'web-1',
@@ -132,6 +136,8 @@ export interface TestHostOptions {
   readonly policy?: ReturnType<typeof createTestPolicy>;
   readonly auth: LiveSessionsDeps['auth'];
   readonly serve?: Serve;
+  /** Of the protocol. */
+  readonly patienceMs?: number;
 }
 
 /** All of it; `await using` cleans up. */
@@ -156,7 +162,7 @@ export async function createTestHost(options: TestHostOptions) {
   );
   const shared = { policy: policy.view, clock, logger: testLogger, replicaId };
   const live = stack.use(trackSessions({ ...shared, auth }));
-  const { protocol, ...heard } = createTestProtocol(options.serve);
+  const { protocol, ...heard } = createTestProtocol(options);
   const dialer: Dialer = {
     dial: async () => Object.assign(new PassThrough(), { agentId: 'agt_1' }),
   };
