@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { auditBench } from './audit.js';
+import { postgresBench } from './postgres.js';
 import { renderReport, type Bench } from './report.js';
 import { sshBench } from './ssh.js';
 
-const benches: readonly Bench[] = [sshBench, auditBench];
+const benches: readonly Bench[] = [sshBench, auditBench, postgresBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
