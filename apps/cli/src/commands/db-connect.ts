@@ -13,6 +13,7 @@ export const command = defineCommand({
   help: {
     examples: [
       'gate db connect pg-1',
+      'gate db connect pg-1 --db-name app',
       "gate db connect pg-1 --db-user reader --db-name app -- -c 'select 1'",
     ],
     notes: ["Exit code: psql's own."],

@@ -10,7 +10,11 @@ export const command = defineCommand({
   usage: 'NAME [--db-user NAME] [--db-name NAME]',
   summary: 'print the variables by which libpq and its kin reach a database',
   help: {
-    examples: ['eval "$(gate db env pg-1)" && psql', 'gate db env pg-1 --format json'],
+    examples: [
+      'eval "$(gate db env pg-1)" && psql',
+      'gate db env pg-1 --db-user owner --db-name app',
+      'gate db env pg-1 --format json',
+    ],
     notes: ['Logs in to the database where that has not been done yet.'],
   },
   options: databaseOptions,

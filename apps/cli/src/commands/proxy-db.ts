@@ -13,6 +13,7 @@ export const command = defineCommand({
   summary: 'open a port on this machine that leads to a database',
   help: {
     examples: [
+      'gate proxy db pg-1',
       'gate proxy db pg-1 --port 5433',
       'psql "host=127.0.0.1 port=5433 user=reader dbname=app sslmode=disable"',
     ],
