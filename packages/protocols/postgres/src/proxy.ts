@@ -164,9 +164,14 @@ async function relay(serving: Serving, target: Duplex): Promise<EndReason> {
   const { session, opening, keys, parser } = serving;
   const { client, destination } = opening.state;
   await using stack = new AsyncDisposableStack();
+  let isCancelling = false;
+  const cancelOnce = async (own: BackendKey) => {
+    if (isCancelling) return;
+    isCancelling = true;
+    await cancelUpstream(session, own).finally(() => (isCancelling = false));
+  };
   const exchangeKey = (own: BackendKey) => {
-    const cancel = () =>
-      runInBackground(() => cancelUpstream(session, own), session.logger, 'not cancelled');
+    const cancel = () => runInBackground(() => cancelOnce(own), session.logger, 'not cancelled');
     return stack.use(keys.issue(cancel)).key;
   };
   const { database } = destination;

@@ -111,6 +111,13 @@ function createClient(
   // It learns of its connection's end when nobody waits for it any more.
   client.on('error', () => undefined);
   client.connection.startup = () => void client.connection.stream.write(startup);
+  // Before `pg` hears it, and gives the password away to whoever asks for it so.
+  if (tls === false)
+    client.connection.on('authenticationCleartextPassword', () =>
+      client.connection.stream.destroy(
+        loginFailed('the database asks for a password in clear, and there is no TLS'),
+      ),
+    );
   return client;
 }
 

@@ -6,11 +6,14 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 import type { ProxyReplicas } from '@gatehouse/protocol-api';
 
+import { postgresError } from '../errors.js';
 import type { BackendKey } from '../wire/backend.js';
 
 const counterBits = 20;
 const secretBytes = 4;
 const topic = 'postgres.cancel';
+/** Keys of other replicas that are passed on. */
+const maxToldPerSecond = 50;
 
 /** A key that is good until it is disposed. */
 export interface IssuedKey extends Disposable {
@@ -21,6 +24,7 @@ export class CancelKeys {
   readonly #slot: number;
   readonly #keys = new Map<number, { readonly secret: Buffer; readonly cancel: () => void }>();
   #counter = 0;
+  #told = { second: 0, count: 0 };
 
   readonly #replicas: ProxyReplicas;
 
@@ -53,7 +57,16 @@ export class CancelKeys {
   /** Cancels what the key's session does, here or at the replica whose key it is; one that is not good does nothing. */
   use(key: BackendKey): void {
     if (Math.floor(key.processId / 2 ** counterBits) === this.#slot) this.#useOwn(key);
-    else if (key.secret.length === secretBytes) this.#replicas.tell(topic, encodeKey(key));
+    else if (key.secret.length === secretBytes && this.#mayTell())
+      this.#replicas.tell(topic, encodeKey(key));
+  }
+
+  /** Nobody has proven anything who shows a key. */
+  #mayTell(): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#told.second) this.#told = { second, count: 0 };
+    this.#told.count += 1;
+    return this.#told.count <= maxToldPerSecond;
   }
 
   /** Takes as long whether it is good or not. */
@@ -65,12 +78,13 @@ export class CancelKeys {
   }
 
   #nextNumber(): number {
-    for (;;) {
+    for (let tries = 0; tries < 2 ** counterBits; tries += 1) {
       this.#counter = (this.#counter + 1) % 2 ** counterBits;
       const processId = this.#slot * 2 ** counterBits + this.#counter;
       // 0 would be a key that clients take for none.
       if (processId !== 0 && !this.#keys.has(processId)) return processId;
     }
+    throw postgresError('POSTGRES_TOO_MANY', { reason: 'too_many' });
   }
 }
 

@@ -6,8 +6,8 @@ import type { ParsedText, StatementClass, StatementFacts } from './facts.js';
 import { hasStatementPolicy, judgeText, type Refusal } from './judge.js';
 import type { StatementParser } from './parse.js';
 
-/** Names prepared in one session of which the facts are kept; an EXECUTE of an older one is refused. */
-const maxPrepared = 10_000;
+/** Names prepared in one session of which the facts are kept, and tables in them; an EXECUTE of an older one is refused. */
+const maxPrepared = { names: 10_000, tables: 100_000 };
 
 /** Why a statement is refused, for the person and the audit. */
 export interface Denial {
@@ -20,6 +20,8 @@ export class PolicyGate {
   readonly #parser: StatementParser;
   readonly #prepared = new Map<string, StatementFacts>();
   readonly #settings = new Map<string, string>();
+  /** In all that is prepared. */
+  #tables = 0;
   /** Of statements that were judged before they were executed, however long their texts were. */
   readonly #parsed = new WeakMap<Statement, ParsedText>();
 
@@ -54,7 +56,8 @@ export class PolicyGate {
     if (known === undefined && wholeText === undefined)
       return refused('the statement is too long to be judged');
     const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array()));
-    this.#parsed.set(statement, text);
+    // Of others the whole text is kept anyway.
+    if (statement.isTruncated) this.#parsed.set(statement, text);
     const refusal = judgeText(text, {
       rules: this.#session.statements,
       prepared: (asked) => this.#prepared.get(asked),
@@ -87,10 +90,18 @@ export class PolicyGate {
   }
 
   #keep(name: string, facts: StatementFacts): void {
-    this.#prepared.delete(name);
+    this.#forget(name);
     this.#prepared.set(name, facts);
-    const [oldest] = this.#prepared.keys();
-    if (this.#prepared.size > maxPrepared && oldest !== undefined) this.#prepared.delete(oldest);
+    this.#tables += facts.tables.length;
+    for (const oldest of this.#prepared.keys()) {
+      if (this.#prepared.size <= maxPrepared.names && this.#tables <= maxPrepared.tables) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(name: string): void {
+    this.#tables -= this.#prepared.get(name)?.tables.length ?? 0;
+    this.#prepared.delete(name);
   }
 }
 

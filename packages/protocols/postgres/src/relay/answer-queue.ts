@@ -52,6 +52,8 @@ export class AnswerQueue<Note> {
   private status: TransactionStatus = 'I';
   private isReady = false;
   private isThrownAway = false;
+  /** A COPY failed that may or may not have read over a Sync: whether the server reads what comes now, nobody can tell. */
+  private isUncertain = false;
   /** ReadyForQuery that may come for none of the entries. The first is the one that ends the startup. */
   private spareReady = 1;
   /** The last Query or Execute, as long as nothing but Syncs came after it: COPY data belongs to it. */
@@ -75,6 +77,11 @@ export class AnswerQueue<Note> {
     return this.isThrownAway;
   }
 
+  /** @throws WireError where nobody can tell whether the server throws away what comes now */
+  checkCertain(): void {
+    if (this.isUncertain) throw new WireError('a statement came before the end of a failed COPY');
+  }
+
   /** Waits for the answer to a message; not where the server skips it. False: it does. */
   push(entry: Entry<Note>): boolean {
     if (this.isThrownAway) return false;
@@ -94,14 +101,15 @@ export class AnswerQueue<Note> {
   pushSync(): void {
     const { copier } = this;
     this.isThrownAway = false;
+    this.isUncertain = false;
     this.push(syncStep);
     this.copier = copier;
-    if (copier?.hasCopyEnd === false) copier.earlySyncs += 1;
+    if (copier?.copyEnds === 0) copier.earlySyncs += 1;
   }
 
   /** The client ended its COPY data. */
   endCopy(): void {
-    if (this.copier) this.copier.hasCopyEnd = true;
+    if (this.copier) this.copier.copyEnds += 1;
   }
 
   sent(run: Piece): void {
@@ -237,7 +245,10 @@ export class AnswerQueue<Note> {
     const failed = this.shift();
     const undone: { undo(): void }[] = [];
     if (failed instanceof NameChange) undone.push(failed);
-    if (failed instanceof Execution) this.shiftEarlySyncs(failed);
+    if (failed instanceof Execution) {
+      this.isUncertain = failed.hadCopyIn && failed.earlySyncs > 0;
+      this.shiftEarlySyncs(failed);
+    }
     while (this.entries.length > 0 && this.entries.first !== syncStep) {
       const entry = this.shift();
       if (entry instanceof NameChange) undone.push(entry);
@@ -261,10 +272,11 @@ export class AnswerQueue<Note> {
   private onReady(status: TransactionStatus): void {
     const { first } = this.entries;
     this.status = status;
+    this.isUncertain = false;
     if (this.isAnsweredByReady(first)) {
       this.shift();
       if (first instanceof Execution) {
-        if (!first.isAnswered) this.events.skipped(first);
+        if (!first.isAnswered) this.endUnknown(first);
         this.shiftEarlySyncs(first);
       }
     } else {
@@ -273,6 +285,18 @@ export class AnswerQueue<Note> {
       if (first === undefined) this.isThrownAway = false;
     }
     this.isReady = this.entries.length === 0;
+  }
+
+  /** Answered by nothing but ReadyForQuery: whatever that was, its text is told. */
+  private endUnknown(execution: Execution<Note>): void {
+    this.events.finished(execution, {
+      kind: 'empty',
+      index: 0,
+      command: '',
+      rows: undefined,
+      bytes: execution.bytes,
+      error: undefined,
+    });
   }
 
   private isAnsweredByReady(entry: Entry<Note> | undefined): boolean {

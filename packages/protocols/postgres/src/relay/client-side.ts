@@ -104,6 +104,7 @@ export class ClientSide {
 
   #take(piece: Piece): Promise<void> | undefined {
     const { pipeline, output } = this.#parts;
+    if (startsRequest(piece)) pipeline.checkCertain();
     if (piece.kind === 'run') pipeline.sent(piece);
     else if (this.#isOfLong(piece)) {
       this.#takeLong(piece);
@@ -263,6 +264,18 @@ export class ClientSide {
     return gate.isClosed || session.options.audit === 'strict';
   }
 }
+
+/** Not what a server takes notice of in every state, or never: ends of COPY data, Sync, Terminate, and what goes by in runs. */
+function startsRequest({ kind, type }: Piece): boolean {
+  return (kind === 'message' || kind === 'begin') && !passesAlways.has(type);
+}
+
+const passesAlways: ReadonlySet<number> = new Set([
+  frontendType.sync,
+  frontendType.copyDone,
+  frontendType.copyFail,
+  frontendType.terminate,
+]);
 
 const longKinds: Readonly<Record<number, LongStatement['kind']>> = {
   [frontendType.query]: 'query',

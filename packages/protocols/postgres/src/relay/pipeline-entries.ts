@@ -38,7 +38,8 @@ export class Execution<Note = undefined> {
   hadCopyIn = false;
   /** Syncs that came before the end of copy data, if it comes to that: a server reads over those. */
   earlySyncs = 0;
-  hasCopyEnd = false;
+  /** Ends of COPY data that came and belong to no COPY that has ended. */
+  copyEnds = 0;
   /** An error ends the whole of a simple query; only its ReadyForQuery is still to come. */
   hasFailed = false;
 
@@ -75,6 +76,7 @@ export class Execution<Note = undefined> {
   /** What was counted since the last outcome is counted no more. */
   startNext(): void {
     this.answers += 1;
+    if (this.isCopyIn) this.copyEnds = Math.max(0, this.copyEnds - 1);
     this.rowsPassed = 0;
     this.bytesToClient = 0;
     this.bytesFromClient = 0;

@@ -569,3 +569,43 @@ describe('a pipeline', () => {
     expect(dialogue.pipeline.takeUnanswered().map(name)).toEqual(['b', 'c']);
   });
 });
+
+describe('a COPY that leaves room for doubt', () => {
+  it('lets nobody ask for anything between its error and the ReadyForQuery that ends the doubt', () => {
+    const dialogue = new Dialogue().client(run('COPY t FROM STDIN'), client.copyData('bad\n'));
+    dialogue.client(client.sync);
+    dialogue.server(done.parse, done.bind, done.copyIn, server.error('22P02'));
+    expect(() => dialogue.pipeline.checkCertain()).toThrow(WireError);
+    dialogue.server(server.ready());
+    expect(() => dialogue.pipeline.checkCertain()).not.toThrow();
+  });
+
+  it('is certain again with the next Sync', () => {
+    const dialogue = new Dialogue().client(run('COPY t FROM STDIN'), client.sync);
+    dialogue.server(done.parse, done.bind, done.copyIn, server.error('22P02'));
+    expect(() => dialogue.pipeline.checkCertain()).toThrow(WireError);
+    dialogue.client(client.sync);
+    expect(() => dialogue.pipeline.checkCertain()).not.toThrow();
+  });
+
+  it('takes a Sync in the data of the second COPY of a query for what it is', () => {
+    const text = 'COPY a FROM STDIN; COPY b FROM STDIN';
+    const dialogue = new Dialogue().client(client.query(text));
+    dialogue.server(done.copyIn);
+    dialogue.client(client.copyDone);
+    dialogue.server(server.commandComplete('COPY 0'), done.copyIn);
+    dialogue.client(client.sync, client.copyDone);
+    dialogue.server(server.commandComplete('COPY 0'), server.ready());
+    dialogue.client(client.query('SELECT 1 FROM nothing'));
+    dialogue.server(server.error('42P01'), server.ready());
+    dialogue.client(client.query('DELETE FROM orders'));
+    dialogue.server(server.commandComplete('DELETE 5'), server.ready());
+    expect(dialogue.log).toEqual([
+      `${text} COPY 0`,
+      `${text} #1 COPY 0`,
+      'SELECT 1 FROM nothing failed 42P01',
+      'DELETE FROM orders DELETE 5',
+    ]);
+    expect(dialogue.pipeline.isIdle).toBe(true);
+  });
+});

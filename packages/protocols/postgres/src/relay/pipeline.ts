@@ -98,6 +98,14 @@ export class Pipeline<Note = undefined> {
     return this.answers.transactionStatus;
   }
 
+  /**
+   * To be asked before a message that asks for something.
+   * @throws WireError where nobody can tell whether the server throws it away
+   */
+  checkCertain(): void {
+    this.answers.checkCertain();
+  }
+
   /** True when the server throws away what is sent now, up to the next Sync: it has failed, or is certain to. */
   get isSkipping(): boolean {
     return this.answers.isSkipping;

@@ -13,7 +13,7 @@ import { postgresError, sqlstates } from '../errors.js';
 import type { StatementParser } from '../policy/parse.js';
 import { PolicyGate } from '../policy/policy-gate.js';
 import { parseBackendKeyData, parseParameterStatus, type BackendKey } from '../wire/backend.js';
-import { encodeBackendKeyData, encodeErrorResponse } from '../wire/encode.js';
+import { encodeBackendKeyData, encodeErrorResponse, encodeFlush } from '../wire/encode.js';
 import { MessageReader, type Piece } from '../wire/message-reader.js';
 import { backendLimits, backendType, createTypeTable, headBytes } from '../wire/message-types.js';
 import { WireError } from '../wire/wire-error.js';
@@ -59,6 +59,9 @@ export class Relay {
   #isOver = false;
   #isClientGone = false;
   #isSwapping = false;
+  #hasKey = false;
+  /** The server has said how it reads, and waits: before that nothing of the client is judged. */
+  #isReady = false;
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
@@ -97,8 +100,11 @@ export class Relay {
     session.signal.addEventListener('abort', () => this.#endWhenIdle(), { once: true });
     session.cut.addEventListener('abort', () => this.#farewell(), { once: true });
     if (session.signal.aborted) this.#endWhenIdle();
-    client.resume();
+    client.pause();
     target.resume();
+    // What closed while the target was dialled says so no more.
+    if (target.destroyed) this.#targetGone(undefined);
+    if (client.destroyed) this.#clientGone();
     try {
       return await this.#over.promise;
     } finally {
@@ -150,6 +156,8 @@ export class Relay {
       );
       return;
     }
+    // The server may hold small answers back until it is asked for them.
+    if (this.#pipeline.isFull) this.#toTarget.write(encodeFlush());
     if (this.#pipeline.isFull || target.writableNeedDrain) client.pause();
   }
 
@@ -166,8 +174,8 @@ export class Relay {
 
   #resumeClient(): void {
     const { client, target } = this.#parts;
-    if (this.#isHeld || this.#pipeline.isFull || target.writableNeedDrain) return;
-    client.resume();
+    const isBlocked = this.#isHeld || this.#pipeline.isFull || target.writableNeedDrain;
+    if (this.#isReady && !isBlocked) client.resume();
   }
 
   #fromTarget(chunk: Buffer): void {
@@ -178,6 +186,10 @@ export class Relay {
       this.#answer(piece);
     this.#toClient.flush();
     if (client.writableNeedDrain) target.pause();
+    if (!this.#isReady && this.#pipeline.isIdle) {
+      this.#isReady = true;
+      this.#resumeClient();
+    }
     if (wasFull && !this.#pipeline.isFull && !this.#isHeld) this.#goOn();
     if (session.signal.aborted) this.#endWhenIdle();
   }
@@ -187,6 +199,8 @@ export class Relay {
     if (piece.kind === 'run') this.#pipeline.passed(piece);
     else if (piece.kind !== 'more') {
       if (piece.type === backendType.backendKeyData) {
+        if (this.#hasKey) throw new WireError('the server gives a second cancel key');
+        this.#hasKey = true;
         this.#toClient.write(encodeBackendKeyData(exchangeKey(parseBackendKeyData(piece))));
         return;
       }

@@ -209,7 +209,7 @@ function describeFailure(
   const text = fromLatin1(message);
   // Errors about data (class 22) quote the value, which may be one that was bound and is not for the audit.
   const mayQuoteValues = !keepsValues && kind !== 'query' && sqlstate.startsWith('22');
-  return mayQuoteValues ? text.replaceAll(/"[^"]*"/g, '"…"') : text;
+  return mayQuoteValues ? text.replace(/["'„“”«»].*$/su, '…') : text;
 }
 
 function fromLatin1(text: string): string {

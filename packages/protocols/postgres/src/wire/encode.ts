@@ -79,6 +79,11 @@ export function encodeParse(name: string, text: string): Buffer {
   ]);
 }
 
+/** Asks the server for the answers that it holds back; it has no answer of its own. */
+export function encodeFlush(): Buffer {
+  return encodeMessage(frontendType.flush, []);
+}
+
 export function encodeSync(): Buffer {
   return encodeMessage(frontendType.sync, []);
 }
