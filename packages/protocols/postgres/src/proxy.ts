@@ -5,7 +5,7 @@
  *   serve   dial: the agent logs in; then AuthenticationOk and the relay (relay/relay.ts)
  *   refuse  an ErrorResponse, FATAL
  *
- * A request to cancel is served in `open`: its key says which session of this replica is meant.
+ * A request to cancel is served in `open`: its key says which session of which replica is meant.
  */
 import { Buffer } from 'node:buffer';
 import type { Duplex } from 'node:stream';
