@@ -97,7 +97,10 @@ async function findDatabase(call: GlobalCall, name: string) {
 function onlyOne(principals: readonly string[]): string {
   const [only, ...more] = principals;
   if (only !== undefined && more.length === 0) return only;
-  const which = more.length === 0 ? '' : ` (one of ${principals.join(', ')})`;
+  const which =
+    only === undefined
+      ? ' (your login names none there; after a change of your roles, gate login)'
+      : ` (one of ${principals.join(', ')})`;
   throw cliError('OPTION_MISSING', {
     details: { what: 'the database user', flag: `--db-user NAME${which}` },
   });
