@@ -14,6 +14,10 @@ export class Acknowledgements {
     this.#lane = lane;
   }
 
+  get areAwaited(): boolean {
+    return this.#waiters.size > 0;
+  }
+
   /** @throws the signal's reason */
   async reached(position: number, signal?: AbortSignal): Promise<void> {
     if (this.#lane.acknowledged >= position) return;

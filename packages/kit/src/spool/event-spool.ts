@@ -1,7 +1,6 @@
 /** The spool as one object: both lanes, what is open, and what happens when a lane is full. */
 import { encodeChunkMetadata, type RecordingChunk } from '../event-log/chunk-record.js';
 import { withDeadline } from '../lifecycle/lifecycle.js';
-import { Acknowledgements } from './acknowledgements.js';
 import { spoolError } from './errors.js';
 import { reserveBytes, trimmedEvent, type EventWriter, type WrittenEvent } from './event-writer.js';
 import { encodeJsonFrame, encodeTwoPartFrame, frameKinds } from './frame.js';
@@ -40,9 +39,7 @@ export interface SpoolParts {
 export class EventSpool implements Spool, JournalWriter {
   readonly #parts: SpoolParts;
   readonly #losses = new Losses();
-  readonly #eventAcknowledgements: Acknowledgements;
-  readonly #recordingAcknowledgements: Acknowledgements;
-  #shippers: readonly Shipper[] = [];
+  #shippers: readonly [events: Shipper, recordings: Shipper] | undefined;
   #areEventsFull = false;
   #areRecordingsFull = false;
   #probe: NodeJS.Timeout | undefined;
@@ -50,12 +47,10 @@ export class EventSpool implements Spool, JournalWriter {
 
   constructor(parts: SpoolParts) {
     this.#parts = parts;
-    this.#eventAcknowledgements = new Acknowledgements(parts.events);
-    this.#recordingAcknowledgements = new Acknowledgements(parts.recordings);
   }
 
   /** Begins to publish. */
-  start(shippers: readonly Shipper[]): void {
+  start(shippers: readonly [events: Shipper, recordings: Shipper]): void {
     this.#shippers = shippers;
     for (const shipper of shippers) shipper.start();
   }
@@ -90,17 +85,13 @@ export class EventSpool implements Spool, JournalWriter {
         this.#areRecordingsFull ||
         events.isSyncFailing ||
         recordings.isSyncFailing,
-      degraded: this.#shippers.some((shipper) => shipper.failing),
+      degraded: (this.#shippers ?? []).some((shipper) => shipper.failing),
       lost: this.#losses.total,
     };
   }
 
   async flushed(signal?: AbortSignal): Promise<void> {
-    const { events, recordings } = this.#parts;
-    await Promise.all([
-      this.#eventAcknowledgements.reached(events.written, signal),
-      this.#recordingAcknowledgements.reached(recordings.written, signal),
-    ]);
+    await Promise.all((this.#shippers ?? []).map(async (shipper) => shipper.acknowledged(signal)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,7 +101,7 @@ export class EventSpool implements Spool, JournalWriter {
     const { options, events, recordings, lock } = this.#parts;
     const late = () => spoolError('SPOOL_NOT_ACKNOWLEDGED');
     await withDeadline(this.flushed(), options.flushMs ?? 3000, late).catch(() => undefined);
-    const stopped = Promise.all(this.#shippers.map(async (shipper) => shipper.close()));
+    const stopped = Promise.all((this.#shippers ?? []).map(async (shipper) => shipper.close()));
     await withDeadline(stopped, 2000, late).catch(() => undefined);
     try {
       await Promise.all([events.close(), recordings.close()]);
@@ -175,13 +166,11 @@ export class EventSpool implements Spool, JournalWriter {
   }
 
   async acknowledged(position: number, signal: AbortSignal): Promise<void> {
-    await this.#eventAcknowledgements.reached(position, signal);
+    await this.#shippers?.[0].acknowledged(signal, position);
   }
 
   /** The event log took a batch. */
   onAcknowledged(): void {
-    this.#eventAcknowledgements.settle();
-    this.#recordingAcknowledgements.settle();
     if (this.#probe !== undefined) this.#resume();
   }
 

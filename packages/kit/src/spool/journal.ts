@@ -30,6 +30,8 @@ const vitalTypes: ReadonlySet<string> = new Set([
 export class Journal implements SessionJournal {
   readonly #writer: JournalWriter;
   readonly #state: SessionState;
+  /** Behind what was written last. */
+  #written = 0;
   #ended = false;
 
   constructor(writer: JournalWriter, state: SessionState) {
@@ -42,10 +44,14 @@ export class Journal implements SessionJournal {
   }
 
   async appendAcknowledged(event: JournalEvent, ms: number): Promise<void> {
-    const position = this.#write(event, true) ?? 0;
+    this.#write(event, true);
+    await this.acknowledged(ms);
+  }
+
+  async acknowledged(ms: number): Promise<void> {
     const waiting = new AbortController();
     try {
-      await withDeadline(this.#writer.acknowledged(position, waiting.signal), ms, () =>
+      await withDeadline(this.#writer.acknowledged(this.#written, waiting.signal), ms, () =>
         spoolError('SPOOL_NOT_ACKNOWLEDGED'),
       );
     } finally {
@@ -72,11 +78,10 @@ export class Journal implements SessionJournal {
     this.#writer.closeSession(this.#state);
   }
 
-  #write(event: JournalEvent, isStrict: boolean): number | undefined {
+  #write(event: JournalEvent, isStrict: boolean): void {
     if (this.#ended) throw spoolError('SPOOL_SESSION_ENDED');
-    return this.#writer.writeEvent(this.#state, event, {
-      isStrict,
-      isVital: vitalTypes.has(event.type),
-    });
+    const isVital = vitalTypes.has(event.type);
+    this.#written =
+      this.#writer.writeEvent(this.#state, event, { isStrict, isVital }) ?? this.#written;
   }
 }

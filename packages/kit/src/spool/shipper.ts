@@ -1,4 +1,7 @@
-/** Publishes a lane to the event log, for ever: batches in order, one in flight, each repeated until it is taken. */
+/**
+ * Publishes a lane to the event log, for ever: batches in order, one in flight, each repeated until it is taken. The first
+ * record after a rest goes at once; those behind it gather for a moment, unless somebody waits for them.
+ */
 import { backoffMs, sleep } from '../clock/clock.js';
 import { GatehouseError } from '../errors/errors.js';
 import {
@@ -8,11 +11,16 @@ import {
   type LogRecord,
 } from '../event-log/types.js';
 import type { Logger } from '../log/log.js';
+import { Acknowledgements } from './acknowledgements.js';
 import { findFrame, readFrame, type Frame } from './frame.js';
 import type { Lane } from './lane.js';
 
 /** Bytes read at once; grows for one larger frame. */
 const readBytes = 1024 * 1024;
+/** Sends that nobody waits for begin at least this far apart, ms. */
+const gatherMs = 25;
+/** With so much in the lane there is nothing to gather for. */
+const fullBatchBytes = 256 * 1024;
 /** What a record costs on the log beside its value. */
 const recordOverhead = 512;
 
@@ -39,25 +47,40 @@ interface Batch {
 
 export class Shipper {
   readonly #options: ShipperOptions;
+  readonly #acknowledgements: Acknowledgements;
   readonly #closing = new AbortController();
   #wake: (() => void) | undefined;
+  #endGathering: (() => void) | undefined;
+  #sentAt = -Infinity;
   #running: Promise<void> = Promise.resolve();
   /** The log did not take the last send. */
   failing = false;
 
   constructor(options: ShipperOptions) {
     this.#options = options;
-    options.lane.onAppend = () => this.#wake?.();
+    this.#acknowledgements = new Acknowledgements(options.lane);
+    options.lane.onAppend = () => {
+      this.#wake?.();
+      if (this.#isBatchFull) this.#endGathering?.();
+    };
   }
 
   start(): void {
     this.#running = this.#run();
   }
 
+  /** Resolves when the event log has everything before `position`, by default all that was appended. @throws the signal's reason */
+  async acknowledged(signal?: AbortSignal, position = this.#options.lane.written): Promise<void> {
+    const reached = this.#acknowledgements.reached(position, signal);
+    this.#endGathering?.();
+    await reached;
+  }
+
   /** Stops after the send under way. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the spool is closing'));
     this.#wake?.();
+    this.#endGathering?.();
     await this.#running;
   }
 
@@ -71,6 +94,8 @@ export class Shipper {
           await this.#rest();
           continue;
         }
+        await this.#gather();
+        this.#sentAt = performance.now();
         await this.#shipOnce();
         attempt = 0;
         this.failing = false;
@@ -96,11 +121,29 @@ export class Shipper {
     this.#wake = undefined;
   }
 
+  async #gather(): Promise<void> {
+    const leftMs = this.#sentAt + gatherMs - performance.now();
+    if (leftMs <= 0 || this.#isBatchFull || this.#acknowledgements.areAwaited) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, leftMs);
+      this.#endGathering = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endGathering = undefined;
+  }
+
+  get #isBatchFull(): boolean {
+    return this.#options.lane.pendingBytes >= fullBatchBytes;
+  }
+
   async #shipOnce(): Promise<void> {
     const { lane } = this.#options;
     const batch = await this.#readBatch(lane.frameStart(lane.acknowledged));
     await this.#publish(batch.records);
     lane.acknowledge(batch.end);
+    this.#acknowledgements.settle();
     this.#options.onAcknowledged();
   }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { systemClock } from '../clock/clock.js';
 import { GatehouseError } from '../errors/errors.js';
@@ -248,6 +248,35 @@ describe('the event log', () => {
     expect(sends.length).toBeLessThan(40);
     expect(Math.max(...sends.map((send) => send.records))).toBeLessThanOrEqual(500);
     expect(Math.max(...sends.map((send) => send.bytes))).toBeLessThanOrEqual(700 * 1024);
+  });
+
+  it('gets what nobody waits for in batches, and the rest at once', async () => {
+    const sends: string[][] = [];
+    const eventLog = recordingLog(async (_topic, records) => {
+      sends.push(records.map((record) => decodeAuditRecord(record).type));
+    });
+    const { open } = createPlace(await temporaryFolder());
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    await using spool = await open({ eventLog });
+    const journal = spool.session({ sessionId: createId('ses'), actor });
+    await vi.advanceTimersByTimeAsync(25);
+    const sent = async (count: number) => {
+      while (sends.length < count) await new Promise((resolve) => setImmediate(resolve));
+    };
+    journal.append(event('first.event'));
+    await sent(1);
+    for (let count = 0; count < 3; count += 1) {
+      journal.append(event('next.event'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(sends).toEqual([['first.event']]);
+    await vi.advanceTimersByTimeAsync(25);
+    await sent(2);
+    expect(sends[1]).toEqual(['next.event', 'next.event', 'next.event']);
+    journal.append(event('last.event'));
+    await journal.appendAcknowledged(event('strict.event'), 5_000);
+    expect(sends[2]).toEqual(['last.event', 'strict.event']);
   });
 
   it('that refuses a send as too large gets halves, and a single event shorter', async () => {

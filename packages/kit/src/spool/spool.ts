@@ -117,7 +117,10 @@ function recover(spool: EventSpool, parts: SpoolParts, damaged: number): void {
   if (damaged + lost > 0) spool.noteLoss({ count: damaged + lost });
 }
 
-function createShippers(spool: EventSpool, parts: SpoolParts): Shipper[] {
+function createShippers(
+  spool: EventSpool,
+  parts: SpoolParts,
+): [events: Shipper, recordings: Shipper] {
   const { options, events, recordings } = parts;
   const source = `gatehouse://${options.cluster}/service/${options.serviceKind ?? 'proxy'}/${options.replicaId}`;
   const shared = {

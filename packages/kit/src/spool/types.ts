@@ -85,6 +85,8 @@ export interface SessionJournal {
    * @throws SPOOL_NOT_ACKNOWLEDGED after `ms`; the event will arrive all the same, and its intent is still open
    */
   appendAcknowledged(event: JournalEvent, ms: number): Promise<void>;
+  /** Waits until the event log has all that was appended. @throws SPOOL_NOT_ACKNOWLEDGED after `ms` */
+  acknowledged(ms: number): Promise<void>;
   /** Writes a chunk of a recording; resolves when it is in the spool. @throws SPOOL_FULL */
   chunk(recordingId: string, chunk: RecordingChunk): Promise<void>;
   /** Writes `session.ended` and closes the journal. The second call does nothing. */
