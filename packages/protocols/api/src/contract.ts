@@ -186,6 +186,12 @@ export interface Session<Spec = unknown> {
    * `session.connect_failed` with the error's reason, and so is an end by the host. Events and recordings call it by themselves.
    */
   established(facts?: ConnectionFacts): void;
+  /**
+   * For a facet whose only effect is the connection itself, behind `established`: strict, waits until the event log has
+   * `session.started`, and nothing may reach the target before; else resolves at once.
+   * @throws AUDIT_UNAVAILABLE after 10 s
+   */
+  acknowledged(): Promise<void>;
   /** May this session do `action`? Answers from the role options of the decision that opened it. */
   decide(action: Action): ActionDecision;
   /**

@@ -42,13 +42,14 @@ async function serve(session: Session<TcpSpec>, opening: Opening<TcpState>): Pro
   const { client } = opening.state;
   const target = await session.dial();
   session.established();
-  client.on('data', () => session.activity());
-  target.on('data', () => session.activity());
   const stop = () => {
     client.destroy();
     target.destroy();
   };
   session.signal.addEventListener('abort', stop, { once: true });
+  await session.acknowledged();
+  client.on('data', () => session.activity());
+  target.on('data', () => session.activity());
   const { outcome, side } = await joinStreams(client, target);
   if (outcome === 'broken' && side === 'b') return 'agent_lost';
   return side === 'a' ? 'client_left' : 'target_closed';

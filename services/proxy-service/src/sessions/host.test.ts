@@ -1,5 +1,6 @@
 import { createRpcConnection } from '@gatehouse/kit/rpc';
 import { parseLock, readLock } from '@gatehouse/policy';
+import type { Session } from '@gatehouse/protocol-api';
 import { expect, it, onTestFinished, vi } from 'vitest';
 
 import { events } from '../events.js';
@@ -127,6 +128,33 @@ it('says in the audit that a strict command whose intent was not acknowledged in
       { type: 'session.ended' },
     ]);
   expect(hasRun).toBe(false);
+});
+
+it('keeps a strict connection that is not understood from its target until the event log has its start', async () => {
+  let isThrough = false;
+  const serve = async (session: Session) => {
+    session.established();
+    await session.acknowledged();
+    isThrough = true;
+    return 'client_left';
+  };
+  const host = await start({ policy: createTestPolicy({ audit: 'strict' }), serve });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  host.broker.isAway = true;
+  host.connect();
+  await vi.advanceTimersByTimeAsync(10_000);
+  host.broker.isAway = false;
+  vi.useRealTimers();
+  await expect
+    .poll(() => host.events())
+    .toMatchObject([
+      { type: 'session.started' },
+      { type: 'session.ended', reason: 'audit_unavailable' },
+    ]);
+  expect(isThrough).toBe(false);
+  host.connect();
+  await expect.poll(() => isThrough).toBe(true);
 });
 
 it.each([

@@ -171,6 +171,10 @@ export class LiveSession implements Session {
     this.logger.info({ protocol: protocol.name, principal: this.principal }, 'session.started');
   }
 
+  async acknowledged(): Promise<void> {
+    if (this.options.audit === 'strict') await this.#intents.acknowledged();
+  }
+
   decide(action: Action): ActionDecision {
     return decideAction(this.options, action);
   }
@@ -277,7 +281,9 @@ export class LiveSession implements Session {
     const end: unknown = this.#abort.signal.reason;
     if (isSessionEnd(end)) return this.#endedByHost(end);
     if (!this.#isEstablished) return this.#appendNotStarted(error);
-    this.#pendingEnd = { reason: endReasonOf(error), message: error.publicMessage };
+    const { kind, code, publicMessage: message } = error;
+    const { reason = kind === 'internal' ? 'protocol' : code.toLowerCase() } = error;
+    this.#pendingEnd = { reason, message };
   }
 
   #pendingEnd: SessionEnd | undefined;
@@ -390,8 +396,4 @@ export class LiveSession implements Session {
         : 'the session has reached its longest time';
     return { reason: 'ttl', message };
   }
-}
-
-function endReasonOf(error: GatehouseError): EndReason {
-  return error.reason ?? (error.kind === 'internal' ? 'protocol' : error.code.toLowerCase());
 }

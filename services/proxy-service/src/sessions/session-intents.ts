@@ -1,5 +1,5 @@
 /** The events of one session: what is written before its effect, and what came of it (D23). */
-import { toGatehouseError } from '@gatehouse/kit/errors';
+import { toGatehouseError, type GatehouseError } from '@gatehouse/kit/errors';
 import type { Logger } from '@gatehouse/kit/log';
 import { resultTypeOf, type SessionJournal } from '@gatehouse/kit/spool';
 import {
@@ -59,6 +59,15 @@ export class SessionIntents {
       logger.error({ err: thrown, type: event.type }, 'event could not be written');
       if (isStrict())
         onUnavailable({ reason: 'audit_unavailable', message: 'audit is not available' });
+    }
+  }
+
+  /** Resolves when the event log has all that was appended. @throws AUDIT_UNAVAILABLE */
+  async acknowledged(): Promise<void> {
+    try {
+      await this.#options.journal.acknowledged(strictAckMs);
+    } catch (thrown) {
+      throw unavailable(thrown);
     }
   }
 
@@ -123,7 +132,7 @@ export class SessionIntents {
     try {
       await this.#options.journal.appendAcknowledged(event, strictAckMs);
     } catch (thrown) {
-      const error = hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause: thrown });
+      const error = unavailable(thrown);
       // The intent is written and will arrive, though its effect never follows.
       if (toGatehouseError(thrown).code === 'SPOOL_NOT_ACKNOWLEDGED')
         this.#appendFailure(event, error);
@@ -139,4 +148,8 @@ export class SessionIntents {
     const type = resultTypeOf(intent);
     this.append({ type, outcome: 'failure', reason, data, closes, published });
   }
+}
+
+function unavailable(cause: unknown): GatehouseError {
+  return hostError('AUDIT_UNAVAILABLE', { reason: 'audit_unavailable', cause });
 }
