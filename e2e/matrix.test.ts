@@ -1,13 +1,12 @@
 /**
- * Every protocol of the registry × {allowed, denied, no certificate, expired, locked mid-session, recorded, target down},
- * beside two fake ones that a copy of the tree gets first: they change nothing outside their folders and the generated lists.
+ * Every protocol of the registry × {allowed, denied, no certificate, expired, locked mid-session, recorded, target down}
+ * (strict without a broker needs one: scenarios/strict.test.ts), beside two fake ones that a copy of the tree gets first: they change nothing outside their folders and the generated lists.
  */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
 import { derToPem, encodeOpensshPrivateKey, formatSshPublicKey } from '@gatehouse/identity';
-import type { MatrixPerson, MatrixTarget, ProtocolFixture } from '@gatehouse/protocol-api/testing';
+import type { MatrixPerson, ProtocolFixture } from '@gatehouse/protocol-api/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 
@@ -18,13 +17,16 @@ import { createForger, type Forger } from './stack/forge.js';
 import { startHome, type Home } from './stack/home.js';
 import { root } from './stack/installation.js';
 import { createAdmin, createPerson, type Person } from './stack/person.js';
+import {
+  createBareClient,
+  createClient,
+  protocolNames,
+  ProtocolTargets,
+} from './stack/protocols.js';
 import { eventually, run } from './stack/run.js';
-import { exportCa } from './stack/world.js';
 
 const fakes = ['echo', 'lines'];
-const protocols = readdirSync(join(root, 'packages/protocols'))
-  .filter((name) => name !== 'api' && name !== 'registry')
-  .concat(fakes);
+const protocols = [...protocolNames, ...fakes];
 
 describe('the matrix of protocols', () => {
   let tree: TreeCopy;
@@ -34,8 +36,7 @@ describe('the matrix of protocols', () => {
   let forger: Forger;
   let agent: AgentProcess;
   let changed: string[];
-  const fixtures = new Map<string, ProtocolFixture>();
-  const targets = new Map<string, MatrixTarget>();
+  let targets: ProtocolTargets;
 
   beforeAll(async () => {
     tree = await new TreeCopy().create();
@@ -54,29 +55,12 @@ describe('the matrix of protocols', () => {
       .map(([path]) => path);
     home = await startHome({ flags: ['--no-agent'], root: tree.path });
     ada = await createAdmin(home);
-    const targetAuthorities = (await exportCa(ada, 'target_ssh')).trim().split('\n');
-    const listed = [];
-    const allow: Record<string, unknown> = {};
-    for (const name of protocols) {
-      const { fixture } = (await import(
-        pathToFileURL(join(tree.path, 'packages/protocols', name, 'src/fixture.ts')).href
-      )) as { fixture: ProtocolFixture };
-      fixtures.set(name, fixture);
-      for (const label of ['open', 'closed']) {
-        const dir = join(home.folder('targets'), `${name}-${label}`);
-        mkdirSync(dir);
-        const target = await fixture.startTarget({ dir, targetAuthorities });
-        targets.set(`${name}-${label}`, target);
-        listed.push({
-          kind: fixture.kind,
-          name: `${name}-${label}`,
-          labels: { matrix: label },
-          spec: target.spec,
-        });
-      }
-      Object.assign(allow, fixture.allow, { [fixture.labelsField]: { matrix: 'open' } });
-    }
-    agent = await joinAgent(ada, 'matrix', listed);
+    targets = await ProtocolTargets.start(
+      { ada, place: home, tree: tree.path },
+      { names: protocols, labels: ['open', 'closed'] },
+    );
+    agent = await joinAgent(ada, 'matrix', targets.listed);
+    const { allow } = targets;
     const file = join(home.dir, 'role.yaml');
     writeFileSync(
       file,
@@ -89,7 +73,7 @@ describe('the matrix of protocols', () => {
   }, 240_000);
   afterAll(async () => {
     await agent?.stop();
-    for (const target of targets.values()) await target.stop();
+    await targets?.[Symbol.asyncDispose]();
     await home?.[Symbol.asyncDispose]();
     await tree?.[Symbol.asyncDispose]();
   });
@@ -97,23 +81,8 @@ describe('the matrix of protocols', () => {
   const client = async (
     options: { expired?: boolean; bare?: boolean } = {},
   ): Promise<MatrixPerson> => {
-    const status = await mia.json<Record<string, string>>(['status']);
-    const base = {
-      port: Number(home.ready.proxyAddr.split(':')[1]),
-      knownHostsFile: status['knownHostsFile'] ?? '',
-      dir: home.folder('client'),
-    };
-    if (options.bare === true) return base;
-    if (options.expired !== true) {
-      return {
-        ...base,
-        tls: {
-          key: readFileSync(status['tlsKeyFile'] ?? '', 'utf8'),
-          certificate: readFileSync(status['tlsCertFile'] ?? '', 'utf8'),
-        },
-        ssh: { keyFile: status['sshKeyFile'] ?? '', certificateFile: status['sshCertFile'] ?? '' },
-      };
-    }
+    if (options.expired !== true)
+      return options.bare === true ? createBareClient(home, mia) : createClient(home, mia);
     const old = await forger.user({
       user: 'mia',
       roles: ['matrix'],
@@ -124,16 +93,12 @@ describe('the matrix of protocols', () => {
     writeFileSync(keyFile, encodeOpensshPrivateKey(old.privateKeyPem, 'x'), { mode: 0o600 });
     writeFileSync(`${keyFile}-cert.pub`, `${formatSshPublicKey(old.sshCertificate, 'x')}\n`);
     return {
-      ...base,
+      ...(await createBareClient(home, mia)),
       tls: { key: old.privateKeyPem, certificate: derToPem(old.tlsCertificate, 'CERTIFICATE') },
       ssh: { keyFile, certificateFile: `${keyFile}-cert.pub` },
     };
   };
-  const fixtureOf = (name: string): ProtocolFixture => {
-    const fixture = fixtures.get(name);
-    if (fixture === undefined) throw new Error(`no fixture for ${name}`);
-    return fixture;
-  };
+  const fixtureOf = (name: string): ProtocolFixture => targets.fixture(name);
   const messageOf = async (attempt: Promise<AsyncDisposable>): Promise<string> => {
     try {
       await using opened = await attempt;
@@ -253,7 +218,7 @@ describe('the matrix of protocols', () => {
   });
 
   it.each(protocols)('%s: target down', async (name) => {
-    await targets.get(`${name}-open`)?.stop();
+    await targets.stop(`${name}-open`);
     const from = new Date().toISOString();
     const failed = fixtureOf(name).connect(await client(), `${name}-open`);
     const told = await failed.then(

@@ -1,13 +1,15 @@
-/** `audit: strict` in a cluster: no acknowledged event, no effect (AUD-03). */
+/** `audit: strict` in a cluster: no acknowledged event, no effect (AUD-03), for every protocol of the registry. */
 import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { joinAgent } from '../stack/agent.js';
 import type { Cluster } from '../stack/cluster.js';
 import { waitForEvent } from '../stack/events.js';
 import type { Person } from '../stack/person.js';
+import { createClient, protocolNames, ProtocolTargets } from '../stack/protocols.js';
 import { eventually } from '../stack/run.js';
 import { createClusterWorld, type World } from '../stack/world.js';
 
@@ -26,6 +28,7 @@ describe('strict sessions', () => {
   let world: World<Cluster>;
   let alice: Person;
   let sam: Person;
+  let targets: ProtocolTargets;
   const seen = join(tmpdir(), `gatehouse-strict-${process.pid}`);
   beforeAll(async () => {
     world = await createClusterWorld({
@@ -34,8 +37,24 @@ describe('strict sessions', () => {
       people: { alice: ['dev'], sam: ['strict'] },
     });
     [alice, sam] = [world.person('alice'), world.person('sam')];
+    targets = await ProtocolTargets.start(
+      { ada: world.ada, place: world.home },
+      { names: protocolNames, labels: ['strict'] },
+    );
+    world.agents.set('matrix', await joinAgent(world.ada, 'matrix', targets.listed));
+    await world.apply(
+      {
+        ...strictRole,
+        metadata: { name: 'all-strict' },
+        spec: { ...strictRole.spec, allow: targets.allow },
+      },
+      { ...strictRole, metadata: { name: 'all' }, spec: { allow: targets.allow } },
+    );
+    await world.add('mia', ['all-strict']);
+    await world.add('max', ['all']);
   }, 180_000);
   afterAll(async () => {
+    await targets?.[Symbol.asyncDispose]();
     rmSync(seen, { force: true });
     await world?.[Symbol.asyncDispose]();
   });
@@ -57,6 +76,45 @@ describe('strict sessions', () => {
     );
     expect(result).toMatchObject({ code: 0, stdout: '1\n' });
   });
+
+  it('of every protocol do nothing while the event log is away, and say so where there are words; others go on', async () => {
+    const say = async (person: string, name: string, text: string) => {
+      const client = await createClient(world.home, world.person(person));
+      await using opened = await targets.fixture(name).connect(client, `${name}-strict`);
+      return await opened.say(text);
+    };
+    const attempt = async (name: string) =>
+      say('mia', name, 'strict-while-away').then(
+        () => 'it was done',
+        (thrown: unknown) => String(thrown),
+      );
+    for (const name of protocolNames)
+      expect(await say('mia', name, 'strict-before')).toContain('strict-before');
+    await world.home.kafka.kill();
+    const [refused, others] = await Promise.all([
+      Promise.all(protocolNames.map(attempt)),
+      Promise.all(protocolNames.map(async (name) => say('max', name, 'loose-while-away'))),
+    ]);
+    await world.home.kafka.restart();
+    for (const [index, name] of protocolNames.entries()) {
+      expect(others[index], name).toContain('loose-while-away');
+      expect(refused[index], name).not.toBe('it was done');
+      if (targets.fixture(name).hasWords)
+        expect(refused[index], name).toContain('audit is not available');
+    }
+    for (const name of protocolNames)
+      await eventually(
+        `strict ${name} to work again`,
+        async () => (await attempt(name)) === 'it was done',
+        60_000,
+      );
+    const ended = await waitForEvent(
+      world.ada,
+      { type: 'session.ended', user: 'mia', target: 'tcp-strict' },
+      ({ reason }) => reason === 'audit_unavailable',
+    );
+    expect(ended.data['message']).toBe('audit is not available');
+  }, 180_000);
 
   it('run nothing while the event log is away, and say so; others go on, and so do they afterwards', async () => {
     expect(await leave(sam, 'mark-before')).toMatchObject({ code: 0 });
