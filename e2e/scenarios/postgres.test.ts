@@ -7,6 +7,7 @@ import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 
+import { evasions, fixturePolicies, plainStatements } from '@gatehouse/protocol-postgres/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { TargetDatabase } from '../servers/target-database.js';
@@ -392,6 +393,108 @@ describe('PostgreSQL', () => {
     });
     expect(denied).toHaveLength(statements.length * 3);
     expect(denied.every(({ data }) => String(data['rule']).length > 0)).toBe(true);
+  });
+
+  describe('with the policies of the table of statements (PG-10)', () => {
+    const table = [...plainStatements, ...evasions];
+    const policies = Object.entries(fixturePolicies);
+    const entries = (
+      rules: (typeof fixturePolicies)[keyof typeof fixturePolicies]['deny' | 'allow'],
+    ) =>
+      rules.map(({ role, statements, tables }) => ({ name: `table-${role}`, statements, tables }));
+    const people: DatabasePerson[] = [];
+    beforeAll(async () => {
+      const where = { db_labels: { env: 'staging' }, db_users: ['owner'], db_names: ['app'] };
+      for (const [policy, { allow, deny }] of policies) {
+        const blocks = [
+          ...entries(allow).map((entry) => ({ ...entry, block: 'allow' })),
+          ...entries(deny).map((entry, index) => ({
+            ...entry,
+            block: 'deny',
+            name: `${entry.name}-${index}`,
+          })),
+        ];
+        const roles = blocks.map(({ name, statements, tables, block }) => ({
+          kind: 'role',
+          version: 'v1',
+          metadata: { name },
+          spec: {
+            [block]: {
+              ...where,
+              ...(statements === undefined ? {} : { db_statements: statements }),
+              ...(tables === undefined ? {} : { db_tables: tables }),
+            },
+          },
+        }));
+        await world.apply(...roles);
+        const person = await world.add(
+          `table-${policy.toLowerCase()}`,
+          blocks.map(({ name }) => name),
+        );
+        const flags = ['--db-user', 'owner', '--db-name', 'app'];
+        people.push(await DatabasePerson.login(person, 'pg-1', flags));
+      }
+    }, 60_000);
+
+    /** What each statement is refused with; undefined where the server itself answered. */
+    const refusals = async (person: DatabasePerson, queryMode: 'simple' | 'extended') => {
+      const told: (string | undefined)[] = [];
+      let client = await person.connect();
+      for (const [text] of table) {
+        const query = { text, queryMode };
+        const thrown: unknown = await client.query(query).catch((error: unknown) => error);
+        const { message = '' } = thrown instanceof Error ? thrown : {};
+        told.push(message.startsWith('denied: ') ? message : undefined);
+        // What it left behind does not count for the next one.
+        await client.query('rollback').catch(() => undefined);
+        const isClean = await client.query('discard all').then(
+          () => true,
+          () => false,
+        );
+        if (isClean) continue;
+        await client.end().catch(() => undefined);
+        client = await person.connect();
+      }
+      await client.end();
+      return told;
+    };
+
+    it.each(policies.map(([policy], index) => [policy, index] as const))(
+      'decides each as it is written there, and prepared as at once: %s',
+      async (_, index) => {
+        const person = people[index];
+        if (person === undefined) throw new Error('nobody');
+        const from = new Date().toISOString();
+        const [simple, extended] = await Promise.all([
+          refusals(person, 'simple'),
+          refusals(person, 'extended'),
+        ]);
+        const expected = table.map(([text, , letters]) => [
+          text.slice(0, 200),
+          letters[index] !== 'o',
+        ]);
+        const decided = (told: (string | undefined)[]) =>
+          table.map(([text], place) => [text.slice(0, 200), told[place] !== undefined]);
+        expect(decided(simple)).toEqual(expected);
+        expect(extended).toEqual(simple);
+        const refused = simple.filter((message) => message !== undefined).length;
+        const told = await world.ada.gate(
+          [
+            'audit',
+            'export',
+            '--type',
+            'db.statement_denied',
+            '--user',
+            person.person.name,
+            '--from',
+            from,
+          ],
+          { timeoutMs: 60_000 },
+        );
+        expect(told.stdout.trim().split('\n')).toHaveLength(2 * refused);
+      },
+      240_000,
+    );
   });
 
   it('takes names for what they are, byte for byte (PG-12)', async () => {

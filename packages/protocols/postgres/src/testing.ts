@@ -16,6 +16,9 @@ import { formatStartupOptions, parseStartupOptions } from './wire/startup-option
 import { encodeStartupMessage, parseStartupPacket, startupPacketLength } from './wire/startup.js';
 import { WireError } from './wire/wire-error.js';
 
+export { evasions } from './policy/evasions.fixture.js';
+export { fixturePolicies, plainStatements } from './policy/statements.fixture.js';
+
 type Part = string | Buffer;
 
 /** A message; text gets its NUL. */
