@@ -21,6 +21,9 @@ need ss iproute2
 need setpriv util-linux
 need chromium chromium
 need java default-jre-headless
+need javac default-jdk-headless
+need /usr/share/java/postgresql.jar libpostgresql-jdbc-java
+need /usr/lib/python3/dist-packages/asyncpg python3-asyncpg
 need kcat kcat
 need mvn maven
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"

@@ -1,4 +1,4 @@
-/** PostgreSQL through the port at home: PG-01, 02, 04 to 10, 12. */
+/** PostgreSQL through the port, at home and in a cluster: PG-01 to 12; the table of statements and drivers at home. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -14,9 +14,16 @@ import type { TargetDatabase } from '../servers/target-database.js';
 import { joinAgent } from '../stack/agent.js';
 import { DatabasePerson } from '../stack/database-client.js';
 import { addDatabase, databaseRoles } from '../stack/database-world.js';
-import { searchEvents, waitForEvent, type Event } from '../stack/events.js';
+import { exportEvents, searchEvents, waitForEvent, type Event } from '../stack/events.js';
+import { root, type Installation } from '../stack/installation.js';
 import { eventually, run } from '../stack/run.js';
-import { createWorld, exportCa, type World } from '../stack/world.js';
+import {
+  createClusterWorld,
+  createWorld,
+  exportCa,
+  type World,
+  type WorldOptions,
+} from '../stack/world.js';
 
 /** A startup message over TLS begun at once, behind other wishes; the first byte of the answer. */
 async function direct(
@@ -53,18 +60,24 @@ async function direct(
   return first.toString('latin1');
 }
 
-describe('PostgreSQL', () => {
-  let world: World;
+type CreatePlace = (options: WorldOptions) => Promise<World<Installation>>;
+const places: readonly (readonly [name: string, create: CreatePlace])[] = [
+  ['at home', createWorld],
+  ['in a cluster', createClusterWorld],
+];
+
+describe.each(places)('PostgreSQL %s', (place, createPlace) => {
+  let world: World<Installation>;
   let database: TargetDatabase;
   let reader: DatabasePerson;
   let owner: DatabasePerson;
   beforeAll(async () => {
-    world = await createWorld({
+    world = await createPlace({
       only: 'staging',
       roles: databaseRoles,
       people: { alice: ['db-reader'], olga: ['db-owner'], dora: ['dba'], vera: ['db-values'] },
     });
-    database = await addDatabase(world);
+    database = await addDatabase(world, ['max_connections = 200']);
     await database.query('create table items (id int primary key, name text)');
     await database.query('grant all on items to owner, reader');
     await database.query('grant create on schema public to owner');
@@ -75,7 +88,7 @@ describe('PostgreSQL', () => {
       '--db-name',
       'app',
     ]);
-  });
+  }, 240_000);
   afterAll(async () => {
     await world[Symbol.asyncDispose]();
     await database[Symbol.asyncDispose]();
@@ -395,108 +408,6 @@ describe('PostgreSQL', () => {
     expect(denied.every(({ data }) => String(data['rule']).length > 0)).toBe(true);
   });
 
-  describe('with the policies of the table of statements (PG-10)', () => {
-    const table = [...plainStatements, ...evasions];
-    const policies = Object.entries(fixturePolicies);
-    const entries = (
-      rules: (typeof fixturePolicies)[keyof typeof fixturePolicies]['deny' | 'allow'],
-    ) =>
-      rules.map(({ role, statements, tables }) => ({ name: `table-${role}`, statements, tables }));
-    const people: DatabasePerson[] = [];
-    beforeAll(async () => {
-      const where = { db_labels: { env: 'staging' }, db_users: ['owner'], db_names: ['app'] };
-      for (const [policy, { allow, deny }] of policies) {
-        const blocks = [
-          ...entries(allow).map((entry) => ({ ...entry, block: 'allow' })),
-          ...entries(deny).map((entry, index) => ({
-            ...entry,
-            block: 'deny',
-            name: `${entry.name}-${index}`,
-          })),
-        ];
-        const roles = blocks.map(({ name, statements, tables, block }) => ({
-          kind: 'role',
-          version: 'v1',
-          metadata: { name },
-          spec: {
-            [block]: {
-              ...where,
-              ...(statements === undefined ? {} : { db_statements: statements }),
-              ...(tables === undefined ? {} : { db_tables: tables }),
-            },
-          },
-        }));
-        await world.apply(...roles);
-        const person = await world.add(
-          `table-${policy.toLowerCase()}`,
-          blocks.map(({ name }) => name),
-        );
-        const flags = ['--db-user', 'owner', '--db-name', 'app'];
-        people.push(await DatabasePerson.login(person, 'pg-1', flags));
-      }
-    }, 60_000);
-
-    /** What each statement is refused with; undefined where the server itself answered. */
-    const refusals = async (person: DatabasePerson, queryMode: 'simple' | 'extended') => {
-      const told: (string | undefined)[] = [];
-      let client = await person.connect();
-      for (const [text] of table) {
-        const query = { text, queryMode };
-        const thrown: unknown = await client.query(query).catch((error: unknown) => error);
-        const { message = '' } = thrown instanceof Error ? thrown : {};
-        told.push(message.startsWith('denied: ') ? message : undefined);
-        // What it left behind does not count for the next one.
-        await client.query('rollback').catch(() => undefined);
-        const isClean = await client.query('discard all').then(
-          () => true,
-          () => false,
-        );
-        if (isClean) continue;
-        await client.end().catch(() => undefined);
-        client = await person.connect();
-      }
-      await client.end();
-      return told;
-    };
-
-    it.each(policies.map(([policy], index) => [policy, index] as const))(
-      'decides each as it is written there, and prepared as at once: %s',
-      async (_, index) => {
-        const person = people[index];
-        if (person === undefined) throw new Error('nobody');
-        const from = new Date().toISOString();
-        const [simple, extended] = await Promise.all([
-          refusals(person, 'simple'),
-          refusals(person, 'extended'),
-        ]);
-        const expected = table.map(([text, , letters]) => [
-          text.slice(0, 200),
-          letters[index] !== 'o',
-        ]);
-        const decided = (told: (string | undefined)[]) =>
-          table.map(([text], place) => [text.slice(0, 200), told[place] !== undefined]);
-        expect(decided(simple)).toEqual(expected);
-        expect(extended).toEqual(simple);
-        const refused = simple.filter((message) => message !== undefined).length;
-        const told = await world.ada.gate(
-          [
-            'audit',
-            'export',
-            '--type',
-            'db.statement_denied',
-            '--user',
-            person.person.name,
-            '--from',
-            from,
-          ],
-          { timeoutMs: 60_000 },
-        );
-        expect(told.stdout.trim().split('\n')).toHaveLength(2 * refused);
-      },
-      240_000,
-    );
-  });
-
   it('takes names for what they are, byte for byte (PG-12)', async () => {
     for (const user of ['READER', "'reader '", 'reader1'])
       expect((await reader.psql('select 1', { settings: `user=${user}` })).code, user).toBe(2);
@@ -671,5 +582,220 @@ describe('PostgreSQL', () => {
     expect(played).toContain("app=> select 'in the transcript'");
     expect(played).toContain('1 rows');
     expect(existsSync(database.passwordFile)).toBe(true);
+  });
+
+  it('keeps 50 connections apart, each with a backend and a session of its own (PG-03)', async () => {
+    const from = new Date().toISOString();
+    const clients = await Promise.all(Array.from({ length: 50 }, async () => owner.connect()));
+    await Promise.all(
+      clients.map(async (client, index) => {
+        for (let round = 0; round < 5; round += 1) {
+          const key = 1000 + index * 10 + round;
+          await client.query('insert into items values ($1, $2)', [key, `client-${index}`]);
+          const { rows } = await client.query('select name from items where id = $1', [key]);
+          expect(rows).toEqual([{ name: `client-${index}` }]);
+        }
+      }),
+    );
+    const [{ count } = { count: 0 }] = await database.query(
+      "select count(*)::int from pg_stat_activity where usename = 'owner'",
+    );
+    expect(count).toBe(50);
+    await Promise.all(clients.map(async (client) => client.end()));
+    await eventually('50 ends', async () => {
+      const ended = await searchEvents(world.ada, { type: 'session.ended', user: 'olga', from });
+      return ended.length === 50;
+    });
+    await database.query('delete from items');
+  });
+
+  it('holds up nobody else where one session does not take what it is sent (PG-11)', async () => {
+    const stalled = await reader.connect();
+    const stream = (
+      stalled as unknown as { connection: { stream: { pause(): void; resume(): void } } }
+    ).connection.stream;
+    stream.pause();
+    const rows = stalled.query("select repeat('x', 1000) from generate_series(1, 200000)");
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const agentMemory = async () =>
+      Number((await run('ps', ['-o', 'rss=', '-p', String(world.agents.get('pg')?.pid)])).stdout);
+    const client = await owner.connect();
+    const times: number[] = [];
+    for (let round = 0; round < 50; round += 1) {
+      const at = performance.now();
+      await client.query('select 1');
+      times.push(performance.now() - at);
+    }
+    expect(times.toSorted((a, b) => a - b)[25]).toBeLessThan(100);
+    expect(await agentMemory()).toBeLessThan(400 * 1024);
+    stream.resume();
+    expect((await rows).rowCount).toBe(200_000);
+    await stalled.end();
+    await client.end();
+  }, 120_000);
+
+  if (place !== 'at home') return;
+
+  describe('with the policies of the table of statements (PG-10)', () => {
+    const table = [...plainStatements, ...evasions];
+    const policies = Object.entries(fixturePolicies);
+    const entries = (
+      rules: (typeof fixturePolicies)[keyof typeof fixturePolicies]['deny' | 'allow'],
+    ) =>
+      rules.map(({ role, statements, tables }) => ({ name: `table-${role}`, statements, tables }));
+    const people: DatabasePerson[] = [];
+    beforeAll(async () => {
+      const where = { db_labels: { env: 'staging' }, db_users: ['owner'], db_names: ['app'] };
+      for (const [policy, { allow, deny }] of policies) {
+        const blocks = [
+          ...entries(allow).map((entry) => ({ ...entry, block: 'allow' })),
+          ...entries(deny).map((entry, index) => ({
+            ...entry,
+            block: 'deny',
+            name: `${entry.name}-${index}`,
+          })),
+        ];
+        const roles = blocks.map(({ name, statements, tables, block }) => ({
+          kind: 'role',
+          version: 'v1',
+          metadata: { name },
+          spec: {
+            [block]: {
+              ...where,
+              ...(statements === undefined ? {} : { db_statements: statements }),
+              ...(tables === undefined ? {} : { db_tables: tables }),
+            },
+          },
+        }));
+        await world.apply(...roles);
+        const person = await world.add(
+          `table-${policy.toLowerCase()}`,
+          blocks.map(({ name }) => name),
+        );
+        const flags = ['--db-user', 'owner', '--db-name', 'app'];
+        people.push(await DatabasePerson.login(person, 'pg-1', flags));
+      }
+    }, 60_000);
+
+    /** What each statement is refused with; undefined where the server itself answered. */
+    const refusals = async (person: DatabasePerson, queryMode: 'simple' | 'extended') => {
+      const told: (string | undefined)[] = [];
+      let client = await person.connect();
+      for (const [text] of table) {
+        const query = { text, queryMode };
+        const thrown: unknown = await client.query(query).catch((error: unknown) => error);
+        const { message = '' } = thrown instanceof Error ? thrown : {};
+        told.push(message.startsWith('denied: ') ? message : undefined);
+        // What it left behind does not count for the next one.
+        await client.query('rollback').catch(() => undefined);
+        const isClean = await client.query('discard all').then(
+          () => true,
+          () => false,
+        );
+        if (isClean) continue;
+        await client.end().catch(() => undefined);
+        client = await person.connect();
+      }
+      await client.end();
+      return told;
+    };
+
+    it.each(policies.map(([policy], index) => [policy, index] as const))(
+      'decides each as it is written there, and prepared as at once: %s',
+      async (_, index) => {
+        const person = people[index];
+        if (person === undefined) throw new Error('nobody');
+        const from = new Date().toISOString();
+        const [simple, extended] = await Promise.all([
+          refusals(person, 'simple'),
+          refusals(person, 'extended'),
+        ]);
+        const expected = table.map(([text, , letters]) => [
+          text.slice(0, 200),
+          letters[index] !== 'o',
+        ]);
+        const decided = (told: (string | undefined)[]) =>
+          table.map(([text], place) => [text.slice(0, 200), told[place] !== undefined]);
+        expect(decided(simple)).toEqual(expected);
+        expect(extended).toEqual(simple);
+        const refused = simple.filter((message) => message !== undefined).length;
+        const user = person.person.name;
+        const told = await exportEvents(world.ada, { type: 'db.statement_denied', user, from });
+        expect(told).toHaveLength(2 * refused);
+      },
+      240_000,
+    );
+  });
+
+  describe('with drivers of other languages', () => {
+    const clients = join(root, 'e2e/clients');
+    const lines = ({ stdout }: { readonly stdout: string }) => stdout.trim().split('\n');
+    const told = async (from: string, text: string, count: number) =>
+      eventually(`${count} of ${text}`, async () => {
+        const type = 'db.statement_executed';
+        const all = await exportEvents(world.ada, { type, user: 'olga', from });
+        return all.filter(({ data }) => data['statement'] === text).length === count;
+      });
+
+    it('serves asyncpg as the server itself does', async () => {
+      const from = new Date().toISOString();
+      const { host, port, user, database: name, certFile, keyFile, caFile } = owner.access;
+      const script = join(clients, 'asyncpg_client.py');
+      const args = [script, host, String(port), user, name, certFile, keyFile, caFile];
+      const result = await run('/usr/bin/python3', args, { timeoutMs: 60_000 });
+      expect(result.stderr).toBe('');
+      expect(lines(result)).toEqual([
+        'parameters 42',
+        'prepared once! again!',
+        'many 500',
+        'rolled back 500 division by zero',
+        'cursor 124750',
+        'copy in COPY 2000',
+        'copy out 10',
+        'listen said',
+        'cancelled still here',
+        'pool 9900',
+      ]);
+      await told(from, 'select $1::int * 2', 100);
+      await told(from, 'insert into asyncpg_items values ($1, $2)', 500);
+    });
+
+    it('serves JDBC as the server itself does', async () => {
+      const from = new Date().toISOString();
+      const { host, port, user, database: name, certFile, keyFile, caFile } = owner.access;
+      const key = join(world.home.folder('jdbc'), 'key.pk8');
+      const convert = [
+        'pkcs8',
+        '-topk8',
+        '-nocrypt',
+        '-outform',
+        'DER',
+        '-in',
+        keyFile,
+        '-out',
+        key,
+      ];
+      expect(await run('openssl', convert)).toMatchObject({ code: 0 });
+      const url = `jdbc:postgresql://${host}:${port}/${name}`;
+      const program = ['-cp', '/usr/share/java/postgresql.jar', join(clients, 'JdbcClient.java')];
+      const args = [...program, url, user, certFile, key, caFile];
+      const result = await run('java', args, { timeoutMs: 120_000 });
+      expect(result.stderr).toBe('');
+      expect(lines(result)).toEqual([
+        'prepared round 7!',
+        'batch 500',
+        'refused 23505',
+        'in transaction 400',
+        'rolled back 500',
+        'fetched 124750',
+        'copy in 2000',
+        'copy out 10',
+        'large object 300000',
+        'listen said',
+        'cancelled 57014',
+        'still here 1',
+      ]);
+      await told(from, "select $1 || '!'", 8);
+    }, 150_000);
   });
 });

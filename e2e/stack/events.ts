@@ -36,6 +36,15 @@ export interface EventQuery {
   readonly text?: string;
 }
 
+/** All that match, however many, oldest first. */
+export async function exportEvents(reader: Person, query: EventQuery): Promise<Event[]> {
+  const flags = Object.entries({ ...query }).flatMap(([name, value]) => [`--${name}`, value]);
+  const result = await reader.gate(['audit', 'export', ...flags], { timeoutMs: 120_000 });
+  if (result.code !== 0) throw new Error(result.stderr);
+  const lines = result.stdout.split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as Event);
+}
+
 /** Newest first. */
 export async function searchEvents(
   reader: Person,
