@@ -20,13 +20,11 @@ describe('PostgreSQL in a cluster', () => {
   let world: World<Cluster>;
   let database: TargetDatabase;
   let owner: DatabasePerson;
-  let reader: DatabasePerson;
   beforeAll(async () => {
     world = await createClusterWorld({
       only: 'staging',
       roles: databaseRoles,
       people: {
-        alice: ['db-reader'],
         olga: ['db-owner'],
         bert: ['db-owner'],
         sven: ['db-strict'],
@@ -34,11 +32,10 @@ describe('PostgreSQL in a cluster', () => {
     });
     database = await addDatabase(world, ["log_statement = 'all'", 'max_connections = 200']);
     await database.query('create table items (id int primary key, name text)');
-    await database.query('grant all on items to owner, reader');
+    await database.query('grant all on items to owner');
     await database.query('grant create on schema public to owner');
     await database.query('create database bench owner bench');
     owner = await DatabasePerson.login(world.person('olga'), 'pg-1', ownerFlags);
-    reader = await DatabasePerson.login(world.person('alice'), 'pg-1', ['--db-name', 'app']);
   }, 240_000);
   afterAll(async () => {
     await world[Symbol.asyncDispose]();
