@@ -5,10 +5,18 @@ import { agentsSoak } from './agents.js';
 import { chaosSoak } from './chaos.js';
 import { locksSoak } from './locks.js';
 import { outageSoak } from './outage.js';
+import { postgresSoak } from './postgres.js';
 import { rollingSoak } from './rolling.js';
 import type { Soak } from './soak.js';
 
-const soaks: readonly Soak[] = [outageSoak, chaosSoak, rollingSoak, locksSoak, agentsSoak];
+const soaks: readonly Soak[] = [
+  outageSoak,
+  chaosSoak,
+  rollingSoak,
+  locksSoak,
+  agentsSoak,
+  postgresSoak,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
