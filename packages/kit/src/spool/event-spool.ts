@@ -116,8 +116,8 @@ export class EventSpool implements Spool, JournalWriter {
     options: { isStrict: boolean; isVital: boolean },
   ): number | undefined {
     const mayWrite = !this.#closed && (!this.#areEventsFull || options.isVital);
-    const written = mayWrite ? this.#parts.writer.writeNumbered(state, event, options) : undefined;
-    if (written !== undefined) return this.#afterEvent(state, written);
+    const position = mayWrite ? this.#tryWrite(state, event, options) : undefined;
+    if (position !== undefined) return position;
     if (options.isStrict) {
       this.#becomeFull();
       throw spoolError('SPOOL_FULL');
@@ -181,11 +181,22 @@ export class EventSpool implements Spool, JournalWriter {
     this.#resume();
   }
 
+  #tryWrite(
+    state: SessionState,
+    event: JournalEvent,
+    options: { isVital: boolean },
+  ): number | undefined {
+    const { writer } = this.#parts;
+    if (event.published === false) return writer.writePrivate(state, event, options.isVital);
+    const written = writer.writeNumbered(state, event, options);
+    return written === undefined ? undefined : this.#afterEvent(state, written);
+  }
+
   #afterEvent(state: SessionState, written: WrittenEvent): number {
-    const { type, data, sequence } = written.bounded.event;
+    const { type, data } = written.bounded.event;
     if (type.startsWith('recording.') && typeof data['recordingId'] === 'string')
       this.#closeRecording(state, data['recordingId']);
-    const trimmed = sequence === undefined ? undefined : trimmedEvent(written);
+    const trimmed = trimmedEvent(written);
     if (trimmed !== undefined && type !== 'session.ended')
       this.writeEvent(state, trimmed, { isStrict: false, isVital: false });
     return written.position;

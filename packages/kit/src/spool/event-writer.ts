@@ -5,7 +5,7 @@ import { boundEvent, trimmedNote, type BoundedEvent } from '../event-log/bounds.
 import { createId } from '../ids/ids.js';
 import { encodeTwoPartFrame, frameKinds } from './frame.js';
 import type { Lane } from './lane.js';
-import { noteOf, type OpenSessions, type SessionState } from './sessions.js';
+import { noteOf, shortened, type OpenSessions, type SessionState } from './sessions.js';
 import type { JournalEvent, LooseEvent, SessionHeader } from './types.js';
 
 /** Room beyond the limit for the ends of sessions and recordings and for notes of loss. */
@@ -44,7 +44,6 @@ export class EventWriter {
     event: JournalEvent,
     options: WriteOptions,
   ): WrittenEvent | undefined {
-    const isPublished = event.published !== false;
     const note = noteOf(event);
     const full = this.#complete(event, {
       id: options.id,
@@ -52,15 +51,33 @@ export class EventWriter {
       target: event.target ?? state.header.target,
       sessionId: state.header.sessionId,
       traceId: state.header.traceId,
-      sequence: isPublished ? state.sequence + 1 : undefined,
+      sequence: state.sequence + 1,
     });
     const bounded = boundEvent(full);
     const head = note === undefined ? '' : JSON.stringify(note);
-    const kind = isPublished ? frameKinds.event : frameKinds.privateEvent;
-    const position = this.#append(kind, { head, rest: bounded.json }, options.isVital);
+    const parts = { head, rest: bounded.json };
+    const position = this.#append(frameKinds.event, parts, options.isVital);
     if (position === undefined) return undefined;
     this.#options.sessions.noteEvent(state, bounded.event, note ?? {});
     return { bounded, position };
+  }
+
+  /**
+   * Writes what only a recovery reads, and no more of it than a recovery needs.
+   * @returns the position behind it; undefined where it does not fit
+   */
+  writePrivate(state: SessionState, event: JournalEvent, isVital: boolean): number | undefined {
+    const note = noteOf(event) ?? {};
+    const kept = {
+      type: event.type,
+      time: new Date(this.#options.clock.now()).toISOString(),
+      sessionId: state.header.sessionId,
+      data: shortened(event.data),
+    };
+    const parts = { head: JSON.stringify(note), rest: JSON.stringify(kept) };
+    const position = this.#append(frameKinds.privateEvent, parts, isVital);
+    if (position !== undefined) this.#options.sessions.noteEvent(state, kept, note);
+    return position;
   }
 
   /** Writes an event outside a session; undefined where it does not fit. */

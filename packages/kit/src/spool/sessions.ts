@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 
 import { z } from 'zod';
 
-import { actorSchema, targetSchema, type AuditEvent } from '../event-log/audit-event.js';
+import { actorSchema, targetSchema } from '../event-log/audit-event.js';
 import { decodeTwoParts, frameKinds, type Frame } from './frame.js';
 import type { JournalEvent, SessionHeader } from './types.js';
 
@@ -25,6 +25,14 @@ export interface SessionState {
   lastMs: number;
   readonly intents: Map<string, OpenIntent>;
   readonly recordings: Set<string>;
+}
+
+/** What is taken notice of in an event. */
+interface NotedEvent {
+  readonly type: string;
+  readonly time: string;
+  readonly sequence?: number | undefined;
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 /** Written beside an event, for recovery only. */
@@ -91,7 +99,7 @@ export class OpenSessions {
   }
 
   /** Takes notice of an event that was written. */
-  noteEvent(state: SessionState, event: AuditEvent, note: EventNote): void {
+  noteEvent(state: SessionState, event: NotedEvent, note: EventNote): void {
     state.sequence = Math.max(state.sequence, event.sequence ?? 0);
     state.lastMs = Math.max(state.lastMs, Date.parse(event.time) || 0);
     noteIntent(state, event, note);
@@ -163,8 +171,7 @@ export class OpenSessions {
     const state = event.sessionId === undefined ? undefined : this.#sessions.get(event.sessionId);
     if (state === undefined) return;
     const note = parts.head.length === 0 ? {} : parseWith(noteSchema, parts.head);
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only the checked fields are read
-    this.noteEvent(state, event as unknown as AuditEvent, dropUndefined(note ?? {}));
+    this.noteEvent(state, event, dropUndefined(note ?? {}));
   }
 
   #replayRecording(body: Buffer): void {
@@ -174,14 +181,15 @@ export class OpenSessions {
   }
 }
 
-function noteIntent(state: SessionState, event: AuditEvent, note: EventNote): void {
+function noteIntent(state: SessionState, event: NotedEvent, note: EventNote): void {
   if (note.closes !== undefined) state.intents.delete(note.closes);
   if (note.opens === undefined) return;
   const resultType = note.resultType ?? resultTypeOf(event.type);
   state.intents.set(note.opens, { resultType, data: shortened(event.data) });
 }
 
-function shortened(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
+/** What a recovery keeps of an intent's data. */
+export function shortened(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const short: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(data)) {
     if (typeof value === 'string') short[key] = value.slice(0, maxIntentText);

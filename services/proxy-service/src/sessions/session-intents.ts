@@ -22,18 +22,6 @@ export interface SessionIntentsOptions {
   readonly onUnavailable: (end: SessionEnd) => void;
 }
 
-/** What nobody reads but a recovery, which keeps no more of a text. */
-const maxTextChars = 1024;
-
-function shorten(data: SessionEvent['data']): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(data).map(([name, value]) => [
-      name,
-      typeof value === 'string' ? value.slice(0, maxTextChars) : value,
-    ]),
-  );
-}
-
 type WrittenEvent = SessionEvent & { opens?: string; closes?: string; published?: boolean };
 type OpeningEvent = SessionEvent & { readonly opens: string };
 
@@ -94,7 +82,7 @@ export class SessionIntents {
     const isStrict = this.#options.isStrict();
     const opening = this.#open(intent);
     const acknowledged = isStrict ? this.#appendStrict(opening) : undefined;
-    if (!isStrict) this.append({ ...opening, data: shorten(opening.data), published: false });
+    if (!isStrict) this.append({ ...opening, published: false });
     const settle = this.#beginSomething();
     // Where it is not acknowledged, its result has been written.
     acknowledged?.catch(settle);
