@@ -636,6 +636,17 @@ describe.each(places)('PostgreSQL %s', (place, createPlace) => {
 
   if (place !== 'at home') return;
 
+  it('asks silent clients and databases whether they are still there', async () => {
+    const client = await owner.connect();
+    await client.query('select 1');
+    const { stdout } = await run('ss', ['-tnoH', 'state', 'established']);
+    const asking = (port: number) =>
+      stdout.split('\n').some((line) => line.includes(`:${port} `) && line.includes('keepalive'));
+    expect(asking(owner.access.port)).toBe(true);
+    expect(asking(Number(database.server.address.split(':')[1]))).toBe(true);
+    await client.end();
+  });
+
   describe('with the policies of the table of statements (PG-10)', () => {
     const table = [...plainStatements, ...evasions];
     const policies = Object.entries(fixturePolicies);

@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 
 import { systemErrorCode } from '@gatehouse/kit/errors';
+import { watchPeer } from '@gatehouse/kit/net';
 import { hostError, type AgentDial, type AgentProtocol } from '@gatehouse/protocol-api';
 import { z } from 'zod';
 
@@ -24,7 +25,7 @@ export const connectTcp: AgentProtocol = {
     const at = address.lastIndexOf(':');
     const host = address.slice(0, at).replace(/^\[|\]$/g, '');
     const port = Number(address.slice(at + 1));
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true, ...watchPeer });
     try {
       await connected(socket, dial.signal);
       return socket;

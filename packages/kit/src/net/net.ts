@@ -13,3 +13,4 @@ export {
 } from './proxy-header.js';
 export { onSharedChunks } from './shared-reads.js';
 export { splitAddress } from './split-address.js';
+export { watchPeer } from './watch-peer.js';

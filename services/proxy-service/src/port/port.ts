@@ -5,6 +5,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
 import type { Logger } from '@gatehouse/kit/log';
+import { watchPeer } from '@gatehouse/kit/net';
 
 import type { ClientHello } from './client-hello.js';
 import type { ConnectionLimits } from './connection-limits.js';
@@ -56,7 +57,7 @@ export async function openPort(options: PortOptions): Promise<Port> {
   const sockets = new Set<Socket>();
   const awaited = new Set<Socket>();
   const server = createServer(
-    { allowHalfOpen: true, noDelay: true, highWaterMark: 256 * 1024 },
+    { allowHalfOpen: true, noDelay: true, highWaterMark: 256 * 1024, ...watchPeer },
     (socket) => {
       const disregard = () => void awaited.delete(socket);
       sockets.add(socket);

@@ -5,7 +5,7 @@ import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 
 import { readEnvironment, readSecretFile } from '@gatehouse/kit/config';
 import { GatehouseError, systemErrorCode } from '@gatehouse/kit/errors';
-import { splitAddress } from '@gatehouse/kit/net';
+import { splitAddress, watchPeer } from '@gatehouse/kit/net';
 import { hostError, type AgentDial, type AgentServices } from '@gatehouse/protocol-api';
 import { Client, DatabaseError, type Connection } from 'pg';
 
@@ -106,7 +106,8 @@ function createClient(
     user: dial.principal,
     password: () => readPassword(dial),
     ssl: tls,
-    keepAlive: true,
+    keepAlive: watchPeer.keepAlive,
+    keepAliveInitialDelayMillis: watchPeer.keepAliveInitialDelay,
   }) as OpenClient;
   // It learns of its connection's end when nobody waits for it any more.
   client.on('error', () => undefined);
