@@ -20,6 +20,14 @@ export const events: EventTable = {
       'A statement is about to be sent to the database; an event of its own only where audit is strict.',
     data: statement,
   },
+  'db.statement_prepared': {
+    description:
+      'A statement got a name, or a portal one, by which SQL can run it: EXECUTE, FETCH. Each run by the protocol is told by itself.',
+    data: statement.extend({
+      name: z.string().optional().describe('of the prepared statement'),
+      portal: z.string().optional().describe('of the portal that it was bound to'),
+    }),
+  },
   'db.statement_executed': {
     description:
       'A statement was executed, or failed (outcome failure; reason cancelled, error, …).',

@@ -148,6 +148,10 @@ const readingSettings: ReadonlySet<string> = new Set([
   'standard_conforming_strings',
   'backslash_quote',
   'search_path',
+  // What they load may do anything, as LOAD could.
+  'local_preload_libraries',
+  'session_preload_libraries',
+  'dynamic_library_path',
 ]);
 
 /** What comes before the database's own first words. */

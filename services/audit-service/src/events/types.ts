@@ -15,6 +15,7 @@ export const eventTypes: ReadonlySet<string> = new Set([
   'db.commit_failed',
   'db.statement_denied',
   'db.statement_executed',
+  'db.statement_prepared',
   'db.statement_started',
   'dead_letter.replayed',
   'limit.reached',

@@ -6,7 +6,8 @@ const readable: ReadonlySet<string> = new Set(
     'pg_available_extension_versions pg_available_extensions pg_cast pg_class pg_collation',
     'pg_constraint pg_conversion pg_cursors pg_database pg_default_acl pg_depend pg_description',
     'pg_enum pg_event_trigger pg_extension pg_foreign_data_wrapper pg_foreign_server pg_foreign_table pg_group',
-    'pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_locks pg_matviews pg_namespace',
+    'pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_largeobject_metadata pg_locks',
+    'pg_matviews pg_namespace',
     'pg_opclass pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy',
     'pg_prepared_statements pg_proc pg_publication pg_publication_namespace pg_publication_rel',
     'pg_publication_tables pg_range pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels',
@@ -29,6 +30,18 @@ const secretViews: ReadonlySet<string> = new Set(['user_mapping_options', '_pg_u
 export function isReadableCatalog(schema: string | undefined, name: string): boolean {
   if (schema === 'information_schema') return !secretViews.has(name);
   return (schema === undefined || schema === 'pg_catalog') && readable.has(name);
+}
+
+const statistics: ReadonlySet<string> = new Set(
+  'pg_stats pg_stats_ext pg_stats_ext_exprs pg_statistic pg_statistic_ext_data pg_largeobject'.split(
+    ' ',
+  ),
+);
+
+/** Does it hold what is in other tables? */
+export function showsOthers(schema: string | undefined, name: string): boolean {
+  if (schema?.startsWith('pg_toast') === true) return true;
+  return (schema === undefined || schema === 'pg_catalog') && statistics.has(name);
 }
 
 /** Schemas of the server itself, which `*` in an allowed pattern does not stand for. */

@@ -159,6 +159,21 @@ describe('unqualified names', () => {
   });
 });
 
+describe('unqualified names of the catalogs', () => {
+  it('are not found in the schemas of the path', () => {
+    const given = judging([rule('clerk', undefined, ['public.*'])]);
+    const judgeOf = (name: string) => judge(facts({ tables: reads(name) }), given)?.code;
+    expect(judgeOf('orders')).toBeUndefined();
+    expect(judgeOf('pg_class')).toBeUndefined();
+    for (const name of ['pg_authid', 'pg_stats', 'pg_stat_activity', 'pg_user_mappings'])
+      expect(judgeOf(name), name).toBe('table');
+    const written = [{ schema: undefined, name: 'pg_class', isWritten: true }];
+    expect(judge(facts({ classes: ['delete'], tables: written }), given)?.code).toBe('table');
+    const all = judging([rule('clerk', undefined, ['public.*', 'pg_catalog.*'])]);
+    expect(judge(facts({ tables: reads('pg_authid') }), all)).toBeUndefined();
+  });
+});
+
 describe('EXECUTE', () => {
   const run = facts({ classes: [], executes: 'p' });
   const dba = judging([rule('dba', ['select'])]);
@@ -167,6 +182,11 @@ describe('EXECUTE', () => {
     const prepared = () => facts({ classes: ['delete'] });
     expect(judge(run, { ...dba, prepared })).toMatchObject({ code: 'class' });
     expect(judge(run, { ...dba, prepared: () => facts({}) })).toBeUndefined();
+  });
+
+  it('of what executes another is refused: that may be another one by then', () => {
+    const prepared = () => facts({ executes: 'q' });
+    expect(judge(run, { ...dba, prepared })).toMatchObject({ code: 'unknown_prepared' });
   });
 
   it('of an unknown name is refused', () => {

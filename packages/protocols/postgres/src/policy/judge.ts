@@ -8,7 +8,7 @@
  */
 import type { StatementRule, StatementRules } from '@gatehouse/policy';
 
-import { isReadableCatalog } from './catalogs.js';
+import { isReadableCatalog, showsOthers } from './catalogs.js';
 import type {
   ParsedText,
   StatementClass,
@@ -95,16 +95,30 @@ export function judge(facts: StatementFacts, judging: Judging): Refusal | undefi
 function withExecuted(facts: StatementFacts, judging: Judging): StatementFacts | undefined {
   if (facts.executes === undefined) return facts;
   const inner = judging.prepared(facts.executes);
-  if (inner === undefined) return undefined;
+  // What that executes in its turn may have been prepared anew since.
+  if (inner?.executes !== undefined || inner === undefined) return undefined;
+  return uniteFacts(facts, inner);
+}
+
+/** More tables than these count as hidden ones. */
+const maxUnitedTables = 1_000;
+
+/** What either does; `executes` is that of the first that has it. */
+export function uniteFacts(one: StatementFacts, other: StatementFacts): StatementFacts {
+  const tables = [...one.tables, ...other.tables];
   return {
-    ...facts,
-    ...addSettings(facts, inner),
-    classes: [...new Set([...facts.classes, ...inner.classes])],
-    tables: [...facts.tables, ...inner.tables],
-    hidesTables: facts.hidesTables || inner.hidesTables,
-    isUnknown: facts.isUnknown || inner.isUnknown,
+    ...one,
+    ...addSettings(one, other),
+    classes: [...new Set([...one.classes, ...other.classes])],
+    tables: tables.slice(0, maxUnitedTables),
+    hidesTables: one.hidesTables || other.hidesTables || tables.length > maxUnitedTables,
+    executes: one.executes ?? other.executes,
+    isUnknown: one.isUnknown || other.isUnknown,
   };
 }
+
+/** The person's own schema, which is on the path that a server has by default. */
+const ownSchema = '$user';
 
 /** What would make the facts of this or of later statements untrue. */
 function judgeGround(facts: StatementFacts, judging: Judging): Refusal | undefined {
@@ -118,7 +132,7 @@ function judgeGround(facts: StatementFacts, judging: Judging): Refusal | undefin
   const { allow, deny } = judging.rules;
   const ruling = [...allow, ...deny].find(({ tables }) => tables !== undefined);
   if (ruling === undefined || facts.searchPath === undefined) return undefined;
-  const path = searchPathOf(judging);
+  const path = [...searchPathOf(judging), ownSchema];
   if (facts.searchPath !== 'unknown' && facts.searchPath.every((name) => path.includes(name))) {
     return undefined;
   }
@@ -161,7 +175,9 @@ const hiddenTables = 'a statement that does not name all its tables';
 function findDenied(facts: StatementFacts, patterns: readonly string[]): string | undefined {
   const use = facts.tables.find(({ schema, name }) => isDeniedTable(patterns, schema, name));
   if (use !== undefined) return describe(use);
-  return facts.hidesTables ? hiddenTables : undefined;
+  const isHiding =
+    facts.hidesTables || facts.tables.some(({ schema, name }) => showsOthers(schema, name));
+  return isHiding ? hiddenTables : undefined;
 }
 
 /** The refusal of the first role, where none allows the whole statement. */
@@ -202,8 +218,13 @@ function isCovered(
   searchPath: readonly string[],
 ): boolean {
   if (!isWritten && isReadableCatalog(schema, name)) return true;
-  const schemas = schema === undefined ? searchPath : [schema];
+  const schemas = schema === undefined ? placesOf(name, searchPath) : [schema];
   return schemas.length > 0 && schemas.every((one) => isAllowedTable(patterns, one, name));
+}
+
+/** Where the server may find an unqualified name: `pg_catalog` comes before the search path, and all its tables begin so. */
+function placesOf(name: string, searchPath: readonly string[]): readonly string[] {
+  return name.startsWith('pg_') ? ['pg_catalog', ...searchPath] : searchPath;
 }
 
 function searchPathOf({ searchPath }: Judging): readonly string[] {

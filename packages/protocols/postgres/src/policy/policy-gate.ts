@@ -3,11 +3,17 @@ import type { Session } from '@gatehouse/protocol-api';
 
 import type { Statement } from '../wire/statement.js';
 import type { ParsedText, StatementClass, StatementFacts } from './facts.js';
-import { hasStatementPolicy, judgeText, type Refusal } from './judge.js';
+import { hasStatementPolicy, judgeText, uniteFacts, type Refusal } from './judge.js';
 import type { StatementParser } from './parse.js';
 
 /** Names prepared in one session of which the facts are kept, and tables in them; an EXECUTE of an older one is refused. */
 const maxPrepared = { names: 10_000, tables: 100_000 };
+
+const watchedSettings: ReadonlySet<string> = new Set([
+  'client_encoding',
+  'server_encoding',
+  'standard_conforming_strings',
+]);
 
 /** Why a statement is refused, for the person and the audit. */
 export interface Denial {
@@ -37,8 +43,7 @@ export class PolicyGate {
 
   /** What the server says of its settings. */
   noteSetting(name: string, value: string): void {
-    if (name === 'client_encoding' || name === 'standard_conforming_strings')
-      this.#settings.set(name, value.toUpperCase());
+    if (watchedSettings.has(name)) this.#settings.set(name, value.toUpperCase());
   }
 
   /**
@@ -58,11 +63,17 @@ export class PolicyGate {
     const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array()));
     // Of others the whole text is kept anyway.
     if (statement.isTruncated) this.#parsed.set(statement, text);
+    return this.#decide(text, name);
+  }
+
+  #decide(text: ParsedText, name: string | undefined): Denial | undefined {
     const refusal = judgeText(text, {
       rules: this.#session.statements,
       prepared: (asked) => this.#prepared.get(asked),
     });
     if (refusal !== undefined) return toDenial(refusal, text);
+    const misread = this.#findMisread(text);
+    if (misread !== undefined) return refused(misread);
     if (text.kind === 'parsed') this.#remember(text, name);
     return undefined;
   }
@@ -82,6 +93,19 @@ export class PolicyGate {
       : undefined;
   }
 
+  /** A server of single bytes folds and cuts names by its own rules. */
+  #findMisread(text: ParsedText): string | undefined {
+    const encoding = this.#settings.get('server_encoding') ?? 'UTF8';
+    if (encoding === 'UTF8' || text.kind === 'unparsed') return undefined;
+    const isOther = (name = '') => /[^\0-\x7f]/.test(name);
+    const isMisread = text.statements.some(({ tables }) =>
+      tables.some(({ schema, name }) => isOther(schema) || isOther(name)),
+    );
+    return isMisread
+      ? `names beyond ASCII can not be judged in server_encoding ${encoding}`
+      : undefined;
+  }
+
   #remember({ statements }: Extract<ParsedText, { kind: 'parsed' }>, name: string | undefined) {
     const [first] = statements;
     if (name !== undefined && name !== '' && first !== undefined) this.#keep(name, first);
@@ -89,7 +113,10 @@ export class PolicyGate {
       if (facts.prepares !== undefined) this.#keep(facts.prepares, facts);
   }
 
-  #keep(name: string, facts: StatementFacts): void {
+  /** The server may refuse a name that it has: then what was prepared before is still meant, and both count. */
+  #keep(name: string, latest: StatementFacts): void {
+    const known = this.#prepared.get(name);
+    const facts = known === undefined || known === latest ? latest : uniteFacts(known, latest);
     this.#forget(name);
     this.#prepared.set(name, facts);
     this.#tables += facts.tables.length;

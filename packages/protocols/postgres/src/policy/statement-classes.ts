@@ -59,7 +59,7 @@ const rows: ReadonlyMap<string, StatementRow> = new Map(
     UnlistenStmt: session,
     ListenStmt: utility,
     NotifyStmt: utility,
-    LockStmt: utility,
+    LockStmt: wrapper,
     CheckPointStmt: utility,
     LoadStmt: wideUtility,
     AlterSystemStmt: wideUtility,

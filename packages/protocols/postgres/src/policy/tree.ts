@@ -80,18 +80,32 @@ export function namesOf(value: unknown): string[] {
   });
 }
 
+/** What is cast to one of the types as it is; undefined where it is not. */
+function castOf(value: unknown, types: ReadonlySet<string>): unknown {
+  const cast = isFields(value) ? value['TypeCast'] : undefined;
+  if (!isFields(cast) || !isFields(cast['typeName'])) return undefined;
+  const { names, typmods, arrayBounds } = cast['typeName'];
+  const [type = '', ...rest] = namesOf(names).toReversed();
+  const isCatalogs = rest.every((schema) => schema === 'pg_catalog');
+  const isWhole = typmods === undefined && arrayBounds === undefined;
+  return isWhole && isCatalogs && types.has(type) ? cast['arg'] : undefined;
+}
+
 /** How many casts around a constant are looked through. */
 const maxCasts = 4;
+/** Types as which a text stays what it is. */
+const plainTexts: ReadonlySet<string> = new Set(['text', 'name']);
 
-/** The text of a constant, also of a cast one; undefined for what is worked out when it runs. */
-export function constantOf(value: unknown): string | undefined {
+/**
+ * The text of a constant; undefined for what is worked out when it runs.
+ * @param types casts to these are looked through; others change the text: `'rolex'::varchar(4)`
+ */
+export function constantOf(value: unknown, types = plainTexts): string | undefined {
   let item = value;
-  for (
-    let casts = 0;
-    casts < maxCasts && isFields(item) && isFields(item['TypeCast']);
-    casts += 1
-  ) {
-    item = item['TypeCast']['arg'];
+  for (let casts = 0; casts < maxCasts; casts += 1) {
+    const inner = castOf(item, types);
+    if (inner === undefined) break;
+    item = inner;
   }
   if (!isFields(item) || !isFields(item['A_Const'])) return undefined;
   const { sval, ival } = item['A_Const'];

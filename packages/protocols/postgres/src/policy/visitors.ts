@@ -1,7 +1,7 @@
 /** What single kinds of nodes say about their statement, beyond the row of the statement's own kind. */
 import { isQueryName, type Collector, type Step } from './collector.js';
 import type { StatementClass } from './facts.js';
-import { functionRowOf } from './functions.js';
+import { columnRowOf, functionRowOf } from './functions.js';
 import { anySetting, settingFactsOf, splitList } from './settings.js';
 import { constantOf, isFields, listOf, namesOf, textOf } from './tree.js';
 
@@ -18,6 +18,8 @@ export const visitors: ReadonlyMap<string, Visitor> = new Map<string, Visitor>([
   ['MergeWhenClause', visitMergeAction],
   ['CopyStmt', visitCopy],
   ['VariableSetStmt', visitSet],
+  ['TransactionStmt', visitTransaction],
+  ['LockStmt', visitLock],
   ['FuncCall', visitCall],
   ['ColumnRef', visitColumn],
   ['A_Indirection', visitIndirection],
@@ -93,6 +95,7 @@ const mergeActions: ReadonlyMap<unknown, StatementClass> = new Map([
   ['CMD_INSERT', 'insert'],
   ['CMD_UPDATE', 'update'],
   ['CMD_DELETE', 'delete'],
+  ['CMD_NOTHING', 'select'],
 ]);
 
 function visitMergeAction(found: Collector, step: Step): void {
@@ -133,22 +136,56 @@ function visitSet(found: Collector, step: Step): void {
   if (step.parent === '') found.addClasses(step, isTransaction ? 'transaction' : 'set');
   if (!knownKinds.has(kind)) found.isUnknown = true;
   if (settingKinds.has(kind)) {
-    found.addSettings(settingFactsOf(name, args === undefined ? [] : listOf(args).map(constantOf)));
+    found.addSettings(
+      settingFactsOf(name, args === undefined ? [] : listOf(args).map((arg) => constantOf(arg))),
+    );
   }
+}
+
+/** These end what another session of the same user has prepared. */
+const othersTransactions: ReadonlySet<unknown> = new Set([
+  'TRANS_STMT_COMMIT_PREPARED',
+  'TRANS_STMT_ROLLBACK_PREPARED',
+]);
+
+function visitTransaction(found: Collector, step: Step): void {
+  if (othersTransactions.has(step.node.fields['kind'])) found.addClasses(step, 'utility');
+}
+
+/** ACCESS SHARE is what reading takes by itself, and what pg_dump takes first. */
+const accessShare = 1;
+
+function visitLock(found: Collector, step: Step): void {
+  found.addClasses(step, step.node.fields['mode'] === accessShare ? 'select' : 'utility');
 }
 
 function visitCall(found: Collector, step: Step): void {
   const { funcname, args } = step.node.fields;
   const name = namesOf(funcname).at(-1) ?? '';
-  addFunction(found, step, name);
+  addFunction(found, step, functionRowOf(name));
+  if (sequenceFunctions.has(name)) addSequence(found, listOf(args)[0]);
   if (name !== 'set_config') return;
-  const [setting, value] = args === undefined ? [] : listOf(args).map(constantOf);
+  const [setting, value] = args === undefined ? [] : listOf(args).map((arg) => constantOf(arg));
   const isPath = setting?.toLowerCase() === 'search_path';
   found.addSettings(settingFactsOf(setting, isPath ? splitList(value) : [value]));
 }
 
-function addFunction(found: Collector, step: Step, name: string): void {
-  const row = functionRowOf(name);
+const sequenceFunctions: ReadonlySet<string> = new Set(
+  'nextval setval currval pg_sequence_last_value'.split(' '),
+);
+const sequenceTypes: ReadonlySet<string> = new Set(['text', 'regclass']);
+
+/** A sequence stands in a text: `'s'`, `'hr.s'::regclass`. */
+function addSequence(found: Collector, argument: unknown): void {
+  const parts = constantOf(argument, sequenceTypes)?.split('.') ?? [];
+  const names = parts.filter((part) => /^[a-z_][a-z0-9_$]*$/i.test(part));
+  const [name, schema] = names.map((part) => part.toLowerCase()).toReversed();
+  if (name === undefined || parts.length > 2 || names.length < parts.length)
+    found.hidesTables = true;
+  else found.addTable(schema, name, true);
+}
+
+function addFunction(found: Collector, step: Step, row: ReturnType<typeof functionRowOf>): void {
   if (row === undefined) return;
   found.addClasses(step, ...row.classes);
   found.hidesTables ||= row.hidesTables;
@@ -156,11 +193,13 @@ function addFunction(found: Collector, step: Step, name: string): void {
 
 /** `x.f` calls the function `f` with `x` where `x` has no column of that name. */
 function visitColumn(found: Collector, step: Step): void {
-  for (const name of namesOf(step.node.fields['fields']).slice(1)) addFunction(found, step, name);
+  for (const name of namesOf(step.node.fields['fields']).slice(1))
+    addFunction(found, step, columnRowOf(name));
 }
 
 function visitIndirection(found: Collector, step: Step): void {
-  for (const name of namesOf(step.node.fields['indirection'])) addFunction(found, step, name);
+  for (const name of namesOf(step.node.fields['indirection']))
+    addFunction(found, step, columnRowOf(name));
 }
 
 function visitGrant(found: Collector, { node }: Step): void {

@@ -245,10 +245,7 @@ export class AnswerQueue<Note> {
     const failed = this.shift();
     const undone: { undo(): void }[] = [];
     if (failed instanceof NameChange) undone.push(failed);
-    if (failed instanceof Execution) {
-      this.isUncertain = failed.hadCopyIn && failed.earlySyncs > 0;
-      this.shiftEarlySyncs(failed);
-    }
+    if (failed instanceof Execution) this.endCopyOf(failed);
     while (this.entries.length > 0 && this.entries.first !== syncStep) {
       const entry = this.shift();
       if (entry instanceof NameChange) undone.push(entry);
@@ -256,6 +253,14 @@ export class AnswerQueue<Note> {
     }
     if (this.entries.length === 0) this.isThrownAway = true;
     for (const change of undone.toReversed()) change.undo();
+  }
+
+  /** @throws WireError where something was sent that the server reads if it read over no Sync, and else throws away */
+  private endCopyOf(failed: Execution<Note>): void {
+    this.isUncertain = failed.hadCopyIn && failed.earlySyncs > 0;
+    this.shiftEarlySyncs(failed);
+    const { first } = this.entries;
+    if (first !== undefined && first !== syncStep) this.checkCertain();
   }
 
   /**

@@ -61,6 +61,8 @@ export class ClientSide {
     ]),
   });
   #long: LongStatement | undefined;
+  /** Of what comes in pieces: none of it goes on. */
+  #isDropping = false;
   #hasLeft = false;
   #isDrained = true;
 
@@ -105,6 +107,7 @@ export class ClientSide {
   #take(piece: Piece): Promise<void> | undefined {
     const { pipeline, output } = this.#parts;
     if (startsRequest(piece)) pipeline.checkCertain();
+    if (this.#isDropped(piece)) return undefined;
     if (piece.kind === 'run') pipeline.sent(piece);
     else if (this.#isOfLong(piece)) {
       this.#takeLong(piece);
@@ -119,16 +122,37 @@ export class ClientSide {
     return undefined;
   }
 
+  /**
+   * A server that skips throws it away. It is not sent, so that it is not executed either where the server does not skip,
+   * whatever we believe.
+   */
+  #isDropped(piece: Piece): boolean {
+    if (piece.kind === 'more') {
+      const isDropped = this.#isDropping;
+      if (piece.isLast) this.#isDropping = false;
+      return isDropped;
+    }
+    if (!startsRequest(piece) || !this.#parts.pipeline.isSkipping) return false;
+    this.#isDropping = piece.kind === 'begin';
+    return true;
+  }
+
   /** What is no statement. */
   #send(piece: Piece): void {
-    const { pipeline, output, session } = this.#parts;
+    const { pipeline, output } = this.#parts;
     if (piece.type === frontendType.terminate) this.#hasLeft = true;
-    const keepsValues = session.options.dbBindValues && piece.kind === 'message';
-    if (piece.type === frontendType.bind && keepsValues) {
-      const { portal, statement } = parseBind(piece);
-      pipeline.bind(portal, statement, parseBoundValues(piece, valueLimits));
-    } else pipeline.send(piece);
+    if (piece.type === frontendType.bind) this.#bind(piece);
+    else pipeline.send(piece);
     output.forward(piece);
+  }
+
+  #bind(piece: Piece): void {
+    const { pipeline, log, session } = this.#parts;
+    const { portal, statement } = parseBind(piece);
+    const keepsValues = session.options.dbBindValues && piece.kind === 'message';
+    const values = keepsValues ? parseBoundValues(piece, valueLimits) : undefined;
+    pipeline.bind(portal, statement, values);
+    if (portal !== '') log.prepared(pipeline.portalStatement(portal), { portal });
   }
 
   #read(piece: Piece): Asked | undefined {
@@ -178,7 +202,10 @@ export class ClientSide {
   #sendStatement(asked: Asked, note: Note | undefined): void {
     const { pipeline, log } = this.#parts;
     const execution = this.#push(asked);
-    if (asked.kind === 'parse') return;
+    if (asked.kind === 'parse') {
+      if (asked.name !== '') log.prepared(asked.statement, { name: asked.name });
+      return;
+    }
     if (execution !== undefined) execution.note = note ?? log.announce(execution);
     else note?.announced.abandon(pipeline.isSkipping ? 'skipped' : 'not_sent');
   }

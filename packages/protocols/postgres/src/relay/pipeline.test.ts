@@ -588,6 +588,13 @@ describe('a COPY that leaves room for doubt', () => {
     expect(() => dialogue.pipeline.checkCertain()).not.toThrow();
   });
 
+  it('ends the session where something was sent between the data and the next Sync', () => {
+    const dialogue = new Dialogue().client(run('COPY t FROM STDIN'), client.copyData('bad\n'));
+    dialogue.client(client.sync, client.bind('x', 'nope'), client.sync, client.describe('S', 's'));
+    const answers = [done.parse, done.bind, done.copyIn, server.error('22P02')];
+    expect(() => dialogue.server(...answers)).toThrow('before the end of a failed COPY');
+  });
+
   it('takes a Sync in the data of the second COPY of a query for what it is', () => {
     const text = 'COPY a FROM STDIN; COPY b FROM STDIN';
     const dialogue = new Dialogue().client(client.query(text));

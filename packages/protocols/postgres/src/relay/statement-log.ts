@@ -50,6 +50,15 @@ export class StatementLog {
     return { announced, startedAt: performance.now() };
   }
 
+  /** It has a name now by which SQL can run it, so that its text stands in no message that does. */
+  prepared(
+    statement: Statement | undefined,
+    names: { readonly name: string } | { readonly portal: string },
+  ): void {
+    const data = { ...this.#describe({ kind: 'parse', statement, values: undefined }), ...names };
+    this.#session.emit({ type: 'db.statement_prepared', outcome: 'success', data });
+  }
+
   /** It was executed, or failed. */
   finished(execution: Execution<Note>, outcome: Outcome): void {
     const { note } = execution;

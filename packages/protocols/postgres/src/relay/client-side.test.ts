@@ -1,0 +1,116 @@
+import { Writable } from 'node:stream';
+
+import type { Session, SessionEvent } from '@gatehouse/protocol-api';
+import { expect, it } from 'vitest';
+
+import { createStatementParser } from '../policy/parse.js';
+import { PolicyGate } from '../policy/policy-gate.js';
+import { client, server } from '../testing.js';
+import { MessageReader } from '../wire/message-reader.js';
+import { backendLimits, createTypeTable } from '../wire/message-types.js';
+import { ClientSide } from './client-side.js';
+import { Output } from './output.js';
+import { Pipeline, pipelineBackendTypes } from './pipeline.js';
+import { StatementLog, type Note } from './statement-log.js';
+
+const select = { role: 'reader', statements: ['select'], tables: undefined };
+
+/** What the server is sent and the audit is told, with a role for everything or for reading only. */
+function open({ isRestricted = false } = {}) {
+  const sent: Buffer[] = [];
+  const told: string[] = [];
+  const tell = ({ type, data }: SessionEvent) =>
+    told.push(`${type.replace('db.statement_', '')} ${String(data['statement'])}`);
+  const session = {
+    options: { dbBindValues: false, audit: 'best_effort' },
+    statements: {
+      allow: isRestricted ? [select] : [{ ...select, statements: undefined }],
+      deny: [],
+    },
+    emit: tell,
+    announce: (event: SessionEvent) => {
+      tell(event);
+      return { acknowledged: undefined, finish: tell, abandon: () => undefined };
+    },
+  } as unknown as Session;
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      sent.push(chunk);
+      done();
+    },
+  });
+  const log = new StatementLog(session, 'app');
+  const pipeline = new Pipeline<Note>({
+    finished: (execution, outcome) => log.finished(execution, outcome),
+    skipped: (execution) => log.skipped(execution),
+    commitFailed: (error) => log.commitFailed(error),
+  });
+  const gate = new PolicyGate(session, createStatementParser());
+  const side = new ClientSide({
+    session,
+    pipeline,
+    gate,
+    log,
+    output: new Output(stream as never),
+  });
+  const back = new MessageReader({
+    limits: backendLimits,
+    wholeBytes: createTypeTable(pipelineBackendTypes),
+  });
+  const answer = (...messages: readonly Buffer[]) => {
+    back.push(Buffer.concat(messages));
+    for (let piece = back.next(); piece !== undefined; piece = back.next())
+      if (piece.kind === 'run') pipeline.passed(piece);
+      else pipeline.receive(piece);
+  };
+  answer(server.ready());
+  /** What reaches the server of these messages. */
+  const send = async (...messages: readonly Buffer[]): Promise<string> => {
+    sent.length = 0;
+    side.push(Buffer.concat(messages));
+    for (let wait = side.advance(); wait !== undefined; wait = side.advance()) await wait;
+    return Buffer.concat(sent).toString('latin1');
+  };
+  return { told, answer, send };
+}
+
+it('sends nothing on that a server throws away, so that a server that does not runs nothing untold', async () => {
+  const { send, answer, told } = open();
+  await send(client.parse('', 'selec'), client.sync);
+  answer(server.error('42601'));
+  expect(await send(client.parse('', 'selec'), client.sync)).toContain('selec');
+  answer(server.ready(), server.error('42601'), server.ready());
+  await send(client.parse('', 'selec'), client.flush);
+  answer(server.error('42601'));
+  const behind = [
+    client.query('drop table a'),
+    client.query(`drop table ${'a'.repeat(9_000_000)}`),
+    client.parse('p', 'drop table b'),
+    client.bind('', 'p'),
+    client.execute(''),
+    client.functionCall(1),
+  ];
+  expect(await send(...behind)).toBe('');
+  expect(await send(client.sync)).toBe(client.sync.toString('latin1'));
+  expect(told.filter((one) => one.includes('drop'))).toEqual([]);
+  answer(server.ready());
+  expect(await send(client.query('drop table c'))).toContain('drop table c');
+  expect(told.at(-1)).toBe('started drop table c');
+});
+
+it('sends nothing on behind a refused Parse, also where the server was reading COPY data', async () => {
+  const { send } = open({ isRestricted: true });
+  const sent = await send(client.parse('p', 'drop table a'), client.query('drop table a'));
+  expect(sent).toContain('refused by Gatehouse');
+  expect(sent).not.toContain('drop table');
+});
+
+it('tells the text of what SQL can run by a name', async () => {
+  const { send, told } = open();
+  await send(
+    client.parse('hid', 'delete from a'),
+    client.parse('', 'table b'),
+    client.bind('c', ''),
+  );
+  expect(told).toEqual(['prepared delete from a', 'prepared table b']);
+});
