@@ -5,6 +5,15 @@ const source = { ssr: { resolve: { conditions: ['source', 'node'] } } };
 /** A busy machine is slow, not wrong: what is asked again and again is asked for longer than the default second. */
 const patient = { expect: { poll: { timeout: 10_000 } } };
 
+/** The whole system. */
+const system = {
+  ...patient,
+  exclude: ['**/node_modules/**', 'e2e/fuzz/**'],
+  testTimeout: 120_000,
+  hookTimeout: 180_000,
+};
+const alone = 'e2e/**/*.alone.test.ts';
+
 export default defineConfig({
   test: {
     projects: [
@@ -37,14 +46,18 @@ export default defineConfig({
       {
         ...source,
         test: {
-          ...patient,
+          ...system,
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
-          exclude: ['**/node_modules/**', 'e2e/fuzz/**'],
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
-          fileParallelism: false,
+          exclude: [...system.exclude, alone],
+          // As integration: they wait for most of their time.
+          maxWorkers: 2,
         },
+      },
+      {
+        ...source,
+        // What these measure is the machine's when something else runs beside them.
+        test: { ...system, name: 'e2e-alone', include: [alone], fileParallelism: false },
       },
     ],
   },

@@ -31,6 +31,8 @@ done
 wait "$fuzz" || true
 printf '\n== fuzz\n'
 cat "$report/fuzz.log"
-printf '\n== e2e\n'
-run_project e2e
-tsx tools/summarise-tests.ts "$report" unit integration fuzz e2e
+for level in e2e e2e-alone; do
+  printf '\n== %s\n' "$level"
+  run_project "$level"
+done
+tsx tools/summarise-tests.ts "$report" unit integration fuzz e2e e2e-alone

@@ -1,4 +1,4 @@
-/** Tracing: off unless configured; on, a session is one trace whose id is in its events (OPS-14; in a cluster: cluster.test.ts). */
+/** Tracing: off unless configured; on, a session is one trace whose id is in its events (OPS-14; in a cluster: cluster.alone.test.ts). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCollector, type Collector } from '../stack/collector.js';
