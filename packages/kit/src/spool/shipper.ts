@@ -18,7 +18,7 @@ import type { Lane } from './lane.js';
 /** Bytes read at once; grows for one larger frame. */
 const readBytes = 1024 * 1024;
 /** Sends that nobody waits for begin at least this far apart, ms. */
-const gatherMs = 25;
+const gatherMs = 100;
 /** With so much in the lane there is nothing to gather for. */
 const fullBatchBytes = 256 * 1024;
 /** What a record costs on the log beside its value. */

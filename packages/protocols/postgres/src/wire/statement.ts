@@ -1,5 +1,5 @@
 /** The text of a statement as the audit keeps it: its beginning, and the digest of all of it. */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 
 import type { Piece } from './message-reader.js';
 import { headBytes } from './message-types.js';
@@ -113,5 +113,5 @@ function endOfText(source: Buffer, start: number, end: number): number {
 }
 
 function sha256(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }
