@@ -689,10 +689,20 @@ describe.each(places)('PostgreSQL %s', (place, createPlace) => {
     }, 60_000);
 
     /** What each statement is refused with; undefined where the server itself answered. */
-    const refusals = async (person: DatabasePerson, queryMode: 'simple' | 'extended') => {
+    const refusals = async (
+      person: DatabasePerson,
+      index: number,
+      queryMode: 'simple' | 'extended',
+    ) => {
       const told: (string | undefined)[] = [];
       let client = await person.connect();
-      for (const [text] of table) {
+      const reconnect = async () => {
+        await client.end().catch(() => undefined);
+        client = await person.connect();
+      };
+      for (const [text, , verdicts] of table) {
+        // What was prepared is known until the connection ends.
+        if (verdicts[index] === 'p') await reconnect();
         const query = { text, queryMode };
         const thrown: unknown = await client.query(query).catch((error: unknown) => error);
         const { message = '' } = thrown instanceof Error ? thrown : {};
@@ -703,9 +713,7 @@ describe.each(places)('PostgreSQL %s', (place, createPlace) => {
           () => true,
           () => false,
         );
-        if (isClean) continue;
-        await client.end().catch(() => undefined);
-        client = await person.connect();
+        if (!isClean) await reconnect();
       }
       await client.end();
       return told;
@@ -718,8 +726,8 @@ describe.each(places)('PostgreSQL %s', (place, createPlace) => {
         if (person === undefined) throw new Error('nobody');
         const from = new Date().toISOString();
         const [simple, extended] = await Promise.all([
-          refusals(person, 'simple'),
-          refusals(person, 'extended'),
+          refusals(person, index, 'simple'),
+          refusals(person, index, 'extended'),
         ]);
         const expected = table.map(([text, , letters]) => [
           text.slice(0, 200),
