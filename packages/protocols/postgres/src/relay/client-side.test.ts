@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 import { createStatementParser } from '../policy/parse.js';
 import { PolicyGate } from '../policy/policy-gate.js';
-import { client, server } from '../testing.js';
+import { client, frame, server } from '../testing.js';
 import { MessageReader } from '../wire/message-reader.js';
 import { backendLimits, createTypeTable } from '../wire/message-types.js';
 import { ClientSide } from './client-side.js';
@@ -103,6 +103,14 @@ it('sends nothing on behind a refused Parse, also where the server was reading C
   const sent = await send(client.parse('p', 'drop table a'), client.query('drop table a'));
   expect(sent).toContain('refused by Gatehouse');
   expect(sent).not.toContain('drop table');
+});
+
+it('sends on no statement before which something failed while it was judged', async () => {
+  const { send, answer } = open({ isRestricted: true });
+  await send(client.parse('', 'select 1'), client.bind('', 'nope'));
+  const sending = send(client.parse('', 'select 2'), client.sync);
+  answer(frame('1'), server.error('26000'));
+  expect(await sending).toBe(client.sync.toString('latin1'));
 });
 
 it('tells the text of what SQL can run by a name', async () => {

@@ -182,7 +182,7 @@ export class ClientSide {
 
   /** Decides, and has the event log take note, before anything goes on. */
   async #askFirst(asked: Asked): Promise<void> {
-    const { gate, log, session, output } = this.#parts;
+    const { gate, log, session, pipeline, output } = this.#parts;
     const denial = gate.isClosed ? await this.#judge(asked) : undefined;
     if (denial !== undefined) return this.#refuse(asked, denial);
     let note: Note | undefined;
@@ -194,6 +194,9 @@ export class ClientSide {
         return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
       }
     }
+    // Something before it may have failed meanwhile.
+    pipeline.checkCertain();
+    if (pipeline.isSkipping) return note?.announced.abandon('skipped');
     this.#sendStatement(asked, note);
     output.forward(asked.piece);
   }
@@ -248,6 +251,7 @@ export class ClientSide {
   /** The server is asked for what it must refuse, and its error is swapped for ours. */
   #replace(asked: Asked, sqlstate: string, message: string): void {
     const { output, pipeline } = this.#parts;
+    pipeline.checkCertain();
     if (pipeline.isSkipping) return;
     this.#push(asked, encodeErrorResponse({ severity: 'ERROR', sqlstate, message }));
     const isSimple = asked.kind === 'query' || asked.kind === 'function';
