@@ -122,8 +122,10 @@ export class EventSpool implements Spool, JournalWriter {
       this.#becomeFull();
       throw spoolError('SPOOL_FULL');
     }
+    // Nobody misses what is not published.
+    if (event.published === false) return undefined;
     // The number is used up, so that the gap shows within the session too.
-    if (event.published !== false) state.sequence += 1;
+    state.sequence += 1;
     this.#drop();
     return undefined;
   }

@@ -42,8 +42,13 @@ export interface EventNote {
   readonly closes?: string;
 }
 
-/** Values of an intent's data that a result repeats are kept up to this many characters. */
+/**
+ * Values of an intent's data that a result repeats are kept up to this many characters, of those beyond the first 256 that are
+ * open in one session up to fewer: all that is open stands in each segment's snapshot.
+ */
 const maxIntentText = 1024;
+const maxFullIntents = 256;
+const maxShortText = 64;
 
 const resultTypes: Readonly<Record<string, string>> = {
   'db.statement_started': 'db.statement_executed',
@@ -185,14 +190,18 @@ function noteIntent(state: SessionState, event: NotedEvent, note: EventNote): vo
   if (note.closes !== undefined) state.intents.delete(note.closes);
   if (note.opens === undefined) return;
   const resultType = note.resultType ?? resultTypeOf(event.type);
-  state.intents.set(note.opens, { resultType, data: shortened(event.data) });
+  const maxChars = state.intents.size < maxFullIntents ? maxIntentText : maxShortText;
+  state.intents.set(note.opens, { resultType, data: shortened(event.data, maxChars) });
 }
 
 /** What a recovery keeps of an intent's data. */
-export function shortened(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function shortened(
+  data: Readonly<Record<string, unknown>>,
+  maxChars = maxIntentText,
+): Record<string, unknown> {
   const short: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(data)) {
-    if (typeof value === 'string') short[key] = value.slice(0, maxIntentText);
+    if (typeof value === 'string') short[key] = value.slice(0, maxChars);
     else if (typeof value === 'number' || typeof value === 'boolean') short[key] = value;
   }
   return short;

@@ -352,4 +352,8 @@ it('lets a patient protocol finish after a change of policy, and cuts it for a l
   host.policy.change({ kind: 'lock', name: 'l1' });
   await expect.poll(() => seen).toEqual(['signal', 'cut']);
   await expect.poll(() => types(host)).toEqual(['session.started', 'session.ended']);
+  expect(host.events().at(-1)).toMatchObject({
+    reason: 'lock',
+    data: { message: expect.stringContaining('incident 7') as string },
+  });
 });

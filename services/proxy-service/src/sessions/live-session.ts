@@ -30,6 +30,7 @@ import type { DialedStream, Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
 import { decideAction } from './actions.js';
 import type { Admitted } from './admission.js';
+import { endOfLife, patientReasons } from './session-ends.js';
 import { SessionIntents, strictAckMs } from './session-intents.js';
 
 export interface LiveSessionInit {
@@ -51,8 +52,6 @@ export interface LiveSessionInit {
 
 /** How long a facet has, once told, to say why the session ends (D19). */
 const farewellMs = 1_000;
-/** Ends that can wait until what is under way has come to its own end. */
-const patientReasons: ReadonlySet<string> = new Set(['ttl', 'policy', 'idle', 'target_deleted']);
 const lookAtLagEveryMs = 1_000;
 
 export class LiveSession implements Session {
@@ -257,7 +256,7 @@ export class LiveSession implements Session {
       this.#endedBy = by;
       this.logger.info({ reason: end.reason }, 'session is ended');
       this.#abort.abort(end);
-    }
+    } else if (patienceMs === 0) this.#endedBy = by;
     if (patienceMs === 0) this.#cutShort(end);
     else this.#patience ??= setTimeout(() => this.#cutShort(end), patienceMs).unref();
   }
@@ -270,16 +269,16 @@ export class LiveSession implements Session {
 
   /** The facet came to its end. */
   finish(reason: EndReason): void {
-    const end: unknown = this.#abort.signal.reason;
-    if (isSessionEnd(end)) return this.#endedByHost(end);
+    const end = this.#hostsEnd;
+    if (end !== undefined) return this.#endedByHost(end);
     this.established();
     this.#pendingEnd = { reason, message: '' };
   }
 
   /** The facet threw: before `established` the target was not reached, after it the session broke. */
   fail(error: GatehouseError): void {
-    const end: unknown = this.#abort.signal.reason;
-    if (isSessionEnd(end)) return this.#endedByHost(end);
+    const end = this.#hostsEnd;
+    if (end !== undefined) return this.#endedByHost(end);
     if (!this.#isEstablished) return this.#appendNotStarted(error);
     const { kind, code, publicMessage: message } = error;
     const { reason = kind === 'internal' ? 'protocol' : code.toLowerCase() } = error;
@@ -314,6 +313,12 @@ export class LiveSession implements Session {
       this.logger.error({ err: thrown }, 'the last event could not be written');
     }
     this.#stream?.destroy();
+  }
+
+  /** Why the host ends it: what cut it short, else what asked first. */
+  get #hostsEnd(): SessionEnd | undefined {
+    const end: unknown = this.#cut.signal.reason ?? this.#abort.signal.reason;
+    return isSessionEnd(end) ? end : undefined;
   }
 
   #endedByHost(end: SessionEnd): void {
@@ -381,19 +386,10 @@ export class LiveSession implements Session {
     if (this.#intents.areUnderWay) this.activity();
     const idleLeftMs =
       idleMs === undefined ? Infinity : idleMs - (clock.monotonic() - this.#activeAt);
-    if (leftMs <= 0) return this.end(this.#endOfLife());
+    if (leftMs <= 0) return this.end(endOfLife(this.endsAtMs, this.#init.endsAtMs));
     if (idleLeftMs <= 0)
       return this.end({ reason: 'idle', message: 'the session was idle for too long' });
     this.#timer = setTimeout(() => this.#watchTime(), Math.min(leftMs, idleLeftMs, 2 ** 31 - 1));
     this.#timer.unref();
-  }
-
-  #endOfLife(): SessionEnd {
-    const at = new Date(this.endsAtMs).toISOString();
-    const message =
-      this.endsAtMs === this.#init.endsAtMs
-        ? `certificate expired at ${at}; run gate login`
-        : 'the session has reached its longest time';
-    return { reason: 'ttl', message };
   }
 }

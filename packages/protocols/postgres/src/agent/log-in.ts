@@ -205,6 +205,8 @@ const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
   ECONNRESET: { reason: 'refused', why: 'connection reset' },
   ENOTFOUND: { reason: 'not_found', why: 'name not found' },
   EAI_AGAIN: { reason: 'not_found', why: 'name not found' },
+  EHOSTUNREACH: { reason: 'refused', why: 'no route to it' },
+  ENETUNREACH: { reason: 'refused', why: 'no route to it' },
   ETIMEDOUT: { reason: 'timed_out', why: 'timed out' },
 };
 

@@ -21,7 +21,7 @@ import {
 import { Portal } from './prepared-names.js';
 
 /** More unanswered messages than this, and the client should be paused. */
-const maxEntries = 65_536;
+const maxEntries = 4_096;
 /** The same for the bytes they keep. */
 const maxOwnBytes = 8 * 1024 * 1024;
 
@@ -29,6 +29,8 @@ const maxOwnBytes = 8 * 1024 * 1024;
 export interface PipelineEvents<Note = undefined> {
   /** A statement (or one of those in a simple query) ended. Not called for refused ones. */
   finished(execution: Execution<Note>, outcome: Outcome): void;
+  /** The ReadyForQuery of a simple query or a call: it has no more statements. */
+  ended(execution: Execution<Note>): void;
   /** It was sent and never executed: one before it failed, or its simple query held nothing. */
   skipped(execution: Execution<Note>): void;
   /** The commit of a Sync failed, which undid what was executed since the Sync before. */
@@ -282,6 +284,7 @@ export class AnswerQueue<Note> {
       this.shift();
       if (first instanceof Execution) {
         if (!first.isAnswered) this.endUnknown(first);
+        this.events.ended(first);
         this.shiftEarlySyncs(first);
       }
     } else {

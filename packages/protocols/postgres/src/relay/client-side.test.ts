@@ -42,6 +42,7 @@ function open({ isRestricted = false } = {}) {
   const log = new StatementLog(session, 'app');
   const pipeline = new Pipeline<Note>({
     finished: (execution, outcome) => log.finished(execution, outcome),
+    ended: (execution) => log.ended(execution),
     skipped: (execution) => log.skipped(execution),
     commitFailed: (error) => log.commitFailed(error),
   });

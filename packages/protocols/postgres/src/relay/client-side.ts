@@ -63,6 +63,9 @@ export class ClientSide {
   #long: LongStatement | undefined;
   /** Of what comes in pieces: none of it goes on. */
   #isDropping = false;
+  /** Waits for the event log. */
+  #announced: Note | undefined;
+  #isOver = false;
   #hasLeft = false;
   #isDrained = true;
 
@@ -80,6 +83,17 @@ export class ClientSide {
     return this.#isDrained;
   }
 
+  /** The pipeline is, and nothing of a message has gone on of which the rest has not: something may be put in here. */
+  get isFull(): boolean {
+    return this.#parts.pipeline.isFull && this.#reader.isAtBoundary;
+  }
+
+  /** Nothing goes on any more; what still waits comes to nothing. */
+  end(reason: string): void {
+    this.#isOver = true;
+    this.#announced?.announced.abandon(reason);
+  }
+
   /** Takes what came; then call `advance`. The chunk is kept. */
   push(chunk: Buffer): void {
     this.#isDrained = false;
@@ -92,9 +106,9 @@ export class ClientSide {
    * @throws WireError
    */
   advance(): Promise<void> | undefined {
-    const { pipeline, output } = this.#parts;
+    const { output } = this.#parts;
     let wait: Promise<void> | undefined;
-    while (wait === undefined && !pipeline.isFull) {
+    while (wait === undefined && !this.isFull) {
       const piece = this.#reader.next();
       this.#isDrained = piece === undefined;
       if (piece === undefined) break;
@@ -188,12 +202,16 @@ export class ClientSide {
     let note: Note | undefined;
     if (session.options.audit === 'strict' && asked.kind !== 'parse') {
       note = log.announce({ ...toExecution(asked), values: undefined });
+      this.#announced = note;
       try {
         await note.announced.acknowledged;
       } catch {
         return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
+      } finally {
+        this.#announced = undefined;
       }
     }
+    if (this.#isOver) return;
     // Something before it may have failed meanwhile.
     pipeline.checkCertain();
     if (pipeline.isSkipping) return note?.announced.abandon('skipped');

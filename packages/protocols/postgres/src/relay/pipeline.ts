@@ -83,7 +83,7 @@ export class Pipeline<Note = undefined> {
     this.answers = new AnswerQueue(events);
   }
 
-  /** True when the client should be paused until answers have come: 65,536 are owed, or 8 MiB of text waits. */
+  /** True when the client should be paused until answers have come: 4,096 are owed, or 8 MiB of text waits. */
   get isFull(): boolean {
     return this.answers.isFull;
   }

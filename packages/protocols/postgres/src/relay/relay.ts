@@ -70,6 +70,7 @@ export class Relay {
     this.#gate = new PolicyGate(session, parser);
     this.#pipeline = new Pipeline<Note>({
       finished: (execution, outcome) => this.#log.finished(execution, outcome),
+      ended: (execution) => this.#log.ended(execution),
       skipped: (execution) => this.#log.skipped(execution),
       commitFailed: (error) => this.#log.commitFailed(error),
     });
@@ -157,8 +158,8 @@ export class Relay {
       return;
     }
     // The server may hold small answers back until it is asked for them.
-    if (this.#pipeline.isFull) this.#toTarget.write(encodeFlush());
-    if (this.#pipeline.isFull || target.writableNeedDrain) client.pause();
+    if (this.#front.isFull) this.#toTarget.write(encodeFlush());
+    if (this.#front.isFull || target.writableNeedDrain) client.pause();
   }
 
   #goOn(): void {
@@ -174,13 +175,13 @@ export class Relay {
 
   #resumeClient(): void {
     const { client, target } = this.#parts;
-    const isBlocked = this.#isHeld || this.#pipeline.isFull || target.writableNeedDrain;
+    const isBlocked = this.#isHeld || this.#front.isFull || target.writableNeedDrain;
     if (this.#isReady && !isBlocked) client.resume();
   }
 
   #fromTarget(chunk: Buffer): void {
     const { client, target, session } = this.#parts;
-    const wasFull = this.#pipeline.isFull;
+    const wasFull = this.#front.isFull;
     this.#back.push(chunk);
     for (let piece = this.#back.next(); piece !== undefined; piece = this.#back.next())
       this.#answer(piece);
@@ -190,7 +191,7 @@ export class Relay {
       this.#isReady = true;
       this.#resumeClient();
     }
-    if (wasFull && !this.#pipeline.isFull && !this.#isHeld) this.#goOn();
+    if (wasFull && !this.#front.isFull && !this.#isHeld) this.#goOn();
     if (session.signal.aborted) this.#endWhenIdle();
   }
 
@@ -231,7 +232,8 @@ export class Relay {
   }
 
   #farewell(): void {
-    const end: unknown = this.#parts.session.signal.reason;
+    const { cut, signal } = this.#parts.session;
+    const end: unknown = cut.reason ?? signal.reason;
     if (!isSessionEnd(end)) return;
     this.#sayLast(end);
     this.#finish(end.reason);
@@ -279,6 +281,7 @@ export class Relay {
   #close(reason: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#front.end(reason);
     for (const execution of this.#pipeline.takeUnanswered()) this.#log.lost(execution, reason);
     this.#parts.target.destroy();
   }

@@ -12,7 +12,9 @@ import type { Execution, Outcome } from './pipeline-entries.js';
 /** What is kept with a statement that was announced. */
 export interface Note {
   readonly announced: Announced;
-  readonly startedAt: number;
+  startedAt: number;
+  /** The last of a simple query's statements that was answered; told when it is known whether another follows. */
+  held?: SessionEvent | undefined;
 }
 
 /** Of a text in the transcript; the event has more. */
@@ -62,14 +64,28 @@ export class StatementLog {
   /** It was executed, or failed. */
   finished(execution: Execution<Note>, outcome: Outcome): void {
     const { note } = execution;
-    // Of several statements in one text the first answers for what was announced.
-    const isFirst = outcome.index === 0;
-    const durationMs =
-      note === undefined ? 0 : Math.round((performance.now() - note.startedAt) * 1000) / 1000;
+    const now = performance.now();
+    const durationMs = note === undefined ? 0 : Math.round((now - note.startedAt) * 1000) / 1000;
     const event = this.#toEvent(execution, outcome, durationMs);
-    if (note !== undefined && isFirst) note.announced.finish(event);
-    else this.#session.emit(event);
     this.#show(event);
+    if (note === undefined) return this.#session.emit(event);
+    this.#tellHeld(note);
+    if (execution.kind !== 'query' || outcome.kind === 'failed')
+      return note.announced.finish(event);
+    note.held = event;
+    note.startedAt = now;
+  }
+
+  /** No more statements follow: the last one answers for what was announced, which is under way until here. */
+  ended({ note }: Execution<Note>): void {
+    if (note?.held === undefined) return;
+    note.announced.finish(note.held);
+    note.held = undefined;
+  }
+
+  #tellHeld(note: Note): void {
+    if (note.held !== undefined) this.#session.emit(note.held);
+    note.held = undefined;
   }
 
   /** Sent, and thrown away by the server because one before it failed. */
@@ -80,13 +96,16 @@ export class StatementLog {
   /** It will never be known what became of it. */
   lost(execution: Execution<Note>, reason: string): void {
     const { note } = execution;
-    if (note === undefined || execution.answers > 0) return;
+    if (note === undefined) return;
+    if (execution.answers > 0 && !mayHaveMore(execution.statement)) return this.ended(execution);
+    this.#tellHeld(note);
     note.announced.finish({
       type: 'db.statement_executed',
       outcome: 'failure',
       reason,
       data: {
         ...this.#describe(execution),
+        ...(execution.answers === 0 ? {} : { index: execution.answers }),
         rows: null,
         bytes: execution.bytes,
         durationMs: Math.round(performance.now() - note.startedAt),
@@ -193,6 +212,13 @@ export class StatementLog {
     const safe = text.replaceAll(/[^\n\t\P{C}]/gu, '\u{fffd}').replaceAll('\n', '\r\n');
     this.#recorder?.output(Buffer.from(safe));
   }
+}
+
+/** Another statement may stand in the text: something is behind a semicolon, or not kept. */
+function mayHaveMore(statement: Statement | undefined): boolean {
+  if (statement === undefined || statement.isTruncated) return statement !== undefined;
+  const unquoted = statement.text.toString('latin1').replaceAll(/'[^']*'|"[^"]*"/g, '');
+  return /;\s*[^\s;]/.test(unquoted);
 }
 
 function describeUnknown(kind: Execution['kind']): StatementData {
