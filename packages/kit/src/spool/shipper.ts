@@ -50,7 +50,7 @@ export class Shipper {
   readonly #acknowledgements: Acknowledgements;
   readonly #closing = new AbortController();
   #wake: (() => void) | undefined;
-  #endGathering: (() => void) | undefined;
+  #gathering: AbortController | undefined;
   #sentAt = -Infinity;
   #running: Promise<void> = Promise.resolve();
   /** The log did not take the last send. */
@@ -61,7 +61,7 @@ export class Shipper {
     this.#acknowledgements = new Acknowledgements(options.lane);
     options.lane.onAppend = () => {
       this.#wake?.();
-      if (this.#isBatchFull) this.#endGathering?.();
+      if (this.#isBatchFull) this.#gathering?.abort();
     };
   }
 
@@ -72,7 +72,7 @@ export class Shipper {
   /** Resolves when the event log has everything before `position`, by default all that was appended. @throws the signal's reason */
   async acknowledged(signal?: AbortSignal, position = this.#options.lane.written): Promise<void> {
     const reached = this.#acknowledgements.reached(position, signal);
-    this.#endGathering?.();
+    this.#gathering?.abort();
     await reached;
   }
 
@@ -80,7 +80,7 @@ export class Shipper {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the spool is closing'));
     this.#wake?.();
-    this.#endGathering?.();
+    this.#gathering?.abort();
     await this.#running;
   }
 
@@ -124,14 +124,9 @@ export class Shipper {
   async #gather(): Promise<void> {
     const leftMs = this.#sentAt + gatherMs - performance.now();
     if (leftMs <= 0 || this.#isBatchFull || this.#acknowledgements.areAwaited) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, leftMs);
-      this.#endGathering = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#endGathering = undefined;
+    this.#gathering = new AbortController();
+    await sleep(leftMs, this.#gathering.signal).catch(() => undefined);
+    this.#gathering = undefined;
   }
 
   get #isBatchFull(): boolean {
