@@ -85,25 +85,23 @@ async function copy({
     'bench',
   );
   say(`a database of ${String(mib)} MiB`);
-  const contents: string[] = [];
+  const dirOf = ({ name }: Way) => join(world.home.folder('dumps'), name.replace(' ', '-'));
+  const dumps: string[] = [];
+  const tables: string[] = [];
   for (const way of [direct, through]) {
-    const dir = join(world.home.folder('dumps'), way.name.replace(' ', '-'));
-    const [dumpedMs, restoredMs] = [
-      await timed(async () => dump(way, dir)),
-      await timed(async () => restore(way, dir)),
-    ];
-    contents.push(hashFolder(dir), await hashTables(database));
-    say(`${way.name}: dumped in ${dumpedMs} s, restored in ${restoredMs} s`);
+    const ms = await timed(async () => dump(way, dirOf(way)));
+    dumps.push(hashFolder(dirOf(way)));
+    say(`${way.name}: dumped in ${ms} s, ${dumps.at(-1)}`);
   }
-  const [directDump, directTables, dumped, tables] = contents;
-  const faults = [
-    ...(directDump === dumped ? [] : ['the dumps differ']),
-    ...(directTables === tables ? [] : ['the restored tables differ']),
+  for (const way of [direct, through]) {
+    const ms = await timed(async () => restore(way, dirOf(way)));
+    tables.push(await hashTables(database));
+    say(`${way.name}: restored in ${ms} s, ${tables.at(-1)}`);
+  }
+  return [
+    ...(dumps[0] === dumps[1] ? [] : ['the dumps differ']),
+    ...(tables[0] === tables[1] ? [] : ['the restored tables differ']),
   ];
-  say(
-    `dumps ${dumped}, tables ${tables}: ${faults.length === 0 ? 'the same as straight' : 'not the same'}`,
-  );
-  return faults;
 }
 
 async function dump(way: Way, dir: string): Promise<void> {
