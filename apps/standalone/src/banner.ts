@@ -1,12 +1,16 @@
 /** What a person sees when the cluster is ready: where, and what to type next. */
 import { relative } from 'node:path';
 
+import type { Cluster } from './cluster.js';
 import type { StandaloneConfig } from './config.js';
-import type { Ready } from './ready.js';
 
-export function renderBanner(ready: Ready, config: StandaloneConfig): string {
+export function renderBanner(
+  { ready, isMeant }: Pick<Cluster, 'ready' | 'isMeant'>,
+  config: StandaloneConfig,
+): string {
   const where = `(data in ${relative(process.cwd(), config.data_dir) || config.data_dir}/)`;
-  const [command, node] = ['bin/gate login', `bin/gate ssh ${config.login}@${config.node_name}`];
+  const command = `bin/gate login${isMeant ? '' : ` --proxy ${ready.proxyAddr}`}`;
+  const node = `bin/gate ssh ${config.login}@${config.node_name}`;
   const steps =
     ready.adminInviteUrl === null
       ? [`run    ${command}`, 'run    bin/gate ls', `run    ${node}`]

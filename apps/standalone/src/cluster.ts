@@ -2,7 +2,7 @@
  * The whole cluster in one process: the four services and one agent, built by their own `create…` functions with
  * configurations made from one data directory, talking gRPC over loopback. Composes; owns no feature.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -11,7 +11,6 @@ import { createAuditService, auditConfigSchema } from '@gatehouse/audit-service'
 import { authConfigSchema, createAuthService, type AuthService } from '@gatehouse/auth-service';
 import { systemClock } from '@gatehouse/kit/clock';
 import { parseConfig, readEnvironment } from '@gatehouse/kit/config';
-import { systemErrorCode } from '@gatehouse/kit/errors';
 import { createEmbeddedEventLog, type EventLog } from '@gatehouse/kit/event-log';
 import { createLogger, type Logger } from '@gatehouse/kit/log';
 import { createDatabase } from '@gatehouse/kit/postgres';
@@ -21,11 +20,14 @@ import { createTunnelService, tunnelConfigSchema } from '@gatehouse/tunnel-servi
 import type { StandaloneConfig } from './config.js';
 import { openDataDirectory, type DataDirectory } from './data-directory.js';
 import { startEmbeddedDatabase } from './database/embedded-database.js';
+import { noteKnownCluster } from './known-clusters.js';
 import { choosePort, dialAddress, formatAddress, publicAddressFor } from './port.js';
 import type { Ready } from './ready.js';
 
 export interface Cluster extends AsyncDisposable {
   readonly ready: Ready;
+  /** `gate` takes it for the one that is meant, where nobody says which. */
+  readonly isMeant: boolean;
   /** Why it can not go on and is to be stopped; unsettled as long as it can. */
   readonly failure: Promise<Error>;
 }
@@ -205,20 +207,8 @@ async function finish(
   };
   data.write('ready.json', `${JSON.stringify(ready, undefined, 2)}\n`);
   stack.defer(() => data.remove('ready.json'));
-  noteKnownCluster(ready);
+  const gateHome = readEnvironment()['GATE_HOME'] ?? join(homedir(), '.gatehouse');
+  const isMeant = noteKnownCluster(gateHome, ready);
   const resources = stack.move();
-  return { ready, failure, [Symbol.asyncDispose]: () => resources.disposeAsync() };
-}
-
-/** So that `bin/gate login` alone works for whoever started the cluster (D31). */
-function noteKnownCluster({ proxyAddr, caPin, clusterName }: Ready): void {
-  const home = readEnvironment()['GATE_HOME'] ?? join(homedir(), '.gatehouse');
-  const file = join(home, 'known-clusters.json');
-  try {
-    mkdirSync(home, { recursive: true, mode: 0o700 });
-    const document = { version: 1, clusters: [{ proxyAddr, clusterName, caPin }] };
-    writeFileSync(file, `${JSON.stringify(document, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' });
-  } catch (thrown) {
-    if (systemErrorCode(thrown) === undefined) throw thrown;
-  }
+  return { ready, isMeant, failure, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }

@@ -45,7 +45,7 @@ async function main(): Promise<number> {
     }
     const cluster = await start(config);
     tuneGarbageCollection();
-    process.stdout.write(renderBanner(cluster.ready, config));
+    process.stdout.write(renderBanner(cluster, config));
     const reason = await Promise.race([waitForStopSignal(), cluster.failure]);
     const code = reason instanceof Error ? fail(reason) : 0;
     say('\n  stopping\n');
