@@ -1,19 +1,11 @@
 /** Protocols without a facet of their own on the agent: a plain connection to `spec.address`. */
 import { connect, type Socket } from 'node:net';
 
-import { systemErrorCode } from '@gatehouse/kit/errors';
-import { watchPeer } from '@gatehouse/kit/net';
+import { connectFailureOf, watchPeer } from '@gatehouse/kit/net';
 import { hostError, type AgentDial, type AgentProtocol } from '@gatehouse/protocol-api';
 import { z } from 'zod';
 
 const specSchema = z.object({ address: z.string() });
-
-const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
-  ECONNREFUSED: { reason: 'refused', why: 'connection refused' },
-  ENOTFOUND: { reason: 'not_found', why: 'name not found' },
-  EAI_AGAIN: { reason: 'not_found', why: 'name not found' },
-  ETIMEDOUT: { reason: 'timed_out', why: 'timed out' },
-};
 
 /** Shorter than the whole dial may take, so that the person hears why. */
 const timeoutMs = 8_000;
@@ -57,7 +49,6 @@ async function connected(socket: Socket, signal: AbortSignal): Promise<void> {
 }
 
 function unreachable({ target }: AgentDial, cause: unknown): Error {
-  const known = reasons[systemErrorCode(cause) ?? ''];
-  const { reason, why } = known ?? { reason: 'refused', why: 'no route to it' };
+  const { reason, why } = connectFailureOf(cause) ?? { reason: 'refused', why: 'no route to it' };
   return hostError('TARGET_UNREACHABLE', { cause, reason, details: { target, why } });
 }

@@ -1,4 +1,5 @@
 /** Sockets: the PROXY header, joining two connections, addresses. */
+export { connectFailureOf, type ConnectFailure } from './connect-failure.js';
 export { connectFirst } from './connect-first.js';
 export { netError, netErrors } from './errors.js';
 export { formatIpAddress, parseIpAddress } from './ip-address.js';

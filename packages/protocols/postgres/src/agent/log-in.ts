@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream';
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 
 import { readEnvironment, readSecretFile } from '@gatehouse/kit/config';
-import { GatehouseError, systemErrorCode } from '@gatehouse/kit/errors';
-import { splitAddress, watchPeer } from '@gatehouse/kit/net';
+import { GatehouseError } from '@gatehouse/kit/errors';
+import { connectFailureOf, splitAddress, watchPeer } from '@gatehouse/kit/net';
 import { hostError, type AgentDial, type AgentServices } from '@gatehouse/protocol-api';
 import { Client, DatabaseError, type Connection } from 'pg';
 
@@ -200,16 +200,6 @@ function afterAuthentication(said: Buffer): Buffer {
   throw new Error('the server did not let it in');
 }
 
-const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
-  ECONNREFUSED: { reason: 'refused', why: 'connection refused' },
-  ECONNRESET: { reason: 'refused', why: 'connection reset' },
-  ENOTFOUND: { reason: 'not_found', why: 'name not found' },
-  EAI_AGAIN: { reason: 'not_found', why: 'name not found' },
-  EHOSTUNREACH: { reason: 'refused', why: 'no route to it' },
-  ENETUNREACH: { reason: 'refused', why: 'no route to it' },
-  ETIMEDOUT: { reason: 'timed_out', why: 'timed out' },
-};
-
 /** Classes of SQLSTATE (PostgreSQL §A): the server did not take whom the agent said it was. */
 const refusedCredentials = /^28/;
 
@@ -221,7 +211,7 @@ function explain({ target }: Dial, thrown: unknown): GatehouseError {
       : thrown.message;
     return loginFailed(why, thrown);
   }
-  const known = reasons[systemErrorCode(thrown) ?? ''];
+  const known = connectFailureOf(thrown);
   if (known === undefined) return loginFailed(describeFailure(thrown), thrown);
   const { reason, why } = known;
   return hostError('TARGET_UNREACHABLE', { cause: thrown, reason, details: { target, why } });

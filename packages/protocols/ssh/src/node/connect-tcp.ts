@@ -1,20 +1,12 @@
 /** A TCP connection to a target, with the reasons of the *unreachable* text (SSH-07). */
 import { connect, type Socket } from 'node:net';
 
-import { systemErrorCode } from '@gatehouse/kit/errors';
+import { connectFailureOf, watchPeer } from '@gatehouse/kit/net';
 import { hostError } from '@gatehouse/protocol-api';
 
 /** How long a target may take to answer, ms. */
 const connectTimeoutMs = 10_000;
-
-const reasons: Readonly<Record<string, { reason: string; why: string }>> = {
-  ECONNREFUSED: { reason: 'refused', why: 'connection refused' },
-  ENOTFOUND: { reason: 'not_found', why: 'name not found' },
-  EAI_AGAIN: { reason: 'not_found', why: 'name not found' },
-  ETIMEDOUT: { reason: 'timed_out', why: 'timed out' },
-  EHOSTUNREACH: { reason: 'refused', why: 'no route to host' },
-  ENETUNREACH: { reason: 'refused', why: 'network is unreachable' },
-};
+const unexplained = { reason: 'refused', why: 'connection failed' };
 
 export interface TcpDial {
   /** Name of the target, for the error. */
@@ -37,12 +29,12 @@ export async function connectTcp(dial: TcpDial): Promise<Socket> {
   const timeout = AbortSignal.timeout(connectTimeoutMs);
   const port = Number(address.slice(separator + 1));
   const allowHalfOpen = dial.isHalfOpen === true;
-  const socket = connect({ host, port, noDelay: true, allowHalfOpen });
+  const socket = connect({ host, port, noDelay: true, allowHalfOpen, ...watchPeer });
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
-      const abort = () => reject(new Error('timed out'));
+      const abort = () => reject(Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' }));
       timeout.addEventListener('abort', abort, { once: true });
       signal.addEventListener('abort', abort, { once: true });
     });
@@ -50,14 +42,7 @@ export async function connectTcp(dial: TcpDial): Promise<Socket> {
   } catch (thrown) {
     socket.destroy();
     socket.on('error', () => undefined);
-    const { reason, why } = reasons[systemErrorCode(thrown) ?? ''] ?? reasonOf(thrown);
+    const { reason, why } = connectFailureOf(thrown) ?? unexplained;
     throw hostError('TARGET_UNREACHABLE', { details: { target, why }, reason, cause: thrown });
   }
-}
-
-function reasonOf(thrown: unknown): { reason: string; why: string } {
-  const isTimeout = thrown instanceof Error && thrown.message === 'timed out';
-  return isTimeout
-    ? { reason: 'timed_out', why: 'timed out' }
-    : { reason: 'refused', why: 'connection failed' };
 }
