@@ -49,6 +49,9 @@ export interface EventNote {
 const maxIntentText = 1024;
 const maxFullIntents = 256;
 const maxShortText = 64;
+/** Of all intents in a snapshot; a frame holds 64 MiB, and a character takes up to six bytes in it. */
+const maxSnapshotChars = 8 * 1024 * 1024;
+const intentOverheadChars = 100;
 
 const resultTypes: Readonly<Record<string, string>> = {
   'db.statement_started': 'db.statement_executed',
@@ -116,13 +119,19 @@ export class OpenSessions {
     if (event.type === 'session.ended') this.close(state.header.sessionId);
   }
 
+  /** All of it, but for intents beyond what a frame can hold: a recovery then says that something was lost. */
   snapshot(): unknown {
-    const sessions = this.all().map((state) => ({
-      ...state,
-      intents: [...state.intents],
-      recordings: [...state.recordings],
-    }));
-    return { sessions, losingSinceMs: this.losingSinceMs };
+    let leftChars = maxSnapshotChars;
+    let { losingSinceMs } = this;
+    const sessions = this.all().map((state) => {
+      const intents = [...state.intents].filter(([, { data }]) => {
+        leftChars -= charsOf(data);
+        if (leftChars < 0) losingSinceMs ??= state.lastMs;
+        return leftChars >= 0;
+      });
+      return { ...state, intents, recordings: [...state.recordings] };
+    });
+    return { sessions, losingSinceMs };
   }
 
   /** Repeats what a frame says. Frames that are not understood are passed over. */
@@ -192,6 +201,14 @@ function noteIntent(state: SessionState, event: NotedEvent, note: EventNote): vo
   const resultType = note.resultType ?? resultTypeOf(event.type);
   const maxChars = state.intents.size < maxFullIntents ? maxIntentText : maxShortText;
   state.intents.set(note.opens, { resultType, data: shortened(event.data, maxChars) });
+}
+
+/** About what it takes as JSON, of whatever bytes. */
+function charsOf(data: Readonly<Record<string, unknown>>): number {
+  let chars = intentOverheadChars;
+  for (const [key, value] of Object.entries(data))
+    chars += key.length + (typeof value === 'string' ? value.length : 20);
+  return chars;
 }
 
 /** What a recovery keeps of an intent's data. */
