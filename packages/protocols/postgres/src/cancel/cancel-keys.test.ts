@@ -53,6 +53,18 @@ it('cancels at the replica whose key it is, and tells the others no more than on
   expect([cancelled, told()]).toEqual([2, 1]);
 });
 
+it('finds the replica also where two share the first part of their numbers', () => {
+  const {
+    keys: [here, there],
+  } = createReplicas('srv_a', 'srv_a');
+  if (here === undefined || there === undefined) throw new Error('no keys');
+  let cancelled = '';
+  here.issue(() => (cancelled += 'here '));
+  const { key } = there.issue(() => (cancelled += 'there '));
+  here.use(key);
+  expect(cancelled).toBe('there ');
+});
+
 it('gives every session a number of its own, positive and never 0', () => {
   const {
     keys: [keys],

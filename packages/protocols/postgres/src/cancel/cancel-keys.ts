@@ -1,6 +1,6 @@
 /**
  * Cancel keys of the proxy's own (D35): clients never see those of a database. The number is 11 bits of the replica and 20
- * bits of a counter, the secret 32 bits of chance: a key of another replica can be told from one that nobody has.
+ * bits of a counter, the secret 32 bits of chance. Replicas may share the 11 bits: whose a key is, its secret says.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
@@ -39,7 +39,7 @@ export class CancelKeys {
     this.#slot = createHash('sha256').update(replicaId).digest().readUInt16BE(0) >> 5;
     this.#replicas = replicas;
     replicas.onTold(topic, (content) => {
-      if (content.length === 4 + secretBytes) this.#useOwn(decodeKey(content));
+      if (content.length === 4 + secretBytes) void this.#useOwn(decodeKey(content));
     });
   }
 
@@ -56,9 +56,8 @@ export class CancelKeys {
 
   /** Cancels what the key's session does, here or at the replica whose key it is; one that is not good does nothing. */
   use(key: BackendKey): void {
-    if (Math.floor(key.processId / 2 ** counterBits) === this.#slot) this.#useOwn(key);
-    else if (key.secret.length === secretBytes && this.#mayTell())
-      this.#replicas.tell(topic, encodeKey(key));
+    if (this.#useOwn(key) || key.secret.length !== secretBytes || !this.#mayTell()) return;
+    this.#replicas.tell(topic, encodeKey(key));
   }
 
   /** Nobody has proven anything who shows a key. */
@@ -69,12 +68,14 @@ export class CancelKeys {
     return this.#told.count <= maxToldPerSecond;
   }
 
-  /** Takes as long whether it is good or not. */
-  #useOwn({ processId, secret }: BackendKey): void {
+  /** True where it was good. Takes as long whether it is or not. */
+  #useOwn({ processId, secret }: BackendKey): boolean {
     const found = this.#keys.get(processId);
     const expected = found?.secret ?? Buffer.alloc(secretBytes);
     const isRight = secret.length === expected.length && timingSafeEqual(secret, expected);
-    if (found !== undefined && isRight) found.cancel();
+    if (found === undefined || !isRight) return false;
+    found.cancel();
+    return true;
   }
 
   #nextNumber(): number {
