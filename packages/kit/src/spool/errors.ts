@@ -15,7 +15,6 @@ export const spoolErrors = {
   SPOOL_SESSION_OPEN: { kind: 'already_exists', message: 'this session has a journal already' },
   SPOOL_SESSION_ENDED: { kind: 'failed_precondition', message: 'this session has ended' },
   SPOOL_CLOSED: { kind: 'unavailable', message: 'the spool is closed' },
-  SPOOL_CORRUPT: { kind: 'internal', message: 'a spool segment is damaged: {why}' },
 } as const;
 
 export const spoolError = createErrorFactory(spoolErrors);

@@ -172,7 +172,10 @@ export interface Session<Spec = unknown> {
    * the protocol's `patienceMs`, and says why.
    */
   readonly signal: AbortSignal;
-  /** Aborts with the same reason when the facet has 1 s left to say why: at once after a lock, else when patience is over. */
+  /**
+   * Aborts when the facet has 1 s left to say why: at once after a lock, else when patience is over. Its `reason` is the
+   * end that cuts, which may be another than the one that `signal` began with.
+   */
   readonly cut: AbortSignal;
   /**
    * Connects to the target through its agent. The stream begins where the agent's facet left off (after its login). The

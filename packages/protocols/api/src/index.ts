@@ -1,3 +1,3 @@
 export * from './contract.js';
 export { hostError, hostErrors } from './errors.js';
-export { isSessionEnd } from './session-end.js';
+export { isSessionEnd, sessionEndOf } from './session-end.js';

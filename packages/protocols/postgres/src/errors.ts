@@ -31,9 +31,7 @@ export const postgresErrors = {
     kind: 'permission_denied',
     message: 'denied: no role of {user} allows replication from {target}',
   },
-  POSTGRES_STATEMENT_DENIED: { kind: 'permission_denied', message: 'denied: {why}' },
   POSTGRES_LOGIN_FAILED: { kind: 'failed_precondition', message: '{why}' },
-  POSTGRES_TARGET_LOST: { kind: 'unavailable', message: 'the connection to {target} was lost' },
   POSTGRES_TOO_MANY: { kind: 'resource_exhausted', message: 'too many sessions at this proxy' },
   POSTGRES_PROTOCOL: { kind: 'invalid_argument', message: 'not understood: {why}' },
 } as const;

@@ -12,8 +12,8 @@ import type { Duplex } from 'node:stream';
 
 import { runInBackground } from '@gatehouse/kit/lifecycle';
 import {
-  isSessionEnd,
   served,
+  sessionEndOf,
   type EndReason,
   type Offer,
   type Opening,
@@ -111,8 +111,8 @@ async function serveSession(serving: Serving): Promise<EndReason> {
     client.write(greet(opening.state));
     return await relay(serving, target);
   } catch (thrown) {
-    const end: unknown = session.signal.reason;
-    if (!isSessionEnd(end)) throw thrown;
+    const end = sessionEndOf(session);
+    if (end === undefined) throw thrown;
     const { reason, message } = end;
     const sqlstate = sqlstates.ended;
     if (client.writable) client.end(encodeErrorResponse({ severity: 'FATAL', sqlstate, message }));

@@ -9,7 +9,7 @@ import type { Logger } from '@gatehouse/kit/log';
 import type { SessionJournal } from '@gatehouse/kit/spool';
 import type { RoleOptions, StatementRules } from '@gatehouse/policy';
 import {
-  isSessionEnd,
+  sessionEndOf,
   type Action,
   type ActionDecision,
   type Announced,
@@ -269,7 +269,7 @@ export class LiveSession implements Session {
 
   /** The facet came to its end. */
   finish(reason: EndReason): void {
-    const end = this.#hostsEnd;
+    const end = sessionEndOf(this);
     if (end !== undefined) return this.#endedByHost(end);
     this.established();
     this.#pendingEnd = { reason, message: '' };
@@ -277,7 +277,7 @@ export class LiveSession implements Session {
 
   /** The facet threw: before `established` the target was not reached, after it the session broke. */
   fail(error: GatehouseError): void {
-    const end = this.#hostsEnd;
+    const end = sessionEndOf(this);
     if (end !== undefined) return this.#endedByHost(end);
     if (!this.#isEstablished) return this.#appendNotStarted(error);
     const { kind, code, publicMessage: message } = error;
@@ -313,12 +313,6 @@ export class LiveSession implements Session {
       this.logger.error({ err: thrown }, 'the last event could not be written');
     }
     this.#stream?.destroy();
-  }
-
-  /** Why the host ends it: what cut it short, else what asked first. */
-  get #hostsEnd(): SessionEnd | undefined {
-    const end: unknown = this.#cut.signal.reason ?? this.#abort.signal.reason;
-    return isSessionEnd(end) ? end : undefined;
   }
 
   #endedByHost(end: SessionEnd): void {

@@ -15,11 +15,6 @@ export class Output {
     this.#stream = stream;
   }
 
-  /** True while the other side does not take what it is given. */
-  get isFull(): boolean {
-    return this.#stream.writableNeedDrain;
-  }
-
   forward({ source, start, end }: Piece): void {
     if (source === this.#source && start === this.#end) {
       this.#end = end;

@@ -571,6 +571,32 @@ describe('a pipeline', () => {
   });
 });
 
+describe('a name that SQL takes', () => {
+  const after = (text: string, tag: string) => {
+    const dialogue = new Dialogue();
+    dialogue.client(client.parse('foo', 'select 1'), client.parse('bar', 'select 2'), client.sync);
+    dialogue.server(done.parse, done.parse, server.ready());
+    dialogue.client(client.query(text));
+    dialogue.server(server.commandComplete(tag), server.ready());
+    dialogue.client(client.bind('', 'foo'), client.bind('p', 'bar'), client.sync);
+    const textOf = (portal: string) => dialogue.pipeline.portalStatement(portal)?.text.toString();
+    return [textOf(''), textOf('p')];
+  };
+
+  it.each([
+    ['deallocate foo', 'DEALLOCATE', [undefined, 'select 2']],
+    ['DEALLOCATE PREPARE "foo";', 'DEALLOCATE', [undefined, 'select 2']],
+    ['prepare FOO as delete from t', 'PREPARE', [undefined, 'select 2']],
+    ['prepare "FOO" as delete from t', 'PREPARE', ['select 1', 'select 2']],
+    ['/* x */ deallocate foo', 'DEALLOCATE', [undefined, undefined]],
+    ['deallocate all', 'DEALLOCATE ALL', [undefined, undefined]],
+    ['discard all', 'DISCARD ALL', [undefined, undefined]],
+    ['discard plans', 'DISCARD PLANS', ['select 1', 'select 2']],
+  ])('is not known any more: %s', (text, tag, expected) => {
+    expect(after(text, tag)).toEqual(expected);
+  });
+});
+
 describe('a COPY that leaves room for doubt', () => {
   it('lets nobody ask for anything between its error and the ReadyForQuery that ends the doubt', () => {
     const dialogue = new Dialogue().client(run('COPY t FROM STDIN'), client.copyData('bad\n'));

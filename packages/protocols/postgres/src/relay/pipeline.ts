@@ -20,9 +20,9 @@ import {
 } from '../wire/frontend.js';
 import type { Piece } from '../wire/message-reader.js';
 import { backendType, frontendType, headBytes } from '../wire/message-types.js';
-import type { Statement } from '../wire/statement.js';
+import { maxNameBytes, type Statement } from '../wire/statement.js';
 import { AnswerQueue, type PipelineEvents } from './answer-queue.js';
-import { describeStep, Execution, NameChange } from './pipeline-entries.js';
+import { describeStep, Execution, NameChange, type Outcome } from './pipeline-entries.js';
 import { Portal, PreparedNames } from './prepared-names.js';
 
 /** Longest text or parameters that are collected before they are sent on; longer ones come in pieces. */
@@ -67,6 +67,25 @@ export const pipelineBackendTypes: readonly (readonly [number, number])[] = [
   [backendType.rowDescription, headBytes],
 ];
 
+/** Tags of statements after which a name stands for something else, or nothing. */
+const takingCommands: ReadonlySet<string> = new Set([
+  'DEALLOCATE',
+  'DEALLOCATE ALL',
+  'DISCARD ALL',
+  'PREPARE',
+]);
+
+/** The one name that a statement is about; undefined where that takes more than a look. */
+function takenName(statement: Statement | undefined): string | undefined {
+  const text = statement?.text.toString('latin1') ?? '';
+  const [, quoted, plain] =
+    /^\s*(?:prepare|deallocate(?:\s+prepare)?)\s+(?:"([^"]+)"|([a-z_][a-z0-9_$]*))(?=\s*;?\s*$|[\s(])/i.exec(
+      text,
+    ) ?? [];
+  if (plain?.toLowerCase() === 'all') return undefined;
+  return (quoted ?? plain?.toLowerCase())?.slice(0, maxNameBytes);
+}
+
 /** The unanswered messages of one session. Tell it each message before the message is sent on. */
 export class Pipeline<Note = undefined> {
   private readonly answers: AnswerQueue<Note>;
@@ -80,7 +99,13 @@ export class Pipeline<Note = undefined> {
   });
 
   constructor(events: PipelineEvents<Note>) {
-    this.answers = new AnswerQueue(events);
+    this.answers = new AnswerQueue({
+      ...events,
+      finished: (execution, outcome) => {
+        this.forgetTaken(execution.statement, outcome);
+        events.finished(execution, outcome);
+      },
+    });
   }
 
   /** True when the client should be paused until answers have come: 4,096 are owed, or 8 MiB of text waits. */
@@ -195,6 +220,14 @@ export class Pipeline<Note = undefined> {
   /** What will not be answered any more, because the connection ended. The first may have been running. */
   takeUnanswered(): Execution<Note>[] {
     return this.answers.takeUnanswered();
+  }
+
+  /** SQL takes names too, and gives them anew: what one of ours stands for is not known then. */
+  private forgetTaken(statement: Statement | undefined, { command, index }: Outcome): void {
+    if (!takingCommands.has(command)) return;
+    const name = index === 0 ? takenName(statement) : undefined;
+    if (name === undefined) this.statements.clear();
+    else this.statements.replace(name, undefined);
   }
 
   private sendStep(piece: Piece): void {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 
 import { GatehouseError } from '@gatehouse/kit/errors';
 import {
-  isSessionEnd,
+  sessionEndOf,
   type EndReason,
   type Session,
   type SessionEnd,
@@ -85,7 +85,7 @@ export class Relay {
     });
   }
 
-  /** Resolves when both sides are done with; the host closes them. @throws POSTGRES_TARGET_LOST, POSTGRES_PROTOCOL */
+  /** Resolves when both sides are done with; the host closes them. @throws POSTGRES_PROTOCOL */
   async run(): Promise<EndReason> {
     const { session, client, target } = this.#parts;
     this.#log.open();
@@ -232,9 +232,8 @@ export class Relay {
   }
 
   #farewell(): void {
-    const { cut, signal } = this.#parts.session;
-    const end: unknown = cut.reason ?? signal.reason;
-    if (!isSessionEnd(end)) return;
+    const end = sessionEndOf(this.#parts.session);
+    if (end === undefined) return;
     this.#sayLast(end);
     this.#finish(end.reason);
   }

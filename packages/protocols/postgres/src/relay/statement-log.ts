@@ -147,7 +147,7 @@ export class StatementLog {
     const { error, command, rows = null, bytes, index } = outcome;
     const data = {
       ...this.#describe(execution),
-      class: command === '' ? null : classOfCommand(command),
+      ...(command === '' ? {} : { class: classOfCommand(command) }),
       ...(index === 0 ? {} : { index }),
       rows,
       bytes,

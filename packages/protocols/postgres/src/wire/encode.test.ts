@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest';
 
-import { client, frame, int32, server } from '../testing.js';
+import { client, frame, int32 } from '../testing.js';
 import {
   encodeAuthenticationOk,
   encodeBackendKeyData,
   encodeErrorResponse,
   encodeNegotiateProtocolVersion,
-  encodeNoticeResponse,
-  encodeParameterStatus,
+  encodeFlush,
   encodeParse,
   encodeQuery,
-  encodeReadyForQuery,
-  encodeSync,
 } from './encode.js';
 
 const hex = (bytes: Buffer) => bytes.toString('hex');
@@ -22,22 +19,18 @@ describe('messages of our own', () => {
     expect(
       [
         encodeAuthenticationOk(),
-        encodeParameterStatus('client_encoding', 'UTF8'),
         encodeBackendKeyData({ processId: -2, secret }),
-        encodeReadyForQuery('T'),
         encodeQuery('select 1'),
         encodeParse('a\xff', 'select 1'),
-        encodeSync(),
+        encodeFlush(),
       ].map(hex),
     ).toEqual(
       [
         frame('R', int32(0)),
-        frame('S', 'client_encoding', 'UTF8'),
         frame('K', int32(-2), secret),
-        server.ready('T'),
         client.query('select 1'),
         client.parse('a\xff', 'select 1'),
-        client.sync,
+        client.flush,
       ].map(hex),
     );
   });
@@ -55,8 +48,8 @@ describe('messages of our own', () => {
     expect(encodeErrorResponse({ ...report, detail: 'd', hint: 'h' })).toEqual(
       frame('E', 'SFATAL', 'VFATAL', 'C28000', 'Mno', 'Dd', 'Hh', end),
     );
-    expect(encodeNoticeResponse(report)).toEqual(
-      frame('N', 'SFATAL', 'VFATAL', 'C28000', 'Mno', end),
+    expect(encodeErrorResponse(report)).toEqual(
+      frame('E', 'SFATAL', 'VFATAL', 'C28000', 'Mno', end),
     );
   });
 

@@ -1,11 +1,11 @@
 /** Messages of the proxy's own making (PostgreSQL §55.7). Text is UTF-8; a NUL in it, which would end it early, becomes U+FFFD. */
-import type { BackendKey, TransactionStatus } from './backend.js';
+import type { BackendKey } from './backend.js';
 import { backendType, frontendType, headBytes } from './message-types.js';
 
-/** An error or notice in words (PostgreSQL §55.8). */
+/** An error in words (PostgreSQL §55.8). */
 export interface Report {
   /** FATAL: the connection ends after it. */
-  readonly severity: 'FATAL' | 'ERROR' | 'WARNING' | 'NOTICE';
+  readonly severity: 'FATAL' | 'ERROR';
   /** SQLSTATE, five characters. */
   readonly sqlstate: string;
   readonly message: string;
@@ -14,14 +14,6 @@ export interface Report {
 }
 
 export function encodeErrorResponse(report: Report): Buffer {
-  return encodeReport(backendType.errorResponse, report);
-}
-
-export function encodeNoticeResponse(report: Report): Buffer {
-  return encodeReport(backendType.noticeResponse, report);
-}
-
-function encodeReport(type: number, report: Report): Buffer {
   const fields = [
     ['S', report.severity],
     ['V', report.severity],
@@ -33,23 +25,15 @@ function encodeReport(type: number, report: Report): Buffer {
   const parts = fields.flatMap(([code, text]) =>
     text === undefined ? [] : [Buffer.from(code), encodeText(text)],
   );
-  return encodeMessage(type, [...parts, Buffer.of(0)]);
+  return encodeMessage(backendType.errorResponse, [...parts, Buffer.of(0)]);
 }
 
 export function encodeAuthenticationOk(): Buffer {
   return encodeMessage(backendType.authentication, [encodeInt32(0)]);
 }
 
-export function encodeParameterStatus(name: string, value: string): Buffer {
-  return encodeMessage(backendType.parameterStatus, [encodeText(name), encodeText(value)]);
-}
-
 export function encodeBackendKeyData(key: BackendKey): Buffer {
   return encodeMessage(backendType.backendKeyData, [encodeInt32(key.processId), key.secret]);
-}
-
-export function encodeReadyForQuery(status: TransactionStatus): Buffer {
-  return encodeMessage(backendType.readyForQuery, [Buffer.from(status)]);
 }
 
 /**
@@ -82,10 +66,6 @@ export function encodeParse(name: string, text: string): Buffer {
 /** Asks the server for the answers that it holds back; it has no answer of its own. */
 export function encodeFlush(): Buffer {
   return encodeMessage(frontendType.flush, []);
-}
-
-export function encodeSync(): Buffer {
-  return encodeMessage(frontendType.sync, []);
 }
 
 function encodeMessage(type: number, parts: readonly Buffer[]): Buffer {

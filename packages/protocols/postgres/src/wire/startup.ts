@@ -109,11 +109,6 @@ export function encodeCancelRequest(key: BackendKey): Buffer {
   return packet;
 }
 
-/** What is spoken with a client that asked for 3.`minor`: 3.0 or 3.2. Where it differs, the client must be told. */
-export function supportedMinor(minor: number): number {
-  return minor < 2 ? 0 : 2;
-}
-
 /** Names of the protocol extensions that a client asked for. None is known, and the client must be told. */
 export function protocolExtensions(parameters: readonly StartupParameter[]): string[] {
   return parameters.map(({ name }) => name).filter((name) => name.startsWith('_pq_.'));
