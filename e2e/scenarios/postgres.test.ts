@@ -466,6 +466,10 @@ describe.each(places)('PostgreSQL %s', (_, createPlace) => {
     try {
       expect((await reader.person.gate(['ls'])).code).toBe(1);
       expect((await reader.person.gate(['audit', 'search'])).code).toBe(1);
+      // Its keys are gone then, and nothing is left that leads to them.
+      const env = reader.env();
+      expect((await reader.person.gate(['logout'], { env })).code).toBe(0);
+      expect(readFileSync(env['PGSERVICEFILE'] ?? '', 'utf8')).toBe('');
     } finally {
       await reader.person.login();
     }

@@ -1,7 +1,5 @@
-import { openHome } from '../cluster/clients.js';
 import { defineCommand, exitCodes } from '../command.js';
-import { listDatabaseLogins, removeDatabaseLogin } from '../databases/database-login.js';
-import { removeService, serviceFile } from '../databases/service-file.js';
+import { logOutOfDatabases } from '../databases/log-out.js';
 import { writeJson } from '../output/json.js';
 
 /** `gate db logout` */
@@ -17,16 +15,7 @@ export const command = defineCommand({
   arguments: { min: 0, max: 1 },
   async run(call) {
     const { environment, options } = call;
-    const { home, address } = openHome(call);
-    const [name] = call.arguments;
-    const file = serviceFile(environment.variables);
-    const logins = listDatabaseLogins(home, address.text).filter(
-      (login) => name === undefined || login.name === name,
-    );
-    for (const login of logins) {
-      removeDatabaseLogin(home, address.text, login.name);
-      removeService(file, login.service);
-    }
+    const logins = logOutOfDatabases(call, call.arguments[0]);
     if (options.format === 'json') writeJson(environment, {});
     else if (logins.length === 0) environment.stderr.write('not logged in to a database\n');
     else for (const login of logins) environment.stdout.write(`logged out of ${login.name}\n`);

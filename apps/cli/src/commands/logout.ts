@@ -1,5 +1,6 @@
 import { openHome, withLoginService } from '../cluster/clients.js';
 import { defineCommand, exitCodes, type GlobalCall } from '../command.js';
+import { logOutOfDatabases } from '../databases/log-out.js';
 import { writeJson } from '../output/json.js';
 import { describeError } from '../output/report-error.js';
 import type { ProxyAddress } from '../profile/address.js';
@@ -30,7 +31,11 @@ export const command = defineCommand({
     if (login === undefined) environment.stderr.write(`not logged in to ${address.text}\n`);
     else if (!isExpired(login.profile, environment.clock.now()))
       await endLogin(call, address, login);
-    removeLogin(home, address.text);
+    try {
+      logOutOfDatabases(call);
+    } finally {
+      removeLogin(home, address.text);
+    }
     if (options.format === 'json') writeJson(environment, {});
     else if (login !== undefined)
       environment.stdout.write(`logged out of ${login.profile.cluster}\n`);

@@ -1,4 +1,5 @@
 import { withAdministration } from '../cluster/clients.js';
+import { listTargets } from '../cluster/targets.js';
 import { defineCommand, exitCodes } from '../command.js';
 import type { Environment } from '../environment.js';
 import { usageError } from '../errors.js';
@@ -36,21 +37,10 @@ export const command = defineCommand({
   async run(call) {
     const { environment, options } = call;
     const { kind, labels } = readFilters(call.arguments);
-    const rows = await withAdministration(call, async (client) => {
-      const found: Row[] = [];
-      let pageToken = '';
-      do {
-        const page = await client.listTargets({
-          kind,
-          search: options.search ?? '',
-          labels,
-          pageToken,
-        });
-        found.push(...page.targets.map(toRow));
-        pageToken = page.nextPageToken;
-      } while (pageToken !== '');
-      return found;
-    });
+    const targets = await withAdministration(call, (client) =>
+      listTargets(client, { kind, search: options.search ?? '', labels }),
+    );
+    const rows = targets.map(toRow);
     if (options.format === 'json') writeJson(environment, rows);
     else environment.stdout.write(formatRows(environment, rows));
     return exitCodes.done;

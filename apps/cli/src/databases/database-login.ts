@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { derToPem } from '@gatehouse/identity';
 
 import { openSession, withAdministration, withLoginService } from '../cluster/clients.js';
+import { listTargets } from '../cluster/targets.js';
 import type { GlobalCall } from '../command.js';
 import { cliError } from '../errors.js';
 import { createLoginKeys } from '../login/store-issued.js';
@@ -28,6 +29,11 @@ export interface DatabaseLogin {
   readonly validUntil: string;
 }
 
+/** What a name for a service is chosen by. */
+export interface ServicePlace extends Pick<DatabaseLogin, 'name' | 'host' | 'port'> {
+  readonly cluster: string;
+}
+
 export interface DatabaseWish {
   readonly name: string;
   /** Default: the only one that the person may be. */
@@ -43,7 +49,7 @@ export interface DatabaseWish {
 export async function logInToDatabase(
   call: GlobalCall,
   wish: DatabaseWish,
-  chooseService: (name: string, cluster: string) => string,
+  chooseService: (place: ServicePlace) => string,
 ): Promise<DatabaseLogin> {
   const { home, address, login, target } = openSession(call);
   const { name, principals } = await findDatabase(call, wish.name);
@@ -63,7 +69,12 @@ export async function logInToDatabase(
   }
   const files = databaseFiles(home, address.text, name);
   const stored: DatabaseLogin = {
-    service: chooseService(name, login.profile.cluster),
+    service: chooseService({
+      name,
+      cluster: login.profile.cluster,
+      host: address.host,
+      port: address.port,
+    }),
     name,
     host: address.host,
     port: address.port,
@@ -86,8 +97,8 @@ export async function logInToDatabase(
 }
 
 async function findDatabase(call: GlobalCall, name: string) {
-  const { targets } = await withAdministration(call, (client) =>
-    client.listTargets({ kind: 'database', search: name, labels: {}, pageToken: '' }),
+  const targets = await withAdministration(call, (client) =>
+    listTargets(client, { kind: 'database', search: name, labels: {} }),
   );
   const found = targets.find((one) => one.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;

@@ -42,26 +42,41 @@ it('writes one block for a service, replaces it, and leaves all else as it is', 
     'user=reader\ndbname=app\nsslmode=verify-full\nsslrootcert=/h/ca.pem\nsslcert=/h/cert.pem\nsslkey=/h/key.pem\n# end pg-1\n',
   );
   expect(statSync(file).mode & 0o777).toBe(0o600);
-  removeService(file, 'pg-1');
-  removeService(file, 'pg-10');
-  removeService(file, 'never-there');
+  removeService(file, login);
+  removeService(file, { ...login, service: 'pg-10', port: 444 });
+  removeService(file, { ...login, service: 'never-there' });
   expect(readFileSync(file, 'utf8')).toBe(`${own}\n`);
 });
 
 it('makes the file where there is none, and does nothing where there is nothing to remove', () => {
   const file = createFile();
-  removeService(file, 'pg-1');
+  removeService(file, login);
   addService(file, login);
   expect(readFileSync(file, 'utf8')).toContain('[pg-1]\nhost=gate.example.com\nport=443\n');
 });
 
 it('takes no name that a section of somebody else has', () => {
   const file = createFile('[pg-1]\nhost=elsewhere\n');
-  expect(chooseService(file, 'pg-1', 'home')).toBe('pg-1.home');
-  expect(chooseService(file, 'pg-2', 'home')).toBe('pg-2');
+  const place = { ...login, cluster: 'home' };
+  expect(chooseService(file, place)).toBe('pg-1.home');
+  expect(chooseService(file, { ...place, name: 'pg-2' })).toBe('pg-2');
   const own = createFile();
   addService(own, login);
-  expect(chooseService(own, 'pg-1', 'home')).toBe('pg-1');
+  expect(chooseService(own, place)).toBe('pg-1');
+});
+
+it('leaves the block of another cluster alone that has a database of this name', () => {
+  const file = createFile();
+  addService(file, login);
+  const elsewhere = { ...login, host: 'other.example.com' };
+  const service = chooseService(file, { ...elsewhere, cluster: 'other' });
+  expect(service).toBe('pg-1.other');
+  addService(file, { ...elsewhere, service });
+  const text = readFileSync(file, 'utf8');
+  expect(text).toContain('[pg-1]\nhost=gate.example.com\n');
+  expect(text).toContain('[pg-1.other]\nhost=other.example.com\n');
+  removeService(file, { ...elsewhere, service });
+  expect(readFileSync(file, 'utf8')).toContain('[pg-1]\n');
 });
 
 it('is the file that libpq reads', () => {

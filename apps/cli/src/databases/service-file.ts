@@ -3,10 +3,14 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import { readFileIfThere, writeFileWhole } from '../profile/files.js';
-import type { DatabaseLogin } from './database-login.js';
+import type { DatabaseLogin, ServicePlace } from './database-login.js';
 
-const begin = (service: string) => `# begin ${service}, written by gate db login\n`;
-const end = (service: string) => `# end ${service}\n`;
+/** Which block: its name, and the proxy that it leads to. Those of other clusters are not touched. */
+type Place = Pick<DatabaseLogin, 'service' | 'host' | 'port'>;
+
+const begin = ({ service, host, port }: Place) =>
+  `# begin ${service} at ${host}:${port}, written by gate db login\n`;
+const end = ({ service }: Place) => `# end ${service}\n`;
 
 /** `$PGSERVICEFILE`, else `~/.pg_service.conf`. */
 export function serviceFile(variables: Readonly<Record<string, string | undefined>>): string {
@@ -15,38 +19,36 @@ export function serviceFile(variables: Readonly<Record<string, string | undefine
   return join(variables['HOME'] ?? homedir(), '.pg_service.conf');
 }
 
-/** The name of the database, or with its cluster where a section of somebody else's is called so. */
-export function chooseService(file: string, name: string, cluster: string): string {
-  const others = withoutBlock(readFileIfThere(file) ?? '', name);
+/** The name of the database, or with its cluster where a section of somebody else's or of another cluster is called so. */
+export function chooseService(file: string, { name, cluster, host, port }: ServicePlace): string {
+  const others = withoutBlock(readFileIfThere(file) ?? '', { service: name, host, port });
   const isTaken = others.split('\n').some((line) => line.trim() === `[${name}]`);
   return isTaken ? `${name}.${cluster}` : name;
 }
 
 /** Puts the block of a login in, in place of an older one. @throws FILE_UNWRITABLE */
 export function addService(file: string, login: DatabaseLogin): void {
-  const rest = withoutBlock(readFileIfThere(file) ?? '', login.service);
+  const rest = withoutBlock(readFileIfThere(file) ?? '', login);
   const gap = rest === '' || rest.endsWith('\n') ? '' : '\n';
   writeFileWhole(file, `${rest}${gap}${formatBlock(login)}`);
 }
 
 /** Takes the block out. @throws FILE_UNWRITABLE */
-export function removeService(file: string, service: string): void {
+export function removeService(file: string, place: Place): void {
   const text = readFileIfThere(file);
-  if (text === undefined || !text.includes(begin(service))) return;
-  writeFileWhole(file, withoutBlock(text, service));
+  if (text === undefined || !text.includes(begin(place))) return;
+  writeFileWhole(file, withoutBlock(text, place));
 }
 
-function withoutBlock(text: string, service: string): string {
-  const from = text.indexOf(begin(service));
-  const to = text.indexOf(end(service), from);
-  return from === -1 || to === -1
-    ? text
-    : text.slice(0, from) + text.slice(to + end(service).length);
+function withoutBlock(text: string, place: Place): string {
+  const from = text.indexOf(begin(place));
+  const to = text.indexOf(end(place), from);
+  return from === -1 || to === -1 ? text : text.slice(0, from) + text.slice(to + end(place).length);
 }
 
 function formatBlock(login: DatabaseLogin): string {
   return [
-    begin(login.service),
+    begin(login),
     `[${login.service}]\n`,
     `host=${login.host}\n`,
     `port=${login.port}\n`,
@@ -56,6 +58,6 @@ function formatBlock(login: DatabaseLogin): string {
     `sslrootcert=${login.caFile}\n`,
     `sslcert=${login.certFile}\n`,
     `sslkey=${login.keyFile}\n`,
-    end(login.service),
+    end(login),
   ].join('');
 }

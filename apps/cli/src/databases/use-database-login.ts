@@ -34,9 +34,7 @@ export async function logInWithService(
   wish: DatabaseWish,
 ): Promise<DatabaseLogin> {
   const file = serviceFile(call.environment.variables);
-  const login = await logInToDatabase(call, wish, (name, cluster) =>
-    chooseService(file, name, cluster),
-  );
+  const login = await logInToDatabase(call, wish, (place) => chooseService(file, place));
   addService(file, login);
   return login;
 }
