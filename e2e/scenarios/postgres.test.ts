@@ -359,9 +359,12 @@ describe.each(places)('PostgreSQL %s', (_, createPlace) => {
     const vera = await DatabasePerson.login(world.person('vera'), 'pg-1', ['--db-name', 'app']);
     const withValues = await vera.connect();
     await withValues.query('select $1::text, $2::int', ['canary-value', null]);
+    await withValues.query('select $1::text', ['v'.repeat(2000)]);
     await withValues.end();
-    const [kept] = await executed('vera', from, 1);
+    const [kept, cut] = await executed('vera', from, 2);
     expect(kept?.data['values']).toEqual(['canary-value', null]);
+    expect(kept?.data).not.toHaveProperty('valuesTruncated');
+    expect(cut?.data).toMatchObject({ values: ['v'.repeat(1024)], valuesTruncated: true });
   });
 
   it('refuses what a role does not allow, in its place, and goes on (PG-10)', async () => {

@@ -11,7 +11,11 @@ const statement = z.object({
   values: z
     .array(z.string().nullable())
     .optional()
-    .describe('bound to it, where the role option db_bind_values says so'),
+    .describe('bound to it, where the role option db_bind_values says so; the first 200 of them'),
+  valuesTruncated: z
+    .boolean()
+    .optional()
+    .describe('there are more values, or one of them was cut at 1 KiB'),
 });
 
 export const events: EventTable = {

@@ -123,3 +123,16 @@ it('tells the text of what SQL can run by a name', async () => {
   );
   expect(told).toEqual(['prepared delete from a', 'prepared table b']);
 });
+
+it('tells which function a call is for, also where the call comes in pieces', async () => {
+  const { send, told } = open();
+  await send(client.functionCall(2624));
+  const [formats, count] = [Buffer.alloc(2), Buffer.from([0, 1])];
+  const value = Buffer.alloc(9_000_000);
+  const size = Buffer.alloc(4);
+  size.writeUInt32BE(value.length);
+  const long = frame('F', Buffer.from([0, 0, 3, 0xbb]), formats, count, size, value, formats);
+  await send(long.subarray(0, 20_000));
+  await send(long.subarray(20_000));
+  expect(told).toEqual(['started function call 2624', 'started function call 955']);
+});

@@ -11,6 +11,7 @@ import {
   parseBind,
   parseBoundValues,
   parseExecute,
+  parseFunctionCall,
   parseParse,
   parseQuery,
 } from '../wire/frontend.js';
@@ -20,7 +21,7 @@ import { StatementCollector, type Statement } from '../wire/statement.js';
 import type { Output } from './output.js';
 import type { Execution } from './pipeline-entries.js';
 import { pipelineFrontendTypes, type Pipeline } from './pipeline.js';
-import type { Note, StatementLog } from './statement-log.js';
+import { maxToldValues, type Note, type StatementLog } from './statement-log.js';
 
 /** A text up to this long can wait as a whole, and be refused as a whole. */
 const maxHeldBytes = 8 * 1024 * 1024;
@@ -29,7 +30,8 @@ const refusedText = 'refused by Gatehouse';
 /** A prepared statement that never comes to be: its text is `refusedText`. */
 const refusedName = 'gatehouse_refused';
 
-const valueLimits = { maxValues: 200, maxValueBytes: 1024 };
+/** One value more than are told: it says that there are more. */
+const valueLimits = { maxValues: maxToldValues + 1, maxValueBytes: 1024 };
 
 export interface ClientSideParts {
   readonly session: Pick<Session, 'options'>;
@@ -181,7 +183,7 @@ export class ClientSide {
         return { piece, kind: 'execute', name, statement };
       }
       case frontendType.functionCall:
-        return { piece, kind: 'function', name: '', statement: undefined };
+        return { piece, kind: 'function', name: '', statement: parseFunctionCall(piece) };
       default:
         return undefined;
     }
@@ -240,7 +242,7 @@ export class ClientSide {
       case 'execute':
         return pipeline.execute(name, replacement);
       case 'function':
-        return pipeline.functionCall(replacement);
+        return statement && pipeline.functionCall(statement, replacement);
       case 'parse':
         if (statement !== undefined) pipeline.parse(name, statement, replacement);
         return undefined;
@@ -284,24 +286,22 @@ export class ClientSide {
 
   /** A text too long to wait: it passes in pieces, all but the last before it is known, or is refused for its length. */
   #takeLong(piece: Piece): void {
-    if (piece.kind === 'begin') this.#long = this.#beginLong(longKinds[piece.type] ?? 'query');
+    if (piece.kind === 'begin') this.#long = this.#beginLong(piece);
     const { collector, isRefused = false } = this.#long ?? {};
     collector?.push(piece);
-    if (piece.isLast) this.#endLong(piece);
+    if (piece.isLast && this.#long !== undefined) this.#endLong(piece, this.#long);
     if (!isRefused) this.#parts.output.forward(piece);
   }
 
-  #beginLong(kind: LongStatement['kind']): LongStatement {
-    return {
-      kind,
-      collector: kind === 'function' ? undefined : new StatementCollector(kind),
-      isRefused: this.#mustWait,
-    };
+  #beginLong(piece: Piece): LongStatement {
+    const kind = longKinds[piece.type] ?? 'query';
+    const isRefused = this.#mustWait;
+    if (kind === 'function') return { kind, call: parseFunctionCall(piece), isRefused };
+    return { kind, collector: new StatementCollector(kind), isRefused };
   }
 
-  #endLong(piece: Piece): void {
-    const { kind, collector, isRefused } = this.#long ?? this.#beginLong('query');
-    const { name, statement } = collector?.finish() ?? { name: '', statement: undefined };
+  #endLong(piece: Piece, { kind, collector, call, isRefused }: LongStatement): void {
+    const { name, statement } = collector?.finish() ?? { name: '', statement: call };
     const asked: Asked = { piece, kind, name, statement };
     this.#long = undefined;
     if (isRefused) this.#refuse(asked, tooLong);
@@ -334,8 +334,9 @@ const longKinds: Readonly<Record<number, LongStatement['kind']>> = {
 
 interface LongStatement {
   readonly kind: 'query' | 'parse' | 'function';
-  /** Undefined for a call, which has no text. */
-  readonly collector: StatementCollector | undefined;
+  readonly collector?: StatementCollector;
+  /** In place of it for a call, which has no text. */
+  readonly call?: Statement;
   /** None of it goes on. */
   readonly isRefused: boolean;
 }

@@ -46,7 +46,7 @@ export class Execution<Note = undefined> {
   // oxlint-disable-next-line max-params -- made for every statement: an options object would be a second one
   constructor(
     readonly kind: 'query' | 'execute' | 'function' | 'parse' | 'bind',
-    /** Undefined for a function call, and where the text is not known. */
+    /** Undefined where the text is not known. */
     readonly statement: Statement | undefined,
     /** Undefined unless the Bind was given them. */
     readonly values: readonly BoundValue[] | undefined,

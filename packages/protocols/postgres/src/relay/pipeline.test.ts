@@ -241,8 +241,8 @@ describe('the extended protocol', () => {
     expect(dialogue.log).toEqual([
       'a SELECT 1',
       'q SELECT 2',
-      'unknown function ',
-      'unknown function failed 42883',
+      'function call 1598 ',
+      'function call 1 failed 42883',
     ]);
     expect(dialogue.pipeline.isIdle).toBe(true);
   });
@@ -488,7 +488,7 @@ describe('a refused statement', () => {
     const dialogue = new Dialogue().client(client.parse('', 'a'), client.bind('', ''));
     dialogue.pipeline.execute('', refusal);
     dialogue.client(client.sync);
-    dialogue.pipeline.functionCall(refusal);
+    dialogue.pipeline.functionCall(Statement.of(Buffer.from('function call 1')), refusal);
     const got = dialogue.server(
       done.parse,
       done.bind,

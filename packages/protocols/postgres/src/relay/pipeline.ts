@@ -14,6 +14,7 @@ import {
   parseBind,
   parseClose,
   parseExecute,
+  parseFunctionCall,
   parseParse,
   parseQuery,
   type BoundValue,
@@ -40,7 +41,7 @@ export const pipelineFrontendTypes: readonly (readonly [number, number])[] = [
   [frontendType.copyFail, headBytes],
   [frontendType.describe, headBytes],
   [frontendType.execute, maxNameMessageBytes],
-  [frontendType.functionCall, headBytes],
+  [frontendType.functionCall, headBytes + 4],
   [frontendType.parse, maxCollectedBytes],
   [frontendType.query, maxCollectedBytes],
   [frontendType.sync, headBytes],
@@ -149,7 +150,7 @@ export class Pipeline<Note = undefined> {
       case frontendType.execute:
         return this.execute(parseExecute(piece));
       case frontendType.functionCall:
-        return this.functionCall();
+        return this.functionCall(parseFunctionCall(piece));
       default:
         this.sendStep(piece);
         return undefined;
@@ -170,8 +171,8 @@ export class Pipeline<Note = undefined> {
   }
 
   /** A FunctionCall. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
-  functionCall(replacement?: Buffer): Execution<Note> | undefined {
-    return this.pushExecution(new Execution<Note>('function', undefined, undefined, replacement));
+  functionCall(statement: Statement, replacement?: Buffer): Execution<Note> | undefined {
+    return this.pushExecution(new Execution<Note>('function', statement, undefined, replacement));
   }
 
   /** A Parse. @param replacement refused: the ErrorResponse instead */

@@ -17,6 +17,8 @@ export interface Note {
   held?: SessionEvent | undefined;
 }
 
+/** Values bound to one statement that an event holds. */
+export const maxToldValues = 200;
 /** Of a text in the transcript; the event has more. */
 const maxShownChars = 4096;
 const unknownText = 'text not known: it was prepared too long ago, or by SQL';
@@ -171,9 +173,16 @@ export class StatementLog {
   }
 
   #describe({ kind, statement, values }: What): StatementData {
-    const data = statement === undefined ? describeUnknown(kind) : this.#describeText(statement);
+    const text = statement === undefined ? describeUnknown() : this.#describeText(statement);
+    const data = kind === 'function' ? { ...text, class: 'call' } : text;
     if (values === undefined || !this.#keepsValues) return data;
-    return { ...data, values: values.map(describeValue) };
+    const told = values.slice(0, maxToldValues);
+    const isCut = told.length < values.length || told.some(isCutValue);
+    return {
+      ...data,
+      values: told.map(describeValue),
+      ...(isCut ? { valuesTruncated: true } : {}),
+    };
   }
 
   #describeText(statement: Statement): StatementData {
@@ -221,14 +230,12 @@ function mayHaveMore(statement: Statement | undefined): boolean {
   return /;\s*[^\s;]/.test(unquoted);
 }
 
-function describeUnknown(kind: Execution['kind']): StatementData {
-  return {
-    statement: kind === 'function' ? 'function call' : unknownText,
-    statementBytes: 0,
-    sha256: '',
-    truncated: false,
-    class: kind === 'function' ? 'call' : null,
-  };
+function describeUnknown(): StatementData {
+  return { statement: unknownText, statementBytes: 0, sha256: '', truncated: false, class: null };
+}
+
+function isCutValue({ bytes, valueBytes }: BoundValue): boolean {
+  return bytes !== undefined && bytes.length < valueBytes;
 }
 
 function describeValue({ format, bytes }: BoundValue): string | null {

@@ -89,6 +89,15 @@ export function parseExecute(piece: Piece): string {
   return portal;
 }
 
+/**
+ * Which function a FunctionCall calls, as text: it has none of its own, and names the function by its number in pg_proc. Its
+ * `begin` is enough.
+ */
+export function parseFunctionCall(piece: Piece): Statement {
+  const oid = bodyOf(piece).int32() >>> 0;
+  return Statement.of(Buffer.from(`function call ${oid}`));
+}
+
 /** What a Close is about. */
 export function parseClose(piece: Piece): {
   readonly kind: 'statement' | 'portal';
