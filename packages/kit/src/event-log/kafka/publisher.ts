@@ -1,11 +1,12 @@
 /** The writing half: one producer, made anew after each failure that is not about the records themselves. */
-import { Partitioners, type Kafka, type Message, type Producer } from 'kafkajs';
+import type { Kafka, Message, Producer } from 'kafkajs';
 
 import { runInBackground } from '../../lifecycle/lifecycle.js';
 import type { Logger } from '../../log/log.js';
 import { eventLogError } from '../errors.js';
 import type { LogRecord } from '../types.js';
 import { toEventLogError } from './failure.js';
+import { rememberingPartitioner } from './partitioner.js';
 
 /** All replicas that are in step have it. */
 const allInSync = -1;
@@ -51,7 +52,7 @@ export class Publisher implements AsyncDisposable {
 
   async #connect(): Promise<Producer> {
     const producer = this.#kafka.producer({
-      createPartitioner: Partitioners.DefaultPartitioner,
+      createPartitioner: rememberingPartitioner,
       allowAutoTopicCreation: false,
       idempotent: false,
       maxInFlightRequests: 1,
