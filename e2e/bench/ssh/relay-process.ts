@@ -142,6 +142,7 @@ function createSession(
     cut: new AbortController().signal,
     dial: () => dial(address),
     established: () => undefined,
+    pace: () => undefined,
     acknowledged: async () => undefined,
     decide: () => ({ allowed: true }),
     perform: async (_intent, effect) => (await effect()).value,

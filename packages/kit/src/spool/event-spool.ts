@@ -7,6 +7,7 @@ import { encodeJsonFrame, encodeTwoPartFrame, frameKinds } from './frame.js';
 import { Journal, type JournalWriter } from './journal.js';
 import type { Lane } from './lane.js';
 import { Losses } from './losses.js';
+import { Paces } from './paces.js';
 import type { OpenRecordings } from './recordings.js';
 import type { OpenSessions, SessionState } from './sessions.js';
 import type { Shipper } from './shipper.js';
@@ -39,6 +40,7 @@ export interface SpoolParts {
 export class EventSpool implements Spool, JournalWriter {
   readonly #parts: SpoolParts;
   readonly #losses = new Losses();
+  readonly #paces: Paces;
   #shippers: readonly [events: Shipper, recordings: Shipper] | undefined;
   #areEventsFull = false;
   #areRecordingsFull = false;
@@ -47,6 +49,7 @@ export class EventSpool implements Spool, JournalWriter {
 
   constructor(parts: SpoolParts) {
     this.#parts = parts;
+    this.#paces = new Paces(parts.options.clock, parts.events.limitBytes);
   }
 
   /** Begins to publish. */
@@ -167,6 +170,10 @@ export class EventSpool implements Spool, JournalWriter {
     sessions.close(sessionId);
   }
 
+  waitMs({ header }: SessionState): number {
+    return this.#paces.waitMs(header.actor.name, this.#fill);
+  }
+
   async acknowledged(position: number, signal: AbortSignal): Promise<void> {
     await this.#shippers?.[0].acknowledged(signal, position);
   }
@@ -188,10 +195,29 @@ export class EventSpool implements Spool, JournalWriter {
     event: JournalEvent,
     options: { isVital: boolean },
   ): number | undefined {
-    const { writer } = this.#parts;
-    if (event.published === false) return writer.writePrivate(state, event, options.isVital);
-    const written = writer.writeNumbered(state, event, options);
+    const { writer, events } = this.#parts;
+    const before = events.written;
+    const position =
+      event.published === false
+        ? writer.writePrivate(state, event, options.isVital)
+        : this.#writeNumbered(state, event, options);
+    this.#paces.note(state.header.actor.name, events.written - before, this.#fill);
+    return position;
+  }
+
+  #writeNumbered(
+    state: SessionState,
+    event: JournalEvent,
+    options: { isVital: boolean },
+  ): number | undefined {
+    const written = this.#parts.writer.writeNumbered(state, event, options);
     return written === undefined ? undefined : this.#afterEvent(state, written);
+  }
+
+  /** Share of the limit that is taken. */
+  get #fill(): number {
+    const { events } = this.#parts;
+    return events.pendingBytes / events.limitBytes;
   }
 
   #afterEvent(state: SessionState, written: WrittenEvent): number {

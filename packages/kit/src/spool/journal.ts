@@ -16,6 +16,8 @@ export interface JournalWriter {
   /** @throws SPOOL_FULL */
   writeChunk(state: SessionState, recordingId: string, chunk: RecordingChunk): void;
   closeSession(state: SessionState): void;
+  /** @see SessionJournal.waitMs */
+  waitMs(state: SessionState): number;
   /** Resolves when the event log has everything before `position`. */
   acknowledged(position: number, signal: AbortSignal): Promise<void>;
 }
@@ -57,6 +59,10 @@ export class Journal implements SessionJournal {
     } finally {
       waiting.abort();
     }
+  }
+
+  waitMs(): number {
+    return this.#ended ? 0 : this.#writer.waitMs(this.#state);
   }
 
   async chunk(recordingId: string, chunk: RecordingChunk): Promise<void> {

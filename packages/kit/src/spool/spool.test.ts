@@ -354,6 +354,29 @@ describe('a full spool', () => {
     expect(all.at(-1)?.type).toBe('after.event');
   });
 
+  it('is not reached at the cost of others: who fills it waits the longer the less room there is', async () => {
+    const { broker, open } = createPlace(await temporaryFolder());
+    broker.isAway = true;
+    await using spool = await open({ limits });
+    const mallory = { ...actor, name: 'mallory' };
+    const floods = [0, 1].map(() => spool.session({ sessionId: createId('ses'), actor: mallory }));
+    const journal = spool.session({ sessionId: createId('ses'), actor });
+    const flood = (count: number) => {
+      for (let index = 0; index < count; index += 1)
+        floods[index % 2]?.append(event('some.event', { text: 'x'.repeat(100) }));
+      return floods.map((one) => one.waitMs());
+    };
+    expect(flood(20)).toEqual([0, 0]);
+    const [some = 0] = flood(80);
+    expect(some).toBeGreaterThan(0);
+    journal.append(event('some.event'));
+    expect(journal.waitMs()).toBe(0);
+    const [more = 0] = flood(80);
+    expect(more).toBeGreaterThan(2 * some);
+    floods[0]?.end('client_left');
+    expect(floods[0]?.waitMs()).toBe(0);
+  });
+
   it('says after a kill that events had been dropped', async () => {
     const dir = await temporaryFolder();
     const { broker, open, events } = createPlace(dir);

@@ -87,6 +87,11 @@ export interface SessionJournal {
   appendAcknowledged(event: JournalEvent, ms: number): Promise<void>;
   /** Waits until the event log has all that was appended. @throws SPOOL_NOT_ACKNOWLEDGED after `ms` */
   acknowledged(ms: number): Promise<void>;
+  /**
+   * How long the session should wait before it causes more events, ms; 0: not at all. Only where the spool fills and the session's
+   * person has written more than others may expect.
+   */
+  waitMs(): number;
   /** Writes a chunk of a recording; resolves when it is in the spool. @throws SPOOL_FULL */
   chunk(recordingId: string, chunk: RecordingChunk): Promise<void>;
   /** Writes `session.ended` and closes the journal. The second call does nothing. */

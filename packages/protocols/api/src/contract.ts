@@ -222,6 +222,12 @@ export interface Session<Spec = unknown> {
     /** It shows what events say as well: a strict session does not end because the event log has not got it yet. */
     readonly isTranscript?: boolean;
   }): Recorder;
+  /**
+   * Undefined: go on. Else the audit fills up with what this person does, and a facet whose events cost the client or the target
+   * next to nothing reads no more of either until it resolves; the end of the session resolves it, too. Cheap; `perform` asks
+   * by itself.
+   */
+  pace(): Promise<void> | undefined;
   /** Something happened that a person or the target did; resets the idle timer. Cheap. */
   activity(): void;
 }

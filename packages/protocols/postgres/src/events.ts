@@ -3,7 +3,9 @@ import type { EventTable } from '@gatehouse/protocol-api';
 import { z } from 'zod';
 
 const statement = z.object({
-  statement: z.string().describe('the text, or its first 64 KiB'),
+  statement: z
+    .string()
+    .describe('the text, or its first 64 KiB; where an event of the session has had it, 1 KiB'),
   statementBytes: z.int().describe('length of the whole text'),
   sha256: z.string().describe('of the whole text, hex'),
   truncated: z.boolean(),

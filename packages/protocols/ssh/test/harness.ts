@@ -196,6 +196,7 @@ export async function startHarness(): Promise<Harness> {
       signal: controller.signal,
       cut: controller.signal,
       dial: () => target.dial(),
+      pace: () => undefined,
       acknowledged: async () => undefined,
       established: (facts) =>
         events.push({

@@ -130,6 +130,31 @@ it('says in the audit that a strict command whose intent was not acknowledged in
   expect(hasRun).toBe(false);
 });
 
+it('lets whoever fills the spool wait, and goes on when there is room', async () => {
+  let isThrough = false;
+  const serve = async (session: Session) => {
+    const statement = {
+      type: 'db.commit_failed',
+      outcome: 'failure',
+      data: { error: 'x'.repeat(60_000) },
+    } as const;
+    session.established();
+    expect(session.pace()).toBeUndefined();
+    while (session.pace() === undefined) session.emit(statement);
+    for (let count = 0; count < 200; count += 1) session.emit(statement);
+    await session.pace();
+    isThrough = true;
+    return 'client_left';
+  };
+  const host = await start({ policy: createTestPolicy(), serve });
+  host.broker.isAway = true;
+  host.connect();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(isThrough).toBe(false);
+  host.broker.isAway = false;
+  await expect.poll(() => isThrough, { timeout: 20_000 }).toBe(true);
+});
+
 it('keeps a strict connection that is not understood from its target until the event log has its start', async () => {
   let isThrough = false;
   const serve = async (session: Session) => {

@@ -30,6 +30,7 @@ import type { DialedStream, Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
 import { decideAction } from './actions.js';
 import type { Admitted } from './admission.js';
+import { keepPace } from './pace.js';
 import { endOfLife, patientReasons } from './session-ends.js';
 import { SessionIntents, strictAckMs } from './session-intents.js';
 
@@ -183,6 +184,7 @@ export class LiveSession implements Session {
     effect: () => Promise<{ value: T; event: SessionEvent }>,
   ): Promise<T> {
     this.established();
+    await this.pace();
     return this.#intents.perform(intent, effect);
   }
 
@@ -231,6 +233,11 @@ export class LiveSession implements Session {
     if (!isTranscript)
       this.#lagTimer ??= setInterval(() => this.#watchLag(), lookAtLagEveryMs).unref();
     return recorder;
+  }
+
+  pace(): Promise<void> | undefined {
+    const onWait = () => this.activity();
+    return keepPace(this.#init.journal, { signal: this.#cut.signal, onWait });
   }
 
   activity(): void {

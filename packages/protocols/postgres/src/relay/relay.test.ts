@@ -4,11 +4,12 @@ import type { Session, SessionEvent } from '@gatehouse/protocol-api';
 import { expect, it } from 'vitest';
 
 import { createStatementParser } from '../policy/parse.js';
-import { client, server } from '../testing.js';
+import { client, frame, server } from '../testing.js';
 import { Relay } from './relay.js';
 
 /** A relay between a client and a server that are played by hand. */
 function open({ audit = 'best_effort' } = {}) {
+  let pace: PromiseWithResolvers<void> | undefined;
   const [clientEnd, clientSide] = duplexPair();
   const [serverSide, serverEnd] = duplexPair();
   const told: string[] = [];
@@ -31,6 +32,7 @@ function open({ audit = 'best_effort' } = {}) {
         told.push(`${String(event.data['statement'])} abandoned: ${reason}`),
     }),
     record: () => ({ output: () => undefined }),
+    pace: () => pace?.promise,
   } as unknown as Session;
   const got: Buffer[] = [];
   serverEnd.on('data', (chunk: Buffer) => got.push(chunk));
@@ -51,6 +53,14 @@ function open({ audit = 'best_effort' } = {}) {
     ends,
     server: serverEnd,
     client: clientEnd,
+    /** Has the audit filled up until the function that it gives is called. */
+    fillAudit() {
+      pace = Promise.withResolvers();
+      return () => {
+        pace?.resolve();
+        pace = undefined;
+      };
+    },
     /** What the server has got since the last time. */
     async received(): Promise<Buffer> {
       await turn();
@@ -111,4 +121,39 @@ it('tells what was running of several statements when the connection is lost, an
     await relay.over;
     expect(relay.told).toEqual(last);
   }
+});
+
+it('reads neither side while the audit fills up with what one of them does', async () => {
+  const relay = open();
+  await relay.received();
+  const makeRoom = relay.fillAudit();
+  relay.client.write(client.query('select 1'));
+  expect((await relay.received()).toString()).toContain('select 1');
+  relay.client.write(client.query('select 2'));
+  relay.server.write(Buffer.concat([server.commandComplete('SELECT 1'), server.ready()]));
+  expect(await relay.received()).toHaveLength(0);
+  expect(relay.told).toEqual([]);
+  makeRoom();
+  expect((await relay.received()).toString()).toContain('select 2');
+  expect(relay.told).toEqual(['executed select 1']);
+  relay.fillAudit();
+  relay.client.write(client.query('select 3'));
+  await relay.received();
+  relay.ends.abort({ reason: 'lock', message: 'locked' });
+  expect(await relay.over).toBe('lock');
+});
+
+it('tells a long text once, and afterwards its beginning', async () => {
+  const relay = open();
+  await relay.received();
+  const text = `select 1 -- ${'é'.repeat(2000)}`;
+  const run = [client.bind('', ''), client.execute('')];
+  const bytes = Buffer.from(text).toString('latin1');
+  relay.client.write(Buffer.concat([client.parse('', bytes), ...run, ...run, client.sync]));
+  await relay.received();
+  const done = [frame('2'), server.commandComplete('SELECT 1')];
+  relay.server.write(Buffer.concat([frame('1'), ...done, ...done, server.ready()]));
+  await relay.received();
+  expect(relay.told).toEqual([`executed ${text}`, `executed ${text.slice(0, 518)}`]);
+  relay.client.destroy();
 });

@@ -56,6 +56,8 @@ export class Relay {
   /** Chunks of the client that wait for one before them. */
   readonly #waiting: Buffer[] = [];
   #isHeld = false;
+  /** Neither side is read: the audit has enough to do with this person. */
+  #isPaced = false;
   #isOver = false;
   #isClientGone = false;
   #isSwapping = false;
@@ -90,7 +92,7 @@ export class Relay {
     const { session, client, target } = this.#parts;
     this.#log.open();
     client.on('data', (chunk: Buffer) => this.#guard(() => this.#fromClient(chunk)));
-    client.on('drain', () => target.resume());
+    client.on('drain', () => this.#resumeTarget());
     client.once('end', () => this.#clientGone());
     client.once('close', () => this.#clientGone());
     target.on('data', (chunk: Buffer) => this.#guard(() => this.#fromTarget(chunk)));
@@ -117,9 +119,33 @@ export class Relay {
     if (this.#isOver) return;
     try {
       step();
+      this.#keepPace();
     } catch (thrown) {
       this.#fail(thrown);
     }
+  }
+
+  /** What one side says in a few bytes may be events of many: then neither is read for a while. */
+  #keepPace(): void {
+    const { session, client, target } = this.#parts;
+    const wait = this.#isPaced ? undefined : session.pace();
+    if (wait === undefined) return;
+    this.#isPaced = true;
+    target.pause();
+    // Of one that leaves its end must be heard.
+    if (!this.#isClientGone) client.pause();
+    const goOn = () => {
+      this.#isPaced = false;
+      if (this.#isOver) return;
+      this.#resumeTarget();
+      this.#resumeClient();
+    };
+    wait.then(goOn, goOn);
+  }
+
+  #resumeTarget(): void {
+    const { client, target } = this.#parts;
+    if (!this.#isPaced && !client.writableNeedDrain) target.resume();
   }
 
   #fail(thrown: unknown): void {
@@ -175,7 +201,8 @@ export class Relay {
 
   #resumeClient(): void {
     const { client, target } = this.#parts;
-    const isBlocked = this.#isHeld || this.#front.isFull || target.writableNeedDrain;
+    const isBlocked =
+      this.#isHeld || this.#isPaced || this.#front.isFull || target.writableNeedDrain;
     if (this.#isReady && !isBlocked) client.resume();
   }
 

@@ -23,6 +23,17 @@ export const maxToldValues = 200;
 const maxShownChars = 4096;
 const unknownText = 'text not known: it was prepared too long ago, or by SQL';
 
+/** Of a text that an event of the session has had as a whole, so that what costs a client nothing costs the audit little. */
+const maxRepeatedBytes = 1024;
+
+/** A text as events have it. */
+interface Text {
+  readonly whole: StatementData;
+  /** Where it is shorter. */
+  readonly repeated: StatementData;
+  isTold: boolean;
+}
+
 /** What is executed. */
 type What = Pick<Execution, 'kind' | 'statement' | 'values'>;
 
@@ -31,7 +42,7 @@ type StatementData = Readonly<Record<string, unknown>>;
 export class StatementLog {
   readonly #session: Session;
   readonly #prompt: string;
-  readonly #texts = new WeakMap<Statement, StatementData>();
+  readonly #texts = new WeakMap<Statement, Text>();
   #recorder: Recorder | undefined;
 
   constructor(session: Session, database: string) {
@@ -59,7 +70,7 @@ export class StatementLog {
     statement: Statement | undefined,
     names: { readonly name: string } | { readonly portal: string },
   ): void {
-    const data = { ...this.#describe({ kind: 'parse', statement, values: undefined }), ...names };
+    const data = { ...this.#tell({ kind: 'parse', statement, values: undefined }), ...names };
     this.#session.emit({ type: 'db.statement_prepared', outcome: 'success', data });
   }
 
@@ -106,7 +117,7 @@ export class StatementLog {
       outcome: 'failure',
       reason,
       data: {
-        ...this.#describe(execution),
+        ...this.#tell(execution),
         ...(execution.answers === 0 ? {} : { index: execution.answers }),
         rows: null,
         bytes: execution.bytes,
@@ -137,7 +148,7 @@ export class StatementLog {
       outcome: 'denied',
       reason: 'policy',
       data: {
-        ...this.#describe(what),
+        ...this.#tell(what),
         class: why.statementClass ?? null,
         rule: why.rule,
       },
@@ -148,7 +159,7 @@ export class StatementLog {
   #toEvent(execution: Execution<Note>, outcome: Outcome, durationMs: number): SessionEvent {
     const { error, command, rows = null, bytes, index } = outcome;
     const data = {
-      ...this.#describe(execution),
+      ...this.#tell(execution),
       ...(command === '' ? {} : { class: classOfCommand(command) }),
       ...(index === 0 ? {} : { index }),
       rows,
@@ -172,6 +183,14 @@ export class StatementLog {
     return this.#session.options.dbBindValues;
   }
 
+  /** For an event that is published. */
+  #tell(what: What): StatementData {
+    const data = this.#describe(what);
+    const text = what.statement && this.#texts.get(what.statement);
+    if (text !== undefined) text.isTold = true;
+    return data;
+  }
+
   #describe({ kind, statement, values }: What): StatementData {
     const text = statement === undefined ? describeUnknown() : this.#describeText(statement);
     const data = kind === 'function' ? { ...text, class: 'call' } : text;
@@ -186,17 +205,19 @@ export class StatementLog {
   }
 
   #describeText(statement: Statement): StatementData {
-    const known = this.#texts.get(statement);
-    if (known !== undefined) return known;
-    const data = {
-      statement: textOfBytes(statement.text),
-      statementBytes: statement.statementBytes,
-      sha256: statement.sha256,
-      truncated: statement.isTruncated,
-      class: null,
-    };
-    this.#texts.set(statement, data);
-    return data;
+    let text = this.#texts.get(statement);
+    if (text === undefined) {
+      const whole = describeText(statement, statement.text);
+      const repeated = cutText(statement.text, maxRepeatedBytes);
+      const isShorter = repeated.length < statement.text.length;
+      text = {
+        whole,
+        repeated: isShorter ? describeText(statement, repeated) : whole,
+        isTold: false,
+      };
+      this.#texts.set(statement, text);
+    }
+    return text.isTold ? text.repeated : text.whole;
   }
 
   #show({ outcome, data }: SessionEvent): void {
@@ -228,6 +249,24 @@ function mayHaveMore(statement: Statement | undefined): boolean {
   if (statement === undefined || statement.isTruncated) return statement !== undefined;
   const unquoted = statement.text.toString('latin1').replaceAll(/'[^']*'|"[^"]*"/g, '');
   return /;\s*[^\s;]/.test(unquoted);
+}
+
+function describeText({ statementBytes, sha256 }: Statement, text: Buffer): StatementData {
+  return {
+    statement: textOfBytes(text),
+    statementBytes,
+    sha256,
+    truncated: text.length < statementBytes,
+    class: null,
+  };
+}
+
+/** The beginning of a text that splits no character of UTF-8. */
+function cutText(text: Buffer, bytes: number): Buffer {
+  if (text.length <= bytes) return text;
+  let end = bytes;
+  while (end > bytes - 4 && ((text[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return text.subarray(0, end);
 }
 
 function describeUnknown(): StatementData {
