@@ -111,6 +111,27 @@ describe('tables', () => {
   });
 });
 
+describe('search paths', () => {
+  const schemas = (count: number) =>
+    Array.from({ length: count }, (_, index) => `s${index}`).join(', ');
+
+  it('have each schema once', async () => {
+    const twice = await factsOf(`SET search_path TO ${schemas(100)}, ${schemas(100)}`);
+    expect(twice.searchPath).toHaveLength(100);
+    const calls = "set_config('search_path', 'a,b', false),".repeat(100);
+    expect((await factsOf(`SELECT ${calls} 1`)).searchPath).toEqual(['a', 'b']);
+  });
+
+  // Each name of a session kept thousands of them.
+  it('are unknown where they are longer than anybody writes', async () => {
+    expect((await factsOf(`SET search_path TO ${schemas(101)}`)).searchPath).toBe('unknown');
+    expect((await factsOf(`SET search_path TO '${'s'.repeat(64)}'`)).searchPath).toBe('unknown');
+    const call = (path: string) => `set_config('search_path', '${path}', false)`;
+    const both = await factsOf(`SELECT ${call(schemas(80))}, ${call(schemas(120).slice(400))}`);
+    expect(both.searchPath).toBe('unknown');
+  });
+});
+
 describe('the place of a statement in its text', () => {
   it('is told in bytes', async () => {
     const text = "SELECT 'é'; DELETE FROM a ; -- end";

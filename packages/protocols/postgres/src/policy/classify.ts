@@ -53,6 +53,7 @@ function classifyStatement(
     prepares: found.prepares,
     executes: found.executes,
     isUnknown: found.isUnknown,
+    isLocal: found.isLocal,
     ...found.settings,
   };
 }

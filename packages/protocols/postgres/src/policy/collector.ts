@@ -29,6 +29,7 @@ export class Collector {
   readonly todo: Step[] = [];
   hidesTables = false;
   isUnknown = false;
+  isLocal = false;
   prepares: string | undefined;
   executes: string | undefined;
   settings: SettingFacts = noSettings;
@@ -48,6 +49,11 @@ export class Collector {
     this.settings = addSettings(this.settings, settings);
   }
 
+  /** Takes note of the name of something that is not a table. */
+  noteName(name: string | undefined): void {
+    this.isLocal ||= isBeyondAscii(name);
+  }
+
   addTable(schema: string | undefined, name: string, isWritten: boolean): void {
     const key = JSON.stringify([schema, name]);
     const known = this.tables.get(key);
@@ -57,6 +63,11 @@ export class Collector {
     }
     this.tables.set(key, { schema, name, isWritten: isWritten || known?.isWritten === true });
   }
+}
+
+/** Has it a character that a server of single bytes folds by its locale? */
+export function isBeyondAscii(name = ''): boolean {
+  return /[^\0-\x7f]/.test(name);
 }
 
 /** Is it a query of a WITH that is seen from here? */

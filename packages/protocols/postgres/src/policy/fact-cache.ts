@@ -1,4 +1,5 @@
 /** Facts of texts that were parsed before: the same text has the same facts. */
+import { sizeOfParsed } from './fact-size.js';
 import type { ParsedText } from './facts.js';
 
 interface CacheLimits {
@@ -7,10 +8,8 @@ interface CacheLimits {
   readonly maxBytes: number;
 }
 
-/** Rough sizes of what is kept beside the text itself. */
+/** What an entry takes beside its text and facts. */
 const entryBytes = 200;
-const statementBytes = 400;
-const tableBytes = 200;
 
 /**
  * Two generations, each half of the limits: what is asked for moves to the new one, and when that is full it becomes the
@@ -37,7 +36,7 @@ export class FactCache {
 
   set(text: string, parsed: ParsedText): void {
     if (this.#young.has(text)) return;
-    const bytes = sizeOf(text, parsed);
+    const bytes = entryBytes + text.length * 2 + sizeOfParsed(parsed);
     const { maxEntries, maxBytes } = this.#limits;
     if (this.#young.size >= maxEntries / 2 || this.#youngBytes + bytes > maxBytes / 2) {
       this.#old = this.#young;
@@ -47,10 +46,4 @@ export class FactCache {
     this.#young.set(text, parsed);
     this.#youngBytes += bytes;
   }
-}
-
-function sizeOf(text: string, parsed: ParsedText): number {
-  const statements = parsed.kind === 'parsed' ? parsed.statements : [];
-  const tables = statements.reduce((sum, facts) => sum + facts.tables.length, 0);
-  return entryBytes + text.length * 2 + statements.length * statementBytes + tables * tableBytes;
 }

@@ -54,6 +54,8 @@ export interface StatementFacts extends SettingFacts {
   readonly executes: string | undefined;
   /** It holds something this version of the grammar's table does not know. */
   readonly isUnknown: boolean;
+  /** It has names beyond ASCII that a server of single bytes may fold to others, by its locale; those of tables are in `tables`. */
+  readonly isLocal: boolean;
 }
 
 /** Why there are no facts of a text. */

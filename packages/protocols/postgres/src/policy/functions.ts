@@ -62,24 +62,22 @@ const prefixes: readonly [string, FunctionRow][] = [
   ...list('pg_drop_ pg_copy_ pg_restore_ pg_clear_ binary_upgrade_', steersServer),
 ];
 
-/** Of the functions known by their beginning those that take one argument. */
-const oneArgument: ReadonlySet<string> = new Set(
+/** Those that begin with `lo_`: columns of many tables do so as well. */
+const largeObjects: ReadonlySet<string> = new Set(
   [
-    'dblink dblink_exec dblink_connect dblink_connect_u dblink_disconnect crosstab crosstab2 crosstab3 crosstab4',
-    'pg_ls_dir pg_ls_tmpdir pg_ls_replslotdir pg_file_unlink pg_file_sync',
-    'lo_unlink lo_create lo_creat lo_close lo_tell lo_tell64 lo_truncate',
-    'pg_drop_replication_slot pg_create_restore_point pg_backup_stop pg_get_wal_record_info',
-    'pg_stat_reset_single_table_counters pg_stat_reset_single_function_counters pg_stat_reset_slru',
-    'pg_stat_reset_shared pg_stat_reset_replication_slot pg_stat_reset_subscription_stats',
-    'pg_replication_origin_create pg_replication_origin_drop pg_replication_origin_session_setup',
+    'lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64',
+    'lo_manage lo_open lo_put lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink',
   ]
     .join(' ')
     .split(' '),
 );
 
-/** The same for `x.name`, which calls the function with `x` where that has no such column: only what takes one argument. */
+/**
+ * The same for `x.name`, which calls the function with `x` where that has no such column. The other arguments may have
+ * defaults, so that it does not count how many there are.
+ */
 export function columnRowOf(name: string): FunctionRow | undefined {
-  return exact.get(name) ?? (oneArgument.has(name) ? functionRowOf(name) : undefined);
+  return name.startsWith('lo_') && !largeObjects.has(name) ? undefined : functionRowOf(name);
 }
 
 /** What calling the function does; the name is the last part, folded. Undefined: nothing that is known of. */

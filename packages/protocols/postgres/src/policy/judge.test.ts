@@ -13,6 +13,7 @@ const facts = (given: Partial<StatementFacts>): StatementFacts => ({
   prepares: undefined,
   executes: undefined,
   isUnknown: false,
+  isLocal: false,
   changesActor: false,
   changesReading: false,
   searchPath: undefined,

@@ -100,12 +100,12 @@ function withExecuted(facts: StatementFacts, judging: Judging): StatementFacts |
   return uniteFacts(facts, inner);
 }
 
-/** More tables than these count as hidden ones. */
+/** More tables than these, each counted once, are hidden ones. */
 const maxUnitedTables = 1_000;
 
 /** What either does; `executes` is that of the first that has it. */
 export function uniteFacts(one: StatementFacts, other: StatementFacts): StatementFacts {
-  const tables = [...one.tables, ...other.tables];
+  const tables = uniteTables(one.tables, other.tables);
   return {
     ...one,
     ...addSettings(one, other),
@@ -114,7 +114,19 @@ export function uniteFacts(one: StatementFacts, other: StatementFacts): Statemen
     hidesTables: one.hidesTables || other.hidesTables || tables.length > maxUnitedTables,
     executes: one.executes ?? other.executes,
     isUnknown: one.isUnknown || other.isUnknown,
+    isLocal: one.isLocal || other.isLocal,
   };
+}
+
+/** Each table once, else a name that is given the same again and again would grow. */
+function uniteTables(one: readonly TableUse[], other: readonly TableUse[]): readonly TableUse[] {
+  const tables = new Map<string, TableUse>();
+  for (const use of [...one, ...other]) {
+    const key = use.schema === undefined ? use.name : `${use.schema}\0${use.name}`;
+    const known = tables.get(key);
+    if (known === undefined || use.isWritten) tables.set(key, use);
+  }
+  return [...tables.values()];
 }
 
 /** The person's own schema, which is on the path that a server has by default. */

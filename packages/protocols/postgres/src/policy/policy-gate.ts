@@ -2,12 +2,11 @@
 import type { Session } from '@gatehouse/protocol-api';
 
 import type { Statement } from '../wire/statement.js';
-import type { ParsedText, StatementClass, StatementFacts } from './facts.js';
-import { hasStatementPolicy, judgeText, uniteFacts, type Refusal } from './judge.js';
+import { isBeyondAscii } from './collector.js';
+import type { ParsedText, StatementClass } from './facts.js';
+import { hasStatementPolicy, judgeText, type Refusal } from './judge.js';
 import type { StatementParser } from './parse.js';
-
-/** Names prepared in one session of which the facts are kept, and tables in them; an EXECUTE of an older one is refused. */
-const maxPrepared = { names: 10_000, tables: 100_000 };
+import { PreparedFacts } from './prepared-facts.js';
 
 const watchedSettings: ReadonlySet<string> = new Set([
   'client_encoding',
@@ -24,11 +23,9 @@ export interface Denial {
 export class PolicyGate {
   readonly #session: Pick<Session, 'statements'>;
   readonly #parser: StatementParser;
-  readonly #prepared = new Map<string, StatementFacts>();
+  readonly #prepared = new PreparedFacts();
   readonly #settings = new Map<string, string>();
-  /** In all that is prepared. */
-  #tables = 0;
-  /** Of statements that were judged before they were executed, however long their texts were. */
+  /** Of statements that were judged before they are executed, and whose whole text is not kept. */
   readonly #parsed = new WeakMap<Statement, ParsedText>();
 
   constructor(session: Pick<Session, 'statements'>, parser: StatementParser) {
@@ -61,8 +58,7 @@ export class PolicyGate {
     if (known === undefined && wholeText === undefined)
       return refused('the statement is too long to be judged');
     const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array()));
-    // Of others the whole text is kept anyway.
-    if (statement.isTruncated) this.#parsed.set(statement, text);
+    if (statement.isTruncated && isOfParse(text, name)) this.#parsed.set(statement, text);
     return this.#decide(text, name);
   }
 
@@ -97,9 +93,9 @@ export class PolicyGate {
   #findMisread(text: ParsedText): string | undefined {
     const encoding = this.#settings.get('server_encoding') ?? 'UTF8';
     if (encoding === 'UTF8' || text.kind === 'unparsed') return undefined;
-    const isOther = (name = '') => /[^\0-\x7f]/.test(name);
-    const isMisread = text.statements.some(({ tables }) =>
-      tables.some(({ schema, name }) => isOther(schema) || isOther(name)),
+    const isMisread = text.statements.some(
+      ({ tables, isLocal }) =>
+        isLocal || tables.some(({ schema, name }) => isBeyondAscii(schema) || isBeyondAscii(name)),
     );
     return isMisread
       ? `names beyond ASCII can not be judged in server_encoding ${encoding}`
@@ -108,28 +104,15 @@ export class PolicyGate {
 
   #remember({ statements }: Extract<ParsedText, { kind: 'parsed' }>, name: string | undefined) {
     const [first] = statements;
-    if (name !== undefined && name !== '' && first !== undefined) this.#keep(name, first);
+    if (name !== undefined && name !== '' && first !== undefined) this.#prepared.add(name, first);
     for (const facts of statements)
-      if (facts.prepares !== undefined) this.#keep(facts.prepares, facts);
+      if (facts.prepares !== undefined) this.#prepared.add(facts.prepares, facts);
   }
+}
 
-  /** The server may refuse a name that it has: then what was prepared before is still meant, and both count. */
-  #keep(name: string, latest: StatementFacts): void {
-    const known = this.#prepared.get(name);
-    const facts = known === undefined || known === latest ? latest : uniteFacts(known, latest);
-    this.#forget(name);
-    this.#prepared.set(name, facts);
-    this.#tables += facts.tables.length;
-    for (const oldest of this.#prepared.keys()) {
-      if (this.#prepared.size <= maxPrepared.names && this.#tables <= maxPrepared.tables) break;
-      this.#forget(oldest);
-    }
-  }
-
-  #forget(name: string): void {
-    this.#tables -= this.#prepared.get(name)?.tables.length ?? 0;
-    this.#prepared.delete(name);
-  }
+/** A Parse of several statements is refused by the server; facts of thousands need not be kept for it. */
+function isOfParse(text: ParsedText, name: string | undefined): boolean {
+  return name !== undefined && (text.kind === 'unparsed' || text.statements.length <= 1);
 }
 
 function refused(message: string): Denial {

@@ -53,7 +53,7 @@ function addSearchPaths(
   other: SettingFacts['searchPath'],
 ): SettingFacts['searchPath'] {
   if (one === undefined || other === undefined) return one ?? other;
-  return one === 'unknown' || other === 'unknown' ? 'unknown' : [...one, ...other];
+  return one === 'unknown' || other === 'unknown' ? 'unknown' : listSchemas([...one, ...other]);
 }
 
 /** The items of a list written as one text, as `set_config` takes it; undefined items where that needs the server's rules. */
@@ -65,12 +65,21 @@ export function splitList(text: string | undefined): SettingValue {
 }
 
 function schemasOf(value: SettingValue): readonly string[] | 'unknown' {
-  if (value.length === 0) return 'unknown';
-  const schemas: string[] = [];
-  for (const item of value) {
-    if (item === undefined) return 'unknown';
+  return value.length === 0 ? 'unknown' : listSchemas(value);
+}
+
+/** Different schemas in a path that is told; a longer one is as good as unknown, and so is a name that the server would cut. */
+const maxSchemas = 100;
+const maxNameBytes = 63;
+
+/** Each schema once: an unqualified name is judged by all of them, whatever their order. */
+function listSchemas(items: SettingValue): readonly string[] | 'unknown' {
+  const schemas = new Set<string>();
+  for (const item of items) {
+    if (item === undefined || Buffer.byteLength(item) > maxNameBytes) return 'unknown';
     // An empty item stands for no schema.
-    if (item !== '') schemas.push(item);
+    if (item !== '') schemas.add(item);
+    if (schemas.size > maxSchemas) return 'unknown';
   }
-  return schemas;
+  return [...schemas];
 }

@@ -1,9 +1,9 @@
 /** What single kinds of nodes say about their statement, beyond the row of the statement's own kind. */
-import { isQueryName, type Collector, type Step } from './collector.js';
+import { isBeyondAscii, isQueryName, type Collector, type Step } from './collector.js';
 import type { StatementClass } from './facts.js';
 import { columnRowOf, functionRowOf } from './functions.js';
 import { anySetting, settingFactsOf, splitList } from './settings.js';
-import { constantOf, isFields, listOf, namesOf, textOf } from './tree.js';
+import { constantOf, isFields, listOf, namesOf, textOf, type TreeNode } from './tree.js';
 
 type Visitor = (found: Collector, step: Step) => void;
 
@@ -23,8 +23,8 @@ export const visitors: ReadonlyMap<string, Visitor> = new Map<string, Visitor>([
   ['FuncCall', visitCall],
   ['ColumnRef', visitColumn],
   ['A_Indirection', visitIndirection],
-  ['PrepareStmt', (found, { node }) => (found.prepares = textOf(node.fields, 'name') ?? '')],
-  ['ExecuteStmt', (found, { node }) => (found.executes = textOf(node.fields, 'name') ?? '')],
+  ['PrepareStmt', (found, { node }) => (found.prepares = nameOf(found, node))],
+  ['ExecuteStmt', (found, { node }) => (found.executes = nameOf(found, node))],
   ['GrantStmt', visitGrant],
   ['DropStmt', visitDrop],
   ['CommentStmt', visitLabelled],
@@ -37,6 +37,12 @@ export const visitors: ReadonlyMap<string, Visitor> = new Map<string, Visitor>([
   ['AlterObjectSchemaStmt', hideUnless('relation')],
   ['AlterObjectDependsStmt', hideUnless('relation')],
 ]);
+
+function nameOf(found: Collector, { fields }: TreeNode): string {
+  const name = textOf(fields, 'name') ?? '';
+  found.noteName(name);
+  return name;
+}
 
 /** Without the field the statement means every table there is, or something that is not a table. */
 function hideUnless(field: string): Visitor {
@@ -61,7 +67,11 @@ function visitTable(found: Collector, { node, parent, scope }: Step): void {
   const isTemporary = node.fields['relpersistence'] === 't';
   const schema = textOf(node.fields, 'schemaname') ?? (isTemporary ? 'pg_temp' : undefined);
   const isRead = node.isBare ? parent === 'TableLikeClause' : readers.has(parent);
-  if (isRead && !node.isBare && schema === undefined && isQueryName(name, scope)) return;
+  if (isRead && !node.isBare && schema === undefined && isQueryName(name, scope)) {
+    // The server may see another name here than there.
+    found.noteName(name);
+    return;
+  }
   // What COPY does with its table is said by COPY.
   if (parent !== 'CopyStmt') found.addTable(schema, name, !isRead);
 }
@@ -132,6 +142,7 @@ const knownKinds: ReadonlySet<unknown> = new Set([
 function visitSet(found: Collector, step: Step): void {
   const { kind, args } = step.node.fields;
   const name = textOf(step.node.fields, 'name');
+  found.noteName(name);
   const isTransaction = kind === 'VAR_SET_MULTI' && name !== 'SESSION CHARACTERISTICS';
   if (step.parent === '') found.addClasses(step, isTransaction ? 'transaction' : 'set');
   if (!knownKinds.has(kind)) found.isUnknown = true;
@@ -161,7 +172,9 @@ function visitLock(found: Collector, step: Step): void {
 
 function visitCall(found: Collector, step: Step): void {
   const { funcname, args } = step.node.fields;
-  const name = namesOf(funcname).at(-1) ?? '';
+  const names = namesOf(funcname);
+  for (const part of names) found.noteName(part);
+  const name = names.at(-1) ?? '';
   addFunction(found, step, functionRowOf(name));
   if (sequenceFunctions.has(name)) addSequence(found, listOf(args)[0]);
   if (name !== 'set_config') return;
@@ -178,7 +191,8 @@ const sequenceTypes: ReadonlySet<string> = new Set(['text', 'regclass']);
 /** A sequence stands in a text: `'s'`, `'hr.s'::regclass`. */
 function addSequence(found: Collector, argument: unknown): void {
   const parts = constantOf(argument, sequenceTypes)?.split('.') ?? [];
-  const names = parts.filter((part) => /^[a-z_][a-z0-9_$]*$/i.test(part));
+  // A longer one is cut by the server.
+  const names = parts.filter((part) => /^[a-z_][a-z0-9_$]{0,62}$/i.test(part));
   const [name, schema] = names.map((part) => part.toLowerCase()).toReversed();
   if (name === undefined || parts.length > 2 || names.length < parts.length)
     found.hidesTables = true;
@@ -193,13 +207,18 @@ function addFunction(found: Collector, step: Step, row: ReturnType<typeof functi
 
 /** `x.f` calls the function `f` with `x` where `x` has no column of that name. */
 function visitColumn(found: Collector, step: Step): void {
-  for (const name of namesOf(step.node.fields['fields']).slice(1))
-    addFunction(found, step, columnRowOf(name));
+  for (const name of namesOf(step.node.fields['fields']).slice(1)) addAttribute(found, step, name);
 }
 
 function visitIndirection(found: Collector, step: Step): void {
-  for (const name of namesOf(step.node.fields['indirection']))
-    addFunction(found, step, columnRowOf(name));
+  for (const name of namesOf(step.node.fields['indirection'])) addAttribute(found, step, name);
+}
+
+function addAttribute(found: Collector, step: Step, name: string): void {
+  addFunction(found, step, columnRowOf(name));
+  // Columns beyond ASCII are common. No locale of single bytes folds another letter to an ASCII one than İ to i.
+  if (isBeyondAscii(name) && columnRowOf(name.replaceAll(/[^\0-\x7f]/gu, 'i')) !== undefined)
+    found.isLocal = true;
 }
 
 function visitGrant(found: Collector, { node }: Step): void {
