@@ -561,6 +561,50 @@ describe.each(places)('PostgreSQL %s', (_, createPlace) => {
     expect(ends.toReversed()).toEqual(['policy', 'lock']);
   });
 
+  it('ends a session whose statements become restricted, with what it had left open (PG-10)', async () => {
+    const roleOf = (more: object) => ({
+      kind: 'role',
+      version: 'v1',
+      metadata: { name: 'db-turned' },
+      spec: {
+        allow: {
+          db_labels: { env: 'staging' },
+          db_users: ['owner'],
+          db_names: ['app'],
+          ...more,
+        },
+      },
+    });
+    await world.apply(roleOf({}));
+    const person = await world.add('tina', ['db-turned']);
+    const flags = ['--db-user', 'owner', '--db-name', 'app'];
+    const tina = await DatabasePerson.login(person, 'pg-1', flags);
+    const client = await tina.connect();
+    const told: string[] = [];
+    client.on('error', (error: Error & { code?: string }) =>
+      told.push(`${error.code}: ${error.message}`),
+    );
+    await client.query('declare kept cursor with hold for select * from items');
+    await client.query('set search_path = pg_catalog');
+    await world.apply(roleOf({ db_statements: ['select'], db_tables: ['public.orders'] }));
+    await eventually('the end', () => told.length > 0);
+    expect(told[0]).toBe('57P01: access changed: statements are restricted further');
+    const ended = await waitForEvent(world.ada, { type: 'session.ended', user: 'tina' });
+    expect(ended).toMatchObject({ reason: 'policy' });
+    // What allows more leaves it open.
+    const later = await tina.connect();
+    await expect(later.query('select * from items')).rejects.toMatchObject({ code: '42501' });
+    const db_tables = ['public.orders', 'public.items'];
+    await world.apply(roleOf({ db_statements: ['select'], db_tables }));
+    await eventually('the rows', async () =>
+      later.query('select * from items').then(
+        () => true,
+        () => false,
+      ),
+    );
+    await later.end();
+  });
+
   it('refuses replication unless a role allows it', async () => {
     const result = await reader.psql('identify_system', { settings: 'replication=database' });
     expect(result.stderr).toContain('allows replication from pg-1');

@@ -68,3 +68,44 @@ it('ends a session that an administrator ended, and says who it was', async () =
   expect(ended()?.data).toMatchObject({ by: 'ada' });
   expect(events['session.ended'].data.parse(ended()?.data)).toEqual(ended()?.data);
 });
+
+// Cursors on forbidden tables and a search path that leads elsewhere stayed usable.
+it('ends a session of a database whose statements become restricted, and judges by the new rules until then', async () => {
+  const auth = await startAuth();
+  const policy = createTestPolicy({}, 'database');
+  const host = await createTestHost({ policy, auth: auth.connection });
+  onTestFinished(async () => host[Symbol.asyncDispose]());
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  policy.setStatements({});
+  expect(host.sessions[0]?.signal.aborted).toBe(false);
+  policy.setStatements({ db_statements: ['select'] });
+  await expect
+    .poll(() => host.ends)
+    .toEqual([{ reason: 'policy', message: 'access changed: statements are restricted further' }]);
+  expect(host.sessions[0]?.statements.allow).toMatchObject([{ statements: ['select'] }]);
+});
+
+it('leaves a session of a database open where more statements are allowed', async () => {
+  const auth = await startAuth();
+  const policy = createTestPolicy({}, 'database');
+  policy.setStatements({ db_statements: ['select'] });
+  const host = await createTestHost({ policy, auth: auth.connection });
+  onTestFinished(async () => host[Symbol.asyncDispose]());
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  for (const db_statements of [['select', 'insert'], ['*', 'select', 'insert'], undefined])
+    policy.setStatements(db_statements === undefined ? {} : { db_statements });
+  expect(host.sessions[0]?.signal.aborted).toBe(false);
+  expect(host.sessions[0]?.statements.allow).toMatchObject([{ statements: undefined }]);
+});
+
+it('leaves sessions without statements alone', async () => {
+  const auth = await startAuth();
+  const host = await createTestHost({ auth: auth.connection });
+  onTestFinished(async () => host[Symbol.asyncDispose]());
+  host.connect();
+  await expect.poll(() => host.sessions.length).toBe(1);
+  host.policy.setStatements({ db_statements: ['select'] });
+  expect(host.sessions[0]?.signal.aborted).toBe(false);
+});

@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { admit, type AdmissionDeps, type Refused } from './admission.js';
 import type { LiveSession } from './live-session.js';
 import { toReportParts, type SessionReport } from './report-parts.js';
+import { areNarrower } from './statement-rules.js';
 
 export interface LiveSessionsDeps extends AdmissionDeps {
   readonly auth: RpcConnection;
@@ -41,6 +42,12 @@ const leaseMs = 15_000;
 const endedByAdministrator: SessionEnd = {
   reason: 'ended_by',
   message: 'ended by an administrator',
+};
+
+/** What was left open by earlier statements, such as cursors and settings, was judged by other rules or by none. */
+const restrictedStatements: SessionEnd = {
+  reason: 'policy',
+  message: 'access changed: statements are restricted further',
 };
 
 const sessionEndSchema = z.object({ by: z.string() });
@@ -73,8 +80,8 @@ class TrackedSessions implements LiveSessions {
   async add(session: LiveSession): Promise<void> {
     this.#sessions.set(session.id, session);
     this.#started.add(session.id);
-    // Something may have changed between the decision and now.
-    this.#decideAgain(session);
+    // Something may have changed between the decision and now; nothing was done in it yet.
+    this.#decideAgain(session, { isNew: true });
     const limit = session.options.maxSessions;
     if (limit === undefined) return;
     // Whatever becomes of the answer, auth-service may know of it from now on: its end is reported.
@@ -121,7 +128,7 @@ class TrackedSessions implements LiveSessions {
       if (isConcerned(session, { kind, name })) this.#decideAgain(session);
   }
 
-  #decideAgain(session: LiveSession): void {
+  #decideAgain(session: LiveSession, { isNew = false } = {}): void {
     const decision = admit(this.#deps, {
       identity: session.identity,
       target: session.target.name,
@@ -130,8 +137,11 @@ class TrackedSessions implements LiveSessions {
       kinds: [session.target.kind],
       agentId: session.agentId,
     });
-    if (decision.allowed) session.readmit(decision);
-    else session.end(endOf(decision));
+    if (!decision.allowed) return session.end(endOf(decision));
+    const earlier = session.statements;
+    session.readmit(decision);
+    if (!isNew && hasStatements(session) && areNarrower(decision.statements, earlier))
+      session.end(restrictedStatements);
   }
 
   /** Roles with `lock_mode: strict` end their sessions where locks may not be heard of. */
@@ -225,6 +235,11 @@ function isConcerned(session: LiveSession, { kind, name }: PolicyChange): boolea
     default:
       return true;
   }
+}
+
+/** Roles say something about statements in databases alone. */
+function hasStatements({ target }: LiveSession): boolean {
+  return target.kind === 'database';
 }
 
 function endOf({ reason, error }: Refused): SessionEnd {

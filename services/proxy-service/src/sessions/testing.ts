@@ -37,25 +37,38 @@ export const alice: Identity = {
   loginId: createId('lgn'),
 };
 
-/** A policy in which alice has the role `dev` with these options, and there is one node, `web-1`. */
-export function createTestPolicy(options: NonNullable<RoleDocument['spec']['options']> = {}) {
+/** A policy in which alice has the role `dev` with these options, and there is one target, `web-1`: a node or a database. */
+export function createTestPolicy(
+  options: NonNullable<RoleDocument['spec']['options']> = {},
+  kind: 'node' | 'database' = 'node',
+) {
   const listeners: ((change: PolicyChange) => void)[] = [];
   const locks: Lock[] = [];
   const agents: AgentRecord[] = [];
   const target: TargetRecord = {
-    kind: 'node',
+    kind,
     name: 'web-1',
     labels: { env: 'staging' },
     protocol: 'test',
     spec: {},
     agent: 'web',
   };
-  const roleWith = (settings: typeof options) =>
+  const roleWith = (settings: typeof options, statements: StatementLists = {}) =>
     parseRole({
       kind: 'role',
       version: 'v1',
       metadata: { name: 'dev' },
-      spec: { options: settings, allow: { logins: ['root'], node_labels: { '*': '*' } } },
+      spec: {
+        options: settings,
+        allow: {
+          logins: ['root'],
+          node_labels: { '*': '*' },
+          db_users: ['root'],
+          db_names: ['*'],
+          db_labels: { '*': '*' },
+          ...statements,
+        },
+      },
     });
   let role = roleWith(options);
   const view: PolicyView = {
@@ -78,6 +91,7 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
   };
   return {
     view,
+    kind,
     locks,
     agents,
     /** Tells of a change as the Watch does. */
@@ -88,8 +102,17 @@ export function createTestPolicy(options: NonNullable<RoleDocument['spec']['opti
       role = roleWith(settings);
       this.change({ kind: 'role', name: 'dev' });
     },
+    setStatements(statements: StatementLists) {
+      role = roleWith(options, statements);
+      this.change({ kind: 'role', name: 'dev' });
+    },
   };
 }
+
+type StatementLists = Pick<
+  NonNullable<RoleDocument['spec']['allow']>,
+  'db_statements' | 'db_tables'
+>;
 
 type Serve = ProxyProtocol['serve'];
 
@@ -97,7 +120,8 @@ type Serve = ProxyProtocol['serve'];
 function createTestProtocol({
   serve,
   patienceMs = 0,
-}: Pick<TestHostOptions, 'serve' | 'patienceMs'>) {
+  kind,
+}: Pick<TestHostOptions, 'serve' | 'patienceMs'> & { readonly kind: TargetRecord['kind'] }) {
   const refused: GatehouseError[] = [];
   const sessions: Session[] = [];
   const ends: SessionEnd[] = [];
@@ -111,6 +135,7 @@ function createTestProtocol({
       identity: alice,
       target: 'web-1',
       principal: 'root',
+      ...(kind === 'database' ? { database: 'app' } : {}),
       state: undefined,
     }),
     async serve(session, opening): Promise<EndReason> {
@@ -162,7 +187,7 @@ export async function createTestHost(options: TestHostOptions) {
   );
   const shared = { policy: policy.view, clock, logger: testLogger, replicaId };
   const live = stack.use(trackSessions({ ...shared, auth }));
-  const { protocol, ...heard } = createTestProtocol(options);
+  const { protocol, ...heard } = createTestProtocol({ ...options, kind: policy.kind });
   const dialer: Dialer = {
     dial: async () => Object.assign(new PassThrough(), { agentId: 'agt_1' }),
   };
@@ -173,7 +198,7 @@ export async function createTestHost(options: TestHostOptions) {
     live,
     refusals: stack.use(createRefusalLog({ clock, logger: testLogger, spool })),
     gateways: { add: () => undefined },
-    kindsOf: () => ['node'],
+    kindsOf: () => ['node', 'database'],
     identityEndsAt: () => clock.now() + 12 * 3_600_000,
     openTimeoutMs: 10_000,
   });
