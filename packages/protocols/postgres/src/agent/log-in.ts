@@ -1,4 +1,5 @@
 /** Logs in by `pg`, then takes its connection over. */
+import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
@@ -9,15 +10,13 @@ import { connectFailureOf, splitAddress, watchPeer } from '@gatehouse/kit/net';
 import { hostError, type AgentDial, type AgentServices } from '@gatehouse/protocol-api';
 import { Client, DatabaseError, type Connection } from 'pg';
 
-import { postgresError } from '../errors.js';
 import type { PostgresSpec } from '../target.js';
 import { encodeCancelRequest, encodeStartupMessage } from '../wire/startup.js';
+import { Greeting, protocolBroken } from './greeting.js';
+import { loginFailed } from './login-failed.js';
 
 type Dial = AgentDial<PostgresSpec>;
 type Services = Pick<AgentServices, 'databaseCertificate'>;
-
-/** What a server may say before it is ready, bytes: its parameters and notices of a login. */
-const maxGreetingBytes = 1024 * 1024;
 
 /** A backend looks this often whether its client is still there, and is not left behind by an agent that is lost. */
 const watchClient = { client_connection_check_interval: '5s' };
@@ -54,12 +53,16 @@ async function tryLogIn(
     0,
     Object.entries({ user, ...parameters }).map(([name, value]) => ({ name, value })),
   );
-  const client = createClient(dial, { startup, tls: await tlsOptions(services, dial) });
-  const greeting = keepGreeting(client.connection, dial.spec.tls);
+  const greeting = new Greeting();
+  const client = createClient(dial, {
+    startup,
+    tls: await tlsOptions(services, dial),
+    listen: (stream, tell) => greeting.listen(stream, tell),
+  });
   try {
     await connectClient(dial, client);
     const { stream } = client.connection;
-    stream.unshift(afterAuthentication(greeting.said()));
+    stream.unshift(greeting.said);
     return stream;
   } catch (thrown) {
     client.connection.stream.destroy();
@@ -78,6 +81,8 @@ export async function cancelStatement(
   const client = createClient(dial, {
     startup: encodeCancelRequest({ processId: key.processId, secret }),
     tls: await tlsOptions(services, dial),
+    listen: (stream) =>
+      void stream.once('data', () => stream.destroy(protocolBroken('it answers a cancel request'))),
   });
   try {
     await connectClient(dial, client);
@@ -89,15 +94,24 @@ export async function cancelStatement(
   }
 }
 
-/** What `pg` has and its types do not tell: the connection below, of which the startup message is ours. */
+/** What `pg` has and its types do not tell: the connection below, of which the startup message and the reading are ours. */
 type OpenClient = Client & {
-  readonly connection: Connection & { readonly stream: Duplex; startup(): void };
+  readonly connection: Connection & {
+    readonly stream: Duplex;
+    startup(): void;
+    /** Parses, in the midst of `emit`, what is told as `data`. */
+    attachListeners(source: EventEmitter): void;
+  };
 };
 
-function createClient(
-  dial: Dial,
-  { startup, tls }: { readonly startup: Buffer; readonly tls: ConnectionOptions | false },
-): OpenClient {
+interface ClientOptions {
+  readonly startup: Buffer;
+  readonly tls: ConnectionOptions | false;
+  /** Reads `stream` in place of `pg`, which hears only what it is told. */
+  readonly listen: (stream: Duplex, tell: (message: Buffer) => void) => void;
+}
+
+function createClient(dial: Dial, { startup, tls, listen }: ClientOptions): OpenClient {
   const { host, port } = splitAddress(dial.spec.address);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a part of `pg` that its types leave out
   const client = new Client({
@@ -112,6 +126,10 @@ function createClient(
   // It learns of its connection's end when nobody waits for it any more.
   client.on('error', () => undefined);
   client.connection.startup = () => void client.connection.stream.write(startup);
+  const heard = new EventEmitter();
+  client.connection.attachListeners(heard);
+  client.connection.attachListeners = () =>
+    listen(client.connection.stream, (message) => heard.emit('data', message));
   // Before `pg` hears it, and gives the password away to whoever asks for it so.
   if (tls === false)
     client.connection.on('authenticationCleartextPassword', () =>
@@ -174,32 +192,8 @@ function abortedError(): Error {
   return Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
 }
 
-/** Keeps what the server says until it is ready, and takes the stream away from `pg` then. */
-function keepGreeting(connection: OpenClient['connection'], tls: PostgresSpec['tls']) {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  connection.once(tls === 'off' ? 'connect' : 'sslconnect', () => {
-    const { stream } = connection;
-    stream.on('data', (chunk: Buffer) => {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size > maxGreetingBytes) stream.destroy(new Error('the server talks too much'));
-    });
-  });
-  connection.once('readyForQuery', () => {
-    connection.stream.pause();
-    connection.stream.removeAllListeners('data');
-  });
-  return { said: () => Buffer.concat(chunks) };
-}
-
-/** What follows AuthenticationOk ('R' with the word 0). */
-function afterAuthentication(said: Buffer): Buffer {
-  for (let at = 0; at + 9 <= said.length; at += 1 + said.readUInt32BE(at + 1))
-    if (said[at] === 0x52 && said.readUInt32BE(at + 5) === 0) return said.subarray(at + 9);
-  throw new Error('the server did not let it in');
-}
-
+/** How much is told on of what others say. */
+const maxWordsChars = 500;
 /** Classes of SQLSTATE (PostgreSQL §A): the server did not take whom the agent said it was. */
 const refusedCredentials = /^28/;
 
@@ -208,7 +202,7 @@ function explain({ target }: Dial, thrown: unknown): GatehouseError {
   if (thrown instanceof DatabaseError) {
     const why = refusedCredentials.test(thrown.code ?? '')
       ? 'the database refused the stored credentials'
-      : thrown.message;
+      : thrown.message.slice(0, maxWordsChars);
     return loginFailed(why, thrown);
   }
   const known = connectFailureOf(thrown);
@@ -220,13 +214,5 @@ function explain({ target }: Dial, thrown: unknown): GatehouseError {
 /** What is left is said by TLS or by `pg`, about the server and never about a secret. */
 function describeFailure(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : '';
-  return `no connection to the database: ${text.slice(0, 200)}`;
-}
-
-function loginFailed(why: string, cause?: unknown): GatehouseError {
-  return postgresError('POSTGRES_LOGIN_FAILED', {
-    reason: 'login_failed',
-    details: { why },
-    ...(cause === undefined ? {} : { cause }),
-  });
+  return `no connection to the database: ${text.slice(0, maxWordsChars)}`;
 }
