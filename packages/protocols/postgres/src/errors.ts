@@ -21,7 +21,7 @@ export const postgresErrors = {
   POSTGRES_NO_USER: { kind: 'invalid_argument', message: 'no database user is named' },
   POSTGRES_NAME_INVALID: {
     kind: 'invalid_argument',
-    message: 'the {what} is no valid UTF-8',
+    message: 'the {what} {why}',
   },
   POSTGRES_SETTING_REFUSED: {
     kind: 'permission_denied',

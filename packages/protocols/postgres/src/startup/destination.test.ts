@@ -81,6 +81,24 @@ describe('where a startup message leads', () => {
     );
   });
 
+  it('takes no name that the server would cut to another one', () => {
+    const longest = 'd'.repeat(63);
+    expect(read({ user: longest, database: longest })).toMatchObject({
+      user: longest,
+      database: longest,
+    });
+    const refused = (what: string) =>
+      expect.objectContaining({
+        code: 'POSTGRES_NAME_INVALID',
+        publicMessage: `the ${what} has more than 63 bytes`,
+      }) as Error;
+    expect(() => read({ user: 'u', database: `${longest}x` })).toThrow(refused('database name'));
+    expect(() => read({ user: `${longest}x` })).toThrow(refused('database user'));
+    // 62 characters, 64 bytes
+    const utf8 = Buffer.from(`${'d'.repeat(60)}üü`).toString('latin1');
+    expect(() => read({ user: 'u', database: utf8 })).toThrow(refused('database name'));
+  });
+
   it.each([
     ['database', true],
     ['1', true],

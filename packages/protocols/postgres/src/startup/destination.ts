@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer';
 
 import type { Identity } from '@gatehouse/identity';
+import type { GatehouseError } from '@gatehouse/kit/errors';
 
 import { postgresError } from '../errors.js';
 import { formatStartupOptions, parseStartupOptions } from '../wire/startup-options.js';
@@ -19,6 +20,8 @@ export interface Destination {
   readonly settings: readonly { readonly name: string | undefined; readonly value: string }[];
 }
 
+/** A server cuts what is longer (PostgreSQL §4.1.1, NAMEDATALEN). */
+const maxNameBytes = 63;
 const targetSetting = 'gatehouse.target';
 /** Parameters that are no settings (PostgreSQL §55.7, StartupMessage). */
 const plainParameters: ReadonlySet<string> = new Set([
@@ -106,15 +109,21 @@ function isReplication(value: string | undefined): boolean {
 }
 
 function decodeName(what: string, text: string): string {
+  // Decided upon would be another name than the server takes.
+  if (text.length > maxNameBytes) throw nameInvalid(what, `has more than ${maxNameBytes} bytes`);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
       Buffer.from(text, 'latin1'),
     );
   } catch (cause) {
-    throw postgresError('POSTGRES_NAME_INVALID', {
-      reason: 'protocol',
-      details: { what },
-      cause,
-    });
+    throw nameInvalid(what, 'is no valid UTF-8', cause);
   }
+}
+
+function nameInvalid(what: string, why: string, cause?: unknown): GatehouseError {
+  return postgresError('POSTGRES_NAME_INVALID', {
+    reason: 'protocol',
+    details: { what, why },
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
