@@ -11,6 +11,7 @@ import { createLoginKeys } from '../login/store-issued.js';
 import { formatTime } from '../output/text.js';
 import { readFileIfThere, writeFileWhole } from '../profile/files.js';
 import { isRecord, parseJson } from '../profile/json.js';
+import { checkNames, checkWish } from './names.js';
 import { databaseFiles, databasesFolder } from './paths.js';
 
 /** A login at a database: where its clients connect to, and with which files. */
@@ -44,16 +45,20 @@ export interface DatabaseWish {
 
 /**
  * Gets certificates that lead to this database alone, and stores them. What was asked for by name, they are bound to.
- * @throws NOT_FOUND, OPTION_MISSING, and what the cluster says
+ * @throws USAGE, NOT_FOUND, OPTION_MISSING, NOT_A_CLUSTER, and what the cluster says
  */
 export async function logInToDatabase(
   call: GlobalCall,
   wish: DatabaseWish,
   chooseService: (place: ServicePlace) => string,
 ): Promise<DatabaseLogin> {
+  checkWish(wish);
   const { home, address, login, target } = openSession(call);
   const { name, principals } = await findDatabase(call, wish.name);
   const user = wish.user ?? onlyOne(principals);
+  const { cluster } = login.profile;
+  const service = chooseService({ name, cluster, host: address.host, port: address.port });
+  checkNames(address.text, { service, name, user });
   const keys = createLoginKeys();
   const route = { kind: 'database', name, user: wish.user, database: wish.database };
   const { issued } = await withLoginService(target, (client) =>
@@ -69,12 +74,7 @@ export async function logInToDatabase(
   }
   const files = databaseFiles(home, address.text, name);
   const stored: DatabaseLogin = {
-    service: chooseService({
-      name,
-      cluster: login.profile.cluster,
-      host: address.host,
-      port: address.port,
-    }),
+    service,
     name,
     host: address.host,
     port: address.port,

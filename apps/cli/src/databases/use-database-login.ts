@@ -7,6 +7,7 @@ import {
   type DatabaseLogin,
   type DatabaseWish,
 } from './database-login.js';
+import { checkWish } from './names.js';
 import { addService, chooseService, serviceFile } from './service-file.js';
 
 /** The options by which a database user and a database are chosen. */
@@ -43,6 +44,7 @@ export async function logInWithService(
 export async function useDatabaseLogin(call: DatabaseCall): Promise<DatabaseLogin> {
   const [name = ''] = call.arguments;
   const { 'db-user': user, 'db-name': database } = call.options;
+  checkWish({ name, user, database });
   const { home, address } = openHome(call);
   const stored = readDatabaseLogin(home, address.text, name);
   const isFitting =
