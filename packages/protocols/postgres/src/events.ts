@@ -28,7 +28,7 @@ export const events: EventTable = {
   },
   'db.statement_prepared': {
     description:
-      'A statement got a name, or a portal one, by which SQL can run it: EXECUTE, FETCH. Each run by the protocol is told by itself.',
+      'A statement got a name, or a portal one, by which SQL can run it: EXECUTE, FETCH. Each run by the protocol is told by itself. Or it was bound, which has the server plan it, and nothing executed it.',
     data: statement.extend({
       name: z.string().optional().describe('of the prepared statement'),
       portal: z.string().optional().describe('of the portal that it was bound to'),

@@ -16,13 +16,14 @@ import { StatementLog, type Note } from './statement-log.js';
 const select = { role: 'reader', statements: ['select'], tables: undefined };
 
 /** What the server is sent and the audit is told, with a role for everything or for reading only. */
-function open({ isRestricted = false } = {}) {
+function open({ isRestricted = false, audit = 'best_effort' } = {}) {
+  const { promise: acknowledged, resolve: acknowledge } = Promise.withResolvers<void>();
   const sent: Buffer[] = [];
   const told: string[] = [];
   const tell = ({ type, data }: SessionEvent) =>
     told.push(`${type.replace('db.statement_', '')} ${String(data['statement'])}`);
   const session = {
-    options: { dbBindValues: false, audit: 'best_effort' },
+    options: { dbBindValues: false, audit },
     statements: {
       allow: isRestricted ? [select] : [{ ...select, statements: undefined }],
       deny: [],
@@ -30,7 +31,11 @@ function open({ isRestricted = false } = {}) {
     emit: tell,
     announce: (event: SessionEvent) => {
       tell(event);
-      return { acknowledged: undefined, finish: tell, abandon: () => undefined };
+      return {
+        acknowledged: audit === 'strict' ? acknowledged : undefined,
+        finish: tell,
+        abandon: () => undefined,
+      };
     },
   } as unknown as Session;
   const stream = new Writable({
@@ -72,7 +77,7 @@ function open({ isRestricted = false } = {}) {
     for (let wait = side.advance(); wait !== undefined; wait = side.advance()) await wait;
     return Buffer.concat(sent).toString('latin1');
   };
-  return { told, answer, send };
+  return { told, answer, send, acknowledge };
 }
 
 it('sends nothing on that a server throws away, so that a server that does not runs nothing untold', async () => {
@@ -121,7 +126,7 @@ it('tells the text of what SQL can run by a name', async () => {
     client.parse('', 'table b'),
     client.bind('c', ''),
   );
-  expect(told).toEqual(['prepared delete from a', 'prepared table b']);
+  expect(told).toEqual(['prepared delete from a', 'started table b', 'prepared table b']);
 });
 
 it('tells which function a call is for, also where the call comes in pieces', async () => {
@@ -135,4 +140,37 @@ it('tells which function a call is for, also where the call comes in pieces', as
   await send(long.subarray(0, 20_000));
   await send(long.subarray(20_000));
   expect(told).toEqual(['started function call 2624', 'started function call 955']);
+});
+
+it('writes a statement down before it is bound, and tells one that nothing executes', async () => {
+  const { send, told } = open();
+  await send(client.parse('', 'select 1'), client.bind('', ''));
+  expect(told).toEqual(['started select 1']);
+  await send(client.execute(''), client.execute(''), client.sync);
+  expect(told.splice(0)).toEqual(['started select 1', 'started select 1']);
+  await send(client.parse('', 'select effect()'), client.bind('', ''), client.sync);
+  expect(told.splice(0)).toEqual(['started select effect()', 'prepared select effect()']);
+  await send(client.bind('', ''), client.bind('', ''), client.execute(''));
+  expect(told.splice(0)).toEqual([
+    'started select effect()',
+    'started select effect()',
+    'prepared select effect()',
+  ]);
+});
+
+it('keeps a strict Bind back until the event log has its statement, and the Execute then no more', async () => {
+  const { send, told, acknowledge } = open({ audit: 'strict' });
+  const sending = send(
+    client.parse('', 'select 1'),
+    client.bind('', ''),
+    client.execute(''),
+    client.sync,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(told).toEqual(['started select 1']);
+  acknowledge();
+  const sent = await sending;
+  expect(sent).toContain(client.bind('', '').toString('latin1'));
+  expect(sent).toContain(client.execute('').toString('latin1'));
+  expect(told).toEqual(['started select 1']);
 });

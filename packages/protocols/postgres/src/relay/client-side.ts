@@ -18,6 +18,7 @@ import {
 import { MessageReader, type Piece } from '../wire/message-reader.js';
 import { createTypeTable, frontendLimits, frontendType, headBytes } from '../wire/message-types.js';
 import { StatementCollector, type Statement } from '../wire/statement.js';
+import { LastBound } from './last-bound.js';
 import type { Output } from './output.js';
 import type { Execution } from './pipeline-entries.js';
 import { pipelineFrontendTypes, type Pipeline } from './pipeline.js';
@@ -67,12 +68,14 @@ export class ClientSide {
   #isDropping = false;
   /** Waits for the event log. */
   #announced: Note | undefined;
+  readonly #bound: LastBound;
   #isOver = false;
   #hasLeft = false;
   #isDrained = true;
 
   constructor(parts: ClientSideParts) {
     this.#parts = parts;
+    this.#bound = new LastBound(parts.log);
   }
 
   /** The client has said goodbye. */
@@ -94,6 +97,7 @@ export class ClientSide {
   end(reason: string): void {
     this.#isOver = true;
     this.#announced?.announced.abandon(reason);
+    this.#bound.settle();
   }
 
   /** Takes what came; then call `advance`. The chunk is kept. */
@@ -131,6 +135,7 @@ export class ClientSide {
     } else if (piece.kind !== 'more') {
       const asked = this.#read(piece);
       if (asked !== undefined) return this.#ask(asked);
+      if (piece.type === frontendType.bind) return this.#bind(piece);
       this.#send(piece);
       return undefined;
     }
@@ -157,18 +162,33 @@ export class ClientSide {
   #send(piece: Piece): void {
     const { pipeline, output } = this.#parts;
     if (piece.type === frontendType.terminate) this.#hasLeft = true;
-    if (piece.type === frontendType.bind) this.#bind(piece);
-    else pipeline.send(piece);
+    if (piece.type === frontendType.sync) this.#bound.settle();
+    pipeline.send(piece);
     output.forward(piece);
   }
 
-  #bind(piece: Piece): void {
-    const { pipeline, log, session } = this.#parts;
-    const { portal, statement } = parseBind(piece);
+  /** A server plans here, and runs what it takes for constant: so what is bound is written down as what is executed. */
+  #bind(piece: Piece): Promise<void> | undefined {
+    const { session, pipeline, log, output } = this.#parts;
+    const { portal, statement: name } = parseBind(piece);
     const keepsValues = session.options.dbBindValues && piece.kind === 'message';
     const values = keepsValues ? parseBoundValues(piece, valueLimits) : undefined;
-    pipeline.bind(portal, statement, values);
-    if (portal !== '') log.prepared(pipeline.portalStatement(portal), { portal });
+    const statement = pipeline.preparedStatement(name);
+    const note = log.announce({ kind: 'execute', statement, values });
+    const send = () => {
+      pipeline.bind(portal, name, values);
+      this.#bound.set({ portal, statement, note });
+      if (portal !== '') log.prepared(statement, { portal });
+      output.forward(piece);
+    };
+    if (note.announced.acknowledged !== undefined)
+      return this.#sendAcknowledged(
+        { piece, kind: 'execute', name: portal, statement },
+        note,
+        send,
+      );
+    send();
+    return undefined;
   }
 
   #read(piece: Piece): Asked | undefined {
@@ -191,34 +211,47 @@ export class ClientSide {
 
   #ask(asked: Asked): Promise<void> | undefined {
     if (this.#mustWait && !this.#parts.pipeline.isSkipping) return this.#askFirst(asked);
-    this.#sendStatement(asked, undefined);
+    const bound = asked.kind === 'execute' ? this.#bound.take(asked.name) : undefined;
+    this.#sendStatement(asked, bound);
     this.#parts.output.forward(asked.piece);
     return undefined;
   }
 
   /** Decides, and has the event log take note, before anything goes on. */
   async #askFirst(asked: Asked): Promise<void> {
-    const { gate, log, session, pipeline, output } = this.#parts;
+    const { gate, log, session, output } = this.#parts;
     const denial = gate.isClosed ? await this.#judge(asked) : undefined;
     if (denial !== undefined) return this.#refuse(asked, denial);
-    let note: Note | undefined;
-    if (session.options.audit === 'strict' && asked.kind !== 'parse') {
-      note = log.announce({ ...toExecution(asked), values: undefined });
-      this.#announced = note;
-      try {
-        await note.announced.acknowledged;
-      } catch {
-        return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
-      } finally {
-        this.#announced = undefined;
-      }
+    const send = (note: Note | undefined) => {
+      this.#sendStatement(asked, note);
+      output.forward(asked.piece);
+    };
+    const bound = asked.kind === 'execute' ? this.#bound.take(asked.name) : undefined;
+    if (bound !== undefined || session.options.audit !== 'strict' || asked.kind === 'parse')
+      return this.#sendIfWanted(bound, () => send(bound));
+    const note = log.announce({ ...toExecution(asked), values: undefined });
+    return this.#sendAcknowledged(asked, note, () => send(note));
+  }
+
+  async #sendAcknowledged(asked: Asked, note: Note, send: () => void): Promise<void> {
+    this.#announced = note;
+    try {
+      await note.announced.acknowledged;
+    } catch {
+      return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
+    } finally {
+      this.#announced = undefined;
     }
+    this.#sendIfWanted(note, send);
+  }
+
+  /** Something before it may have failed while it waited. */
+  #sendIfWanted(note: Note | undefined, send: () => void): void {
+    const { pipeline } = this.#parts;
     if (this.#isOver) return;
-    // Something before it may have failed meanwhile.
     pipeline.checkCertain();
-    if (pipeline.isSkipping) return note?.announced.abandon('skipped');
-    this.#sendStatement(asked, note);
-    output.forward(asked.piece);
+    if (pipeline.isSkipping) note?.announced.abandon('skipped');
+    else send();
   }
 
   /** Notes it with the pipeline, and with the audit where that has not been done. */

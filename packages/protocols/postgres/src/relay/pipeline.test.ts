@@ -595,6 +595,33 @@ describe('a name that SQL takes', () => {
   ])('is not known any more: %s', (text, tag, expected) => {
     expect(after(text, tag)).toEqual(expected);
   });
+
+  it('is not known from when that is sent: what is pipelined behind it may be another statement', () => {
+    const dialogue = new Dialogue().client(client.parse('a', 'select 1'), client.sync);
+    dialogue.server(done.parse, server.ready());
+    const { pipeline } = dialogue.client(
+      client.query('select 1;\n deallocate a; prepare a as delete from t'),
+      client.bind('c', 'a'),
+    );
+    expect(pipeline.portalStatement('c')).toBeUndefined();
+    dialogue.client(client.parse('b', 'select 2'), client.bind('c', 'b'));
+    expect(pipeline.portalStatement('c')?.text.toString()).toBe('select 2');
+    dialogue.client(client.query('/* */ close c; declare c cursor for table secret'));
+    expect(pipeline.portalStatement('c')).toBeUndefined();
+  });
+
+  it('is known behind texts that only contain such words, in a time that grows with their length alone', () => {
+    const dialogue = new Dialogue().client(client.parse('a', 'select 1'), client.sync);
+    const startedAt = performance.now();
+    const words = 'select prepare, discard from declare where deallocate is null';
+    dialogue.client(client.query(`${words} -- ${'\n'.repeat(60_000)}`));
+    dialogue.client(
+      client.query(`${words} -- ${';discard '.repeat(7_000)}`),
+      client.bind('c', 'a'),
+    );
+    expect(dialogue.pipeline.portalStatement('c')?.text.toString()).toBe('select 1');
+    expect(performance.now() - startedAt).toBeLessThan(1000);
+  });
 });
 
 describe('a COPY that leaves room for doubt', () => {

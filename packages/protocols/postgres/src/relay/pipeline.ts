@@ -76,6 +76,23 @@ const takingCommands: ReadonlySet<string> = new Set([
   'PREPARE',
 ]);
 
+/** Those of the words that SQL gives names with, or takes them by, that may begin a statement in the text. */
+function takingWords(statement: Statement): ReadonlySet<string> {
+  let words = knownWords.get(statement);
+  if (words !== undefined) return words;
+  const found = statement.text
+    .toString('latin1')
+    .matchAll(
+      /(?:^|[;\r\n]|\*\/)[ \t\f\v]*(prepare|deallocate|discard\s+all|close|declare)(?![a-z0-9_$])/gi,
+    );
+  words = new Set([...found].map(([, word = '']) => word.split(/\s/, 1).join().toLowerCase()));
+  knownWords.set(statement, words);
+  return words;
+}
+
+/** A text is executed often. */
+const knownWords = new WeakMap<Statement, ReadonlySet<string>>();
+
 /** The one name that a statement is about; undefined where that takes more than a look. */
 function takenName(statement: Statement | undefined): string | undefined {
   const text = statement?.text.toString('latin1') ?? '';
@@ -159,12 +176,14 @@ export class Pipeline<Note = undefined> {
 
   /** A Query. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
   query(statement: Statement, replacement?: Buffer): Execution<Note> | undefined {
+    if (replacement === undefined) this.forgetNamed(statement);
     return this.pushExecution(new Execution<Note>('query', statement, undefined, replacement));
   }
 
   /** An Execute. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
   execute(portalName: string, replacement?: Buffer): Execution<Note> | undefined {
     const portal = this.portals.get(portalName);
+    if (replacement === undefined) this.forgetNamed(portal?.statement);
     return this.pushExecution(
       new Execution<Note>('execute', portal?.statement, portal?.values, replacement),
     );
@@ -186,6 +205,11 @@ export class Pipeline<Note = undefined> {
     if (this.isSkipping) return;
     const portal = new Portal(this.statements.get(statementName), values);
     this.answers.push(new NameChange('bind', this.portals, portalName, portal));
+  }
+
+  /** What a Bind of this name binds; undefined: not known. */
+  preparedStatement(name: string): Statement | undefined {
+    return this.statements.get(name);
   }
 
   /** What an Execute of this portal executes; undefined: not known. */
@@ -227,6 +251,17 @@ export class Pipeline<Note = undefined> {
   private forgetTaken(statement: Statement | undefined, { command, index }: Outcome): void {
     if (!takingCommands.has(command)) return;
     const name = index === 0 ? takenName(statement) : undefined;
+    if (name === undefined) this.statements.clear();
+    else this.statements.replace(name, undefined);
+  }
+
+  /** From when it is sent: what comes behind it may be about another statement already. */
+  private forgetNamed(statement: Statement | undefined): void {
+    if (statement === undefined) return;
+    const words = takingWords(statement);
+    if (words.has('close') || words.has('declare')) this.portals.clear();
+    if (!words.has('prepare') && !words.has('deallocate') && !words.has('discard')) return;
+    const name = takenName(statement);
     if (name === undefined) this.statements.clear();
     else this.statements.replace(name, undefined);
   }

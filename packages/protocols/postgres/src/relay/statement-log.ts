@@ -74,6 +74,12 @@ export class StatementLog {
     this.#session.emit({ type: 'db.statement_prepared', outcome: 'success', data });
   }
 
+  /** It was bound, and so planned, but nothing executed it. */
+  boundOnly(statement: Statement | undefined, { announced }: Note): void {
+    const data = { ...this.#tell({ kind: 'execute', statement, values: undefined }), portal: '' };
+    announced.finish({ type: 'db.statement_prepared', outcome: 'success', data });
+  }
+
   /** It was executed, or failed. */
   finished(execution: Execution<Note>, outcome: Outcome): void {
     const { note } = execution;
