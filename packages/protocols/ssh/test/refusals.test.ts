@@ -195,6 +195,9 @@ describe('a target', () => {
     });
     const result = await ssh(harness, 'root@off', ['true']);
     expect(result.stderr).toContain('agent for off is offline');
+    expect(await harness.waitForEvent('session.connect_failed')).toMatchObject([
+      { reason: 'offline' },
+    ]);
   });
 
   it('that does not speak is given up after 10 s', async () => {
@@ -212,6 +215,9 @@ describe('a target', () => {
     server.close();
     expect(result.stderr).toContain('could not reach mute: timed out');
     expect(Date.now() - before).toBeLessThan(20_000);
+    expect(await harness.waitForEvent('session.connect_failed')).toMatchObject([
+      { reason: 'timed_out' },
+    ]);
   });
 
   it('whose host key is neither signed nor pinned is refused, with the fingerprint', async () => {

@@ -178,6 +178,7 @@ export class AnswerQueue<Note> {
   private endStep(kind: StepKind): void {
     const { first } = this.entries;
     if (first?.kind !== kind || first.replacement !== undefined) throw unexpected();
+    if (first instanceof NameChange && first.value instanceof Portal) first.value.isBound = true;
     this.shift();
     this.spareReady = 0;
   }

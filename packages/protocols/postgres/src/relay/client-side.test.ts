@@ -17,7 +17,11 @@ const select = { role: 'reader', statements: ['select'], tables: undefined };
 
 /** What the server is sent and the audit is told, with a role for everything or for reading only. */
 function open({ isRestricted = false, audit = 'best_effort' } = {}) {
-  const { promise: acknowledged, resolve: acknowledge } = Promise.withResolvers<void>();
+  const {
+    promise: acknowledged,
+    resolve: acknowledge,
+    reject: loseAudit,
+  } = Promise.withResolvers<void>();
   const sent: Buffer[] = [];
   const told: string[] = [];
   const tell = ({ type, data }: SessionEvent) =>
@@ -77,7 +81,7 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
     for (let wait = side.advance(); wait !== undefined; wait = side.advance()) await wait;
     return Buffer.concat(sent).toString('latin1');
   };
-  return { told, answer, send, acknowledge };
+  return { told, answer, send, acknowledge, loseAudit };
 }
 
 it('sends nothing on that a server throws away, so that a server that does not runs nothing untold', async () => {
@@ -125,8 +129,16 @@ it('tells the text of what SQL can run by a name', async () => {
     client.parse('hid', 'delete from a'),
     client.parse('', 'table b'),
     client.bind('c', ''),
+    client.query('fetch c'),
   );
-  expect(told).toEqual(['prepared delete from a', 'started table b', 'prepared table b']);
+  expect(told.splice(0)).toEqual([
+    'prepared delete from a',
+    'started table b',
+    'prepared table b',
+    'started fetch c',
+  ]);
+  await send(client.bind('d', ''), client.execute('d', 1), client.execute('d', 1), client.sync);
+  expect(told).toEqual(['started table b', 'prepared table b', 'started table b']);
 });
 
 it('tells which function a call is for, also where the call comes in pieces', async () => {
@@ -173,4 +185,61 @@ it('keeps a strict Bind back until the event log has its statement, and the Exec
   expect(sent).toContain(client.bind('', '').toString('latin1'));
   expect(sent).toContain(client.execute('').toString('latin1'));
   expect(told).toEqual(['started select 1']);
+});
+
+it('tells what was bound and then taken away, or not come to because of another', async () => {
+  const { send, told, answer } = open();
+  const evil = [client.parse('', 'select effect()'), client.bind('', '')];
+  await send(...evil, client.close('P', ''), client.execute(''), client.sync);
+  expect(told).toContain('prepared select effect()');
+  answer(frame('1'), frame('2'), frame('3'), server.error('34000'), server.ready());
+  told.length = 0;
+  await send(client.bind('', ''), client.execute('nope'), client.execute(''), client.sync);
+  answer(frame('2'), server.error('34000'));
+  expect(told).toContain('prepared select effect()');
+  answer(server.ready());
+  told.length = 0;
+  await send(client.bind('', ''), client.query('close c'), client.execute(''), client.sync);
+  expect(told).toContain('prepared select effect()');
+});
+
+it('tells nothing more of what a server did not come to bind', async () => {
+  const { send, told, answer } = open();
+  await send(client.parse('', 'selec'), client.bind('', ''), client.execute(''), client.sync);
+  answer(server.error('42601'), server.ready());
+  expect(told).toEqual(['started selec', 'executed selec']);
+});
+
+it.each(['skipped', 'not acknowledged'])(
+  'sends no piece of a long strict Bind: %s',
+  async (why) => {
+    const { send, answer, acknowledge, loseAudit } = open({ audit: 'strict' });
+    await send(client.parse('', 'select 1'), client.describe('S', ''));
+    const long = client.bind('', '', [client.query('drop table a').toString().repeat(100_000)]);
+    const sending = send(long.subarray(0, 20_000));
+    if (why === 'skipped') {
+      answer(server.error('42601'));
+      acknowledge();
+    } else loseAudit(new Error('lost'));
+    expect(await sending).not.toContain('drop table');
+    expect(await send(long.subarray(20_000))).toBe('');
+    expect(await send(client.sync)).toBe(client.sync.toString('latin1'));
+  },
+);
+
+it('writes down what a strict Bind binds where that has changed while it waited', async () => {
+  const { send, told, answer, acknowledge } = open({ audit: 'strict' });
+  await send(
+    client.parse('a', 'select 1'),
+    client.sync,
+    client.parse('a', 'select 2'),
+    client.sync,
+  );
+  answer(frame('1'), server.ready());
+  told.length = 0;
+  const sending = send(client.bind('', 'a'), client.execute(''));
+  answer(server.error('42P05'), server.ready());
+  acknowledge();
+  await sending;
+  expect(told).toEqual(['started select 2', 'executed select 2', 'started select 1']);
 });

@@ -18,6 +18,7 @@ import {
 import { MessageReader, type Piece } from '../wire/message-reader.js';
 import { createTypeTable, frontendLimits, frontendType, headBytes } from '../wire/message-types.js';
 import { StatementCollector, type Statement } from '../wire/statement.js';
+import { findText, toExecution, type Asked } from './asked.js';
 import { LastBound } from './last-bound.js';
 import type { Output } from './output.js';
 import type { Execution } from './pipeline-entries.js';
@@ -42,14 +43,8 @@ export interface ClientSideParts {
   readonly output: Output;
 }
 
-/** A message with a text or a name that is to be executed. */
-interface Asked {
-  readonly piece: Piece;
-  readonly kind: 'query' | 'parse' | 'execute' | 'function';
-  /** Of a Parse the statement's, of an Execute the portal's. */
-  readonly name: string;
-  readonly statement: Statement | undefined;
-}
+/** Passes on what has waited, or has it wait again. */
+type Send = () => Promise<void> | undefined;
 
 export class ClientSide {
   readonly #parts: ClientSideParts;
@@ -154,7 +149,7 @@ export class ClientSide {
       return isDropped;
     }
     if (!startsRequest(piece) || !this.#parts.pipeline.isSkipping) return false;
-    this.#isDropping = piece.kind === 'begin';
+    this.#drop(piece);
     return true;
   }
 
@@ -176,19 +171,18 @@ export class ClientSide {
     const statement = pipeline.preparedStatement(name);
     const note = log.announce({ kind: 'execute', statement, values });
     const send = () => {
-      pipeline.bind(portal, name, values);
-      this.#bound.set({ portal, statement, note });
-      if (portal !== '') log.prepared(statement, { portal });
+      this.#bound.set({ name: portal, portal: pipeline.bind(portal, name, values), note });
       output.forward(piece);
+      return undefined;
     };
-    if (note.announced.acknowledged !== undefined)
-      return this.#sendAcknowledged(
-        { piece, kind: 'execute', name: portal, statement },
-        note,
-        send,
-      );
-    send();
-    return undefined;
+    if (note.announced.acknowledged === undefined) return send();
+    const asked: Asked = { piece, kind: 'execute', name: portal, statement };
+    return this.#sendAcknowledged(asked, note, () => {
+      if (pipeline.preparedStatement(name) === statement) return send();
+      // A Parse that failed meanwhile, or SQL that was answered, gave the name another text.
+      note.announced.abandon('not_sent');
+      return this.#bind(piece);
+    });
   }
 
   #read(piece: Piece): Asked | undefined {
@@ -211,8 +205,7 @@ export class ClientSide {
 
   #ask(asked: Asked): Promise<void> | undefined {
     if (this.#mustWait && !this.#parts.pipeline.isSkipping) return this.#askFirst(asked);
-    const bound = asked.kind === 'execute' ? this.#bound.take(asked.name) : undefined;
-    this.#sendStatement(asked, bound);
+    this.#sendStatement(asked, this.#takeBound(asked));
     this.#parts.output.forward(asked.piece);
     return undefined;
   }
@@ -225,33 +218,49 @@ export class ClientSide {
     const send = (note: Note | undefined) => {
       this.#sendStatement(asked, note);
       output.forward(asked.piece);
+      return undefined;
     };
-    const bound = asked.kind === 'execute' ? this.#bound.take(asked.name) : undefined;
+    const bound = this.#takeBound(asked);
     if (bound !== undefined || session.options.audit !== 'strict' || asked.kind === 'parse')
-      return this.#sendIfWanted(bound, () => send(bound));
+      return this.#sendIfWanted(asked, bound, () => send(bound));
     const note = log.announce({ ...toExecution(asked), values: undefined });
     return this.#sendAcknowledged(asked, note, () => send(note));
   }
 
-  async #sendAcknowledged(asked: Asked, note: Note, send: () => void): Promise<void> {
+  /** SQL that is not bound may run what is by its name. */
+  #takeBound({ kind, name }: Asked): Note | undefined {
+    if (kind === 'execute') return this.#bound.take(name, this.#parts.pipeline.portal(name));
+    if (kind !== 'parse') this.#bound.settle();
+    return undefined;
+  }
+
+  async #sendAcknowledged(asked: Asked, note: Note, send: Send): Promise<void> {
     this.#announced = note;
     try {
       await note.announced.acknowledged;
     } catch {
+      this.#drop(asked.piece);
       return this.#replace(asked, sqlstates.auditUnavailable, 'audit is not available');
     } finally {
       this.#announced = undefined;
     }
-    this.#sendIfWanted(note, send);
+    return this.#sendIfWanted(asked, note, send);
   }
 
   /** Something before it may have failed while it waited. */
-  #sendIfWanted(note: Note | undefined, send: () => void): void {
-    const { pipeline } = this.#parts;
-    if (this.#isOver) return;
+  #sendIfWanted({ piece }: Asked, note: Note | undefined, send: Send): Promise<void> | undefined {
+    const { pipeline, log } = this.#parts;
+    if (this.#isOver) return undefined;
     pipeline.checkCertain();
-    if (pipeline.isSkipping) note?.announced.abandon('skipped');
-    else send();
+    if (!pipeline.isSkipping) return send();
+    this.#drop(piece);
+    if (note !== undefined) log.dropped(note, 'skipped');
+    return undefined;
+  }
+
+  /** What comes of it in pieces is not taken for messages. */
+  #drop({ kind }: Piece): void {
+    this.#isDropping = kind === 'begin';
   }
 
   /** Notes it with the pipeline, and with the audit where that has not been done. */
@@ -263,7 +272,7 @@ export class ClientSide {
       return;
     }
     if (execution !== undefined) execution.note = note ?? log.announce(execution);
-    else note?.announced.abandon(pipeline.isSkipping ? 'skipped' : 'not_sent');
+    else if (note !== undefined) log.dropped(note, pipeline.isSkipping ? 'skipped' : 'not_sent');
   }
 
   #push(asked: Asked, replacement?: Buffer): Execution<Note> | undefined {
@@ -378,15 +387,3 @@ const tooLong: Denial = {
   message: 'the statement is too long to wait for a decision or for the audit',
   statementClass: undefined,
 };
-
-function toExecution({ kind, statement }: Asked) {
-  return { kind, statement };
-}
-
-/** The text of a message that holds more of it than is kept. */
-function findText(piece: Piece, kind: Asked['kind']): Uint8Array | undefined {
-  if (kind !== 'query' && kind !== 'parse') return undefined;
-  const start = piece.start + headBytes;
-  const from = kind === 'query' ? start : piece.source.indexOf(0, start) + 1;
-  return piece.source.subarray(from, piece.source.indexOf(0, from));
-}

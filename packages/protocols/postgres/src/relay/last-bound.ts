@@ -3,12 +3,12 @@
  * (an IMMUTABLE function that calls others): so a Bind is written down like an execution, and what executes it first goes on
  * with that note.
  */
-import type { Statement } from '../wire/statement.js';
+import type { Portal } from './prepared-names.js';
 import type { Note, StatementLog } from './statement-log.js';
 
 interface Bound {
-  readonly portal: string;
-  readonly statement: Statement | undefined;
+  readonly name: string;
+  readonly portal: Portal;
   readonly note: Note;
 }
 
@@ -20,26 +20,30 @@ export class LastBound {
     this.#log = log;
   }
 
-  /** It was sent. */
+  /** It is about to be sent. */
   set(bound: Bound): void {
     this.settle();
     this.#bound = bound;
   }
 
-  /** The note of a portal that is executed now, the first time. */
-  take(portal: string): Note | undefined {
-    if (this.#bound?.portal !== portal) return undefined;
-    const { note } = this.#bound;
+  /** The note of a portal that is executed now, the first time. @param portal what the name stands for now */
+  take(name: string, portal: Portal | undefined): Note | undefined {
+    const bound = this.#bound;
+    if (bound?.name !== name) return undefined;
+    // It was closed, or SQL took its name: the text that was planned would not be told.
+    if (bound.portal !== portal) {
+      this.settle();
+      return undefined;
+    }
     this.#bound = undefined;
-    return note;
+    if (name === '') bound.note.portal = portal;
+    else this.#log.prepared(portal.statement, { portal: name });
+    return bound.note;
   }
 
-  /** Nothing executed it: its text is told all the same, as that of a portal with a name has been. */
+  /** Nothing has executed it, or SQL may run it by its name now. */
   settle(): void {
-    if (this.#bound === undefined) return;
-    const { portal, statement, note } = this.#bound;
+    if (this.#bound !== undefined) this.#log.boundOnly(this.#bound.portal, this.#bound);
     this.#bound = undefined;
-    if (portal === '') this.#log.boundOnly(statement, note);
-    else note.announced.abandon('not_executed');
   }
 }

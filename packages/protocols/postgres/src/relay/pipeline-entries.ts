@@ -87,6 +87,7 @@ export class Execution<Note = undefined> {
 /** A Parse, Bind or Close: changes what a name means at once, as if it could not fail. */
 export class NameChange<Value extends Named> {
   private readonly previous: Value | undefined;
+  private readonly takenBefore: number;
 
   // oxlint-disable-next-line max-params -- made for every statement: an options object would be a second one
   constructor(
@@ -98,15 +99,20 @@ export class NameChange<Value extends Named> {
     readonly replacement?: Buffer,
   ) {
     this.previous = names.replace(name, value);
+    this.takenBefore = names.taken;
   }
 
   get ownBytes(): number {
     return this.value?.ownBytes ?? 0;
   }
 
-  /** It failed or was skipped: the name means again what it did. Only after all later changes are undone. */
+  /**
+   * It failed or was skipped: the name means again what it did, unless SQL has taken names since. Only after all later
+   * changes are undone.
+   */
   undo(): void {
-    this.names.replace(this.name, this.previous);
+    const isTaken = this.names.taken !== this.takenBefore;
+    this.names.replace(this.name, isTaken ? undefined : this.previous);
   }
 }
 

@@ -25,6 +25,7 @@ import { maxNameBytes, type Statement } from '../wire/statement.js';
 import { AnswerQueue, type PipelineEvents } from './answer-queue.js';
 import { describeStep, Execution, NameChange, type Outcome } from './pipeline-entries.js';
 import { Portal, PreparedNames } from './prepared-names.js';
+import { hidesWords, isSingle, takingWords } from './taking-words.js';
 
 /** Longest text or parameters that are collected before they are sent on; longer ones come in pieces. */
 const maxCollectedBytes = 1024 * 1024;
@@ -76,28 +77,21 @@ const takingCommands: ReadonlySet<string> = new Set([
   'PREPARE',
 ]);
 
-/** Those of the words that SQL gives names with, or takes them by, that may begin a statement in the text. */
-function takingWords(statement: Statement): ReadonlySet<string> {
-  let words = knownWords.get(statement);
-  if (words !== undefined) return words;
-  const found = statement.text
-    .toString('latin1')
-    .matchAll(
-      /(?:^|[;\r\n]|\*\/)[ \t\f\v]*(prepare|deallocate|discard\s+all|close|declare)(?![a-z0-9_$])/gi,
-    );
-  words = new Set([...found].map(([, word = '']) => word.split(/\s/, 1).join().toLowerCase()));
-  knownWords.set(statement, words);
-  return words;
-}
+/** Words that begin statements after which the same holds. A block has whatever it runs, so that all names are taken. */
+const statementWords: readonly string[] = ['prepare', 'deallocate', 'discard', 'do'];
 
-/** A text is executed often. */
-const knownWords = new WeakMap<Statement, ReadonlySet<string>>();
+/** Tags of those that take portals; looked at only where the text was not seen when it was sent. */
+const cursorCommands: ReadonlySet<string> = new Set([
+  'CLOSE CURSOR',
+  'CLOSE CURSOR ALL',
+  'DECLARE CURSOR',
+]);
 
-/** The one name that a statement is about; undefined where that takes more than a look. */
+/** The one name that a statement is about; undefined where that takes more than a look: a server cuts characters whole. */
 function takenName(statement: Statement | undefined): string | undefined {
   const text = statement?.text.toString('latin1') ?? '';
   const [, quoted, plain] =
-    /^\s*(?:prepare|deallocate(?:\s+prepare)?)\s+(?:"([^"]+)"|([a-z_][a-z0-9_$]*))(?=\s*;?\s*$|[\s(])/i.exec(
+    /^\s*(?:prepare|deallocate(?:\s+prepare)?)\s+(?:"([^"\x80-\xff]+)"|([a-z_][a-z0-9_$]*))(?=\s*;?\s*$|[\s(])/i.exec(
       text,
     ) ?? [];
   if (plain?.toLowerCase() === 'all') return undefined;
@@ -115,13 +109,24 @@ export class Pipeline<Note = undefined> {
     maxNames: 1024,
     maxBytes: 2 * 1024 * 1024,
   });
+  /** Unanswered ones of which nobody can see what names they take: until it is known, no name is. */
+  private readonly unseen = new Set<Execution<Note>>();
 
   constructor(events: PipelineEvents<Note>) {
     this.answers = new AnswerQueue({
       ...events,
       finished: (execution, outcome) => {
-        this.forgetTaken(execution.statement, outcome);
+        this.forgetTaken(execution, outcome);
+        if (execution.kind === 'execute') this.unseen.delete(execution);
         events.finished(execution, outcome);
+      },
+      ended: (execution) => {
+        this.unseen.delete(execution);
+        events.ended(execution);
+      },
+      skipped: (execution) => {
+        this.unseen.delete(execution);
+        events.skipped(execution);
       },
     });
   }
@@ -182,7 +187,7 @@ export class Pipeline<Note = undefined> {
 
   /** An Execute. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
   execute(portalName: string, replacement?: Buffer): Execution<Note> | undefined {
-    const portal = this.portals.get(portalName);
+    const portal = this.portal(portalName);
     if (replacement === undefined) this.forgetNamed(portal?.statement);
     return this.pushExecution(
       new Execution<Note>('execute', portal?.statement, portal?.values, replacement),
@@ -201,20 +206,26 @@ export class Pipeline<Note = undefined> {
   }
 
   /** A Bind. @param values what the audit is to know of its parameters */
-  bind(portalName: string, statementName: string, values?: readonly BoundValue[]): void {
-    if (this.isSkipping) return;
-    const portal = new Portal(this.statements.get(statementName), values);
-    this.answers.push(new NameChange('bind', this.portals, portalName, portal));
+  bind(portalName: string, statementName: string, values?: readonly BoundValue[]): Portal {
+    const portal = new Portal(this.preparedStatement(statementName), values);
+    if (!this.isSkipping)
+      this.answers.push(new NameChange('bind', this.portals, portalName, portal));
+    return portal;
   }
 
   /** What a Bind of this name binds; undefined: not known. */
   preparedStatement(name: string): Statement | undefined {
-    return this.statements.get(name);
+    return this.unseen.size === 0 ? this.statements.get(name) : undefined;
   }
 
-  /** What an Execute of this portal executes; undefined: not known. */
+  /** What an Execute of this name executes; undefined: not known. */
+  portal(name: string): Portal | undefined {
+    return this.unseen.size === 0 ? this.portals.get(name) : undefined;
+  }
+
+  /** Its text; undefined: not known. */
   portalStatement(portalName: string): Statement | undefined {
-    return this.portals.get(portalName)?.statement;
+    return this.portal(portalName)?.statement;
   }
 
   /** A run of the client: COPY data. */
@@ -248,22 +259,22 @@ export class Pipeline<Note = undefined> {
   }
 
   /** SQL takes names too, and gives them anew: what one of ours stands for is not known then. */
-  private forgetTaken(statement: Statement | undefined, { command, index }: Outcome): void {
-    if (!takingCommands.has(command)) return;
-    const name = index === 0 ? takenName(statement) : undefined;
-    if (name === undefined) this.statements.clear();
-    else this.statements.replace(name, undefined);
+  private forgetTaken(execution: Execution<Note>, { command, index }: Outcome): void {
+    if (takingCommands.has(command))
+      this.statements.take(index === 0 ? takenName(execution.statement) : undefined);
+    if (this.unseen.has(execution)) {
+      if (command === 'DO') this.statements.take(undefined);
+      if (cursorCommands.has(command)) this.portals.take(undefined);
+    }
   }
 
   /** From when it is sent: what comes behind it may be about another statement already. */
   private forgetNamed(statement: Statement | undefined): void {
     if (statement === undefined) return;
     const words = takingWords(statement);
-    if (words.has('close') || words.has('declare')) this.portals.clear();
-    if (!words.has('prepare') && !words.has('deallocate') && !words.has('discard')) return;
-    const name = takenName(statement);
-    if (name === undefined) this.statements.clear();
-    else this.statements.replace(name, undefined);
+    if (words.has('close') || words.has('declare') || words.has('do')) this.portals.take(undefined);
+    if (statementWords.some((word) => words.has(word)))
+      this.statements.take(isSingle(statement) ? takenName(statement) : undefined);
   }
 
   private sendStep(piece: Piece): void {
@@ -274,7 +285,8 @@ export class Pipeline<Note = undefined> {
       }
       case frontendType.bind: {
         const { portal, statement } = parseBind(piece);
-        return this.bind(portal, statement);
+        this.bind(portal, statement);
+        break;
       }
       case frontendType.close:
         return this.close(piece);
@@ -301,6 +313,10 @@ export class Pipeline<Note = undefined> {
   }
 
   private pushExecution(execution: Execution<Note>): Execution<Note> | undefined {
-    return this.answers.push(execution) ? execution : undefined;
+    if (!this.answers.push(execution)) return undefined;
+    const { kind, statement, replacement } = execution;
+    if (replacement === undefined && kind !== 'function' && hidesWords(kind, statement))
+      this.unseen.add(execution);
+    return execution;
   }
 }

@@ -29,6 +29,7 @@ export class PreparedNames<Value extends Named> {
   private readonly named = new Map<string, Value>();
   private unnamed: Value | undefined;
   private keptBytes = 0;
+  private takings = 0;
 
   constructor(private readonly options: PreparedNamesOptions) {}
 
@@ -51,6 +52,18 @@ export class PreparedNames<Value extends Named> {
       this.forgetOldest();
     }
     return previous;
+  }
+
+  /** How often SQL took names. */
+  get taken(): number {
+    return this.takings;
+  }
+
+  /** SQL takes a name, or all: what they meant before is not known to be true again, whatever fails. */
+  take(name: string | undefined): void {
+    this.takings += 1;
+    if (name === undefined) this.clear();
+    else this.replace(name, undefined);
   }
 
   clear(): void {
@@ -77,6 +90,9 @@ export class PreparedNames<Value extends Named> {
 
 /** A statement with its parameters, ready to be executed. */
 export class Portal implements Named {
+  /** The server has said so. */
+  isBound = false;
+
   constructor(
     /** Undefined: its text is not known. */
     readonly statement: Statement | undefined,

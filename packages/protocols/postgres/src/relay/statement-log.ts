@@ -8,11 +8,14 @@ import type { BoundValue } from '../wire/frontend.js';
 import type { Statement } from '../wire/statement.js';
 import { classOfCommand } from './command-class.js';
 import type { Execution, Outcome } from './pipeline-entries.js';
+import type { Portal } from './prepared-names.js';
 
 /** What is kept with a statement that was announced. */
 export interface Note {
   readonly announced: Announced;
   startedAt: number;
+  /** The unnamed portal that it was written down for: of what the server bound, the text is told in any case. */
+  portal?: Portal | undefined;
   /** The last of a simple query's statements that was answered; told when it is known whether another follows. */
   held?: SessionEvent | undefined;
 }
@@ -75,8 +78,9 @@ export class StatementLog {
   }
 
   /** It was bound, and so planned, but nothing executed it. */
-  boundOnly(statement: Statement | undefined, { announced }: Note): void {
-    const data = { ...this.#tell({ kind: 'execute', statement, values: undefined }), portal: '' };
+  boundOnly({ statement }: Portal, { name, note: { announced } }: { name: string; note: Note }) {
+    const what = this.#tell({ kind: 'execute', statement, values: undefined });
+    const data = { ...what, portal: name };
     announced.finish({ type: 'db.statement_prepared', outcome: 'success', data });
   }
 
@@ -109,7 +113,13 @@ export class StatementLog {
 
   /** Sent, and thrown away by the server because one before it failed. */
   skipped({ note }: Execution<Note>): void {
-    note?.announced.abandon('skipped');
+    if (note !== undefined) this.dropped(note, 'skipped');
+  }
+
+  /** It is not executed, but it may have been bound. */
+  dropped(note: Note, reason: string): void {
+    if (note.portal?.isBound === true) this.boundOnly(note.portal, { name: '', note });
+    else note.announced.abandon(reason);
   }
 
   /** It will never be known what became of it. */
