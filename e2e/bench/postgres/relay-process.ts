@@ -29,6 +29,8 @@ import { createProxy } from '@gatehouse/protocol-postgres/proxy';
 import { postgresSpec } from '@gatehouse/protocol-postgres/target';
 import { createRecordingWriter } from '@gatehouse/recording';
 
+import { createProxyServices } from '../proxy-services.js';
+
 tuneGarbageCollection();
 const settings = JSON.parse(process.argv[2] ?? '') as {
   readonly dir: string;
@@ -66,15 +68,7 @@ const credentials: ProxyCredentials = {
   targetCertificate: async () => notAsked(),
   hostAuthorities: () => [],
 };
-const proxy = createProxy({
-  clock: systemClock,
-  logger,
-  clusterName: 'bench',
-  replicaId: 'srv_1',
-  replicas: { tell: () => undefined, onTold: () => undefined },
-  publicNames: ['127.0.0.1'],
-  credentials,
-});
+const proxy = createProxy(createProxyServices(credentials));
 const agent = createAgent({
   logger,
   clock: systemClock,

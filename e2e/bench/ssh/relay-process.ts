@@ -34,6 +34,8 @@ import {
 import { createProxy } from '@gatehouse/protocol-ssh/proxy';
 import { createRecordingWriter } from '@gatehouse/recording';
 
+import { createProxyServices } from '../proxy-services.js';
+
 tuneGarbageCollection();
 const [dir = '', isRecordingText] = process.argv.slice(2);
 const isRecording = isRecordingText === 'true';
@@ -82,15 +84,7 @@ async function issueTargetCertificate(login: string) {
   return { privateKeyPem, certificate, validBeforeMs };
 }
 
-const proxy = createProxy({
-  clock: systemClock,
-  logger,
-  clusterName: 'bench',
-  replicaId: 'srv_1',
-  replicas: { tell: () => undefined, onTold: () => undefined },
-  publicNames: ['127.0.0.1'],
-  credentials,
-});
+const proxy = createProxy(createProxyServices(credentials));
 
 async function serve(client: Socket): Promise<void> {
   const sessionId = createId('ses');

@@ -41,6 +41,7 @@ export const events = {
     data: z.object({
       protocol: z.string(),
       principal: z.string(),
+      database: z.string().optional().describe('of a target with several of them'),
       mode: z.enum(['inspected', 'relayed']),
       transport: z.string(),
       tunnel: z.string().describe('the tunnel replica, srv_…'),

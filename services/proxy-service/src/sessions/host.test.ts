@@ -140,8 +140,9 @@ it('lets whoever fills the spool wait, and goes on when there is room', async ()
     } as const;
     session.established();
     expect(session.pace()).toBeUndefined();
-    while (session.pace() === undefined) session.emit(statement);
-    for (let count = 0; count < 200; count += 1) session.emit(statement);
+    // A quarter of the spool, and what takes half a minute to allow.
+    for (let count = 0; count < 1400; count += 1) session.emit(statement);
+    expect(session.pace()).toBeDefined();
     await session.pace();
     isThrough = true;
     return 'client_left';
@@ -149,7 +150,7 @@ it('lets whoever fills the spool wait, and goes on when there is room', async ()
   const host = await start({ policy: createTestPolicy(), serve });
   host.broker.isAway = true;
   host.connect();
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 200));
   expect(isThrough).toBe(false);
   host.broker.isAway = false;
   await expect.poll(() => isThrough, { timeout: 20_000 }).toBe(true);

@@ -1,24 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
-import type { StatementFacts } from './facts.js';
+import { factsWith } from './facts.fixture.js';
 import { hasStatementPolicy, judge, judgeText, type Judging } from './judge.js';
 import { isAllowedTable, isDeniedTable } from './table-pattern.js';
 
-const facts = (given: Partial<StatementFacts>): StatementFacts => ({
-  start: 0,
-  end: 0,
-  classes: ['select'],
-  tables: [],
-  hidesTables: false,
-  prepares: undefined,
-  executes: undefined,
-  isUnknown: false,
-  isLocal: false,
-  changesActor: false,
-  changesReading: false,
-  searchPath: undefined,
-  ...given,
-});
 const reads = (...names: string[]) =>
   names.map((name) => {
     const [table = '', schema] = name.split('.').toReversed();
@@ -47,7 +32,7 @@ describe('a policy', () => {
 
   it('that is not there lets everything pass', () => {
     const open = judging([rule('a')]);
-    expect(judge(facts({ changesActor: true, isUnknown: true }), open)).toBeUndefined();
+    expect(judge(factsWith({ changesActor: true, isUnknown: true }), open)).toBeUndefined();
     expect(judgeText({ kind: 'unparsed', reason: 'syntax' }, open)).toBeUndefined();
   });
 
@@ -62,20 +47,20 @@ describe('a policy', () => {
   });
 
   it('without a role allows nothing', () => {
-    expect(judge(facts({}), judging([]))).toMatchObject({ code: 'class' });
+    expect(judge(factsWith({}), judging([]))).toMatchObject({ code: 'class' });
   });
 });
 
 describe('roles', () => {
   it('are named in a refusal', () => {
     const dba = judging([rule('dba', ['select', 'show', 'explain'])]);
-    expect(judge(facts({ classes: ['select', 'delete'] }), dba)).toEqual({
+    expect(judge(factsWith({ classes: ['select', 'delete'] }), dba)).toEqual({
       code: 'class',
       message: 'statement class "delete" is not allowed (role dba)',
       rule: { role: 'dba', list: 'db_statements' },
     });
     const clerk = judging([rule('clerk', undefined, ['public.orders'])]);
-    expect(judge(facts({ tables: reads('hr.salaries') }), clerk)).toEqual({
+    expect(judge(factsWith({ tables: reads('hr.salaries') }), clerk)).toEqual({
       code: 'table',
       message: 'table "hr.salaries" is not allowed (role clerk)',
       rule: { role: 'clerk', list: 'db_tables' },
@@ -88,18 +73,20 @@ describe('roles', () => {
       rule('reader', ['select'], ['hr.*']),
       rule('writer', ['insert'], ['public.*']),
     ]);
-    expect(judge(facts({ tables: reads('hr.a') }), both)).toBeUndefined();
-    expect(judge(facts({ classes: ['insert'], tables: reads('public.a') }), both)).toBeUndefined();
+    expect(judge(factsWith({ tables: reads('hr.a') }), both)).toBeUndefined();
     expect(
-      judge(facts({ classes: ['select', 'insert'], tables: reads('hr.a', 'public.a') }), both),
+      judge(factsWith({ classes: ['insert'], tables: reads('public.a') }), both),
+    ).toBeUndefined();
+    expect(
+      judge(factsWith({ classes: ['select', 'insert'], tables: reads('hr.a', 'public.a') }), both),
     ).toMatchObject({ code: 'class', rule: { role: 'reader' } });
   });
 
   it('allow all classes with *, and what drivers need with any list', () => {
-    expect(judge(facts({ classes: ['call'] }), judging([rule('a', ['*'])]))).toBeUndefined();
+    expect(judge(factsWith({ classes: ['call'] }), judging([rule('a', ['*'])]))).toBeUndefined();
     const none = judging([rule('a', [])]);
-    expect(judge(facts({ classes: ['show', 'transaction', 'set'] }), none)).toBeUndefined();
-    expect(judge(facts({ classes: ['select'] }), none)).toMatchObject({ code: 'class' });
+    expect(judge(factsWith({ classes: ['show', 'transaction', 'set'] }), none)).toBeUndefined();
+    expect(judge(factsWith({ classes: ['select'] }), none)).toMatchObject({ code: 'class' });
   });
 });
 
@@ -107,7 +94,7 @@ describe('deny blocks', () => {
   const open = [rule('a')];
 
   it('win over every role, also over what drivers need', () => {
-    const refusal = judge(facts({ classes: ['set'] }), judging(open, [rule('b', ['set'])]));
+    const refusal = judge(factsWith({ classes: ['set'] }), judging(open, [rule('b', ['set'])]));
     expect(refusal).toEqual({
       code: 'deny',
       message: 'statement class "set" is denied (role b)',
@@ -117,16 +104,20 @@ describe('deny blocks', () => {
 
   it('with both lists cover what both cover', () => {
     const given = judging(open, [rule('b', ['delete'], ['audit.*'])]);
-    expect(judge(facts({ classes: ['delete'], tables: reads('public.a') }), given)).toBeUndefined();
-    expect(judge(facts({ tables: reads('audit.a') }), given)).toBeUndefined();
-    expect(judge(facts({ classes: ['delete'], tables: reads('audit.a') }), given)).toMatchObject({
+    expect(
+      judge(factsWith({ classes: ['delete'], tables: reads('public.a') }), given),
+    ).toBeUndefined();
+    expect(judge(factsWith({ tables: reads('audit.a') }), given)).toBeUndefined();
+    expect(
+      judge(factsWith({ classes: ['delete'], tables: reads('audit.a') }), given),
+    ).toMatchObject({
       message: 'statement class "delete" on table "audit.a" is denied (role b)',
     });
   });
 
   it('on tables cover what does not name its tables', () => {
     const given = judging(open, [rule('b', undefined, ['hr.*'])]);
-    expect(judge(facts({ classes: ['call'], hidesTables: true }), given)).toMatchObject({
+    expect(judge(factsWith({ classes: ['call'], hidesTables: true }), given)).toMatchObject({
       code: 'deny',
     });
   });
@@ -137,7 +128,7 @@ describe('unqualified names', () => {
 
   it('are allowed where they are in every schema of the search path', () => {
     const at = (searchPath: string[]) =>
-      judge(facts({ tables: reads('orders') }), { ...clerk, searchPath })?.code;
+      judge(factsWith({ tables: reads('orders') }), { ...clerk, searchPath })?.code;
     expect(at(['public'])).toBeUndefined();
     expect(at(['app', 'public'])).toBeUndefined();
     expect(at(['app', 'hr'])).toBe('table');
@@ -146,14 +137,14 @@ describe('unqualified names', () => {
 
   it('are denied where they are in any schema', () => {
     const given = judging([rule('a')], [rule('b', undefined, ['hr.salaries'])]);
-    expect(judge(facts({ tables: reads('salaries') }), given)).toMatchObject({ code: 'deny' });
-    expect(judge(facts({ tables: reads('public.salaries') }), given)).toBeUndefined();
+    expect(judge(factsWith({ tables: reads('salaries') }), given)).toMatchObject({ code: 'deny' });
+    expect(judge(factsWith({ tables: reads('public.salaries') }), given)).toBeUndefined();
   });
 
   // The path set under one role would send another role's unqualified names elsewhere.
   it('keep their path wherever one role has tables', () => {
     const given = judging([rule('reader', ['select']), rule('clerk', undefined, ['public.a'])]);
-    const set = facts({ classes: ['set'], searchPath: ['hr'] });
+    const set = factsWith({ classes: ['set'], searchPath: ['hr'] });
     expect(judge(set, given)).toMatchObject({ code: 'search_path', rule: { role: 'clerk' } });
     expect(judge(set, { ...given, searchPath: ['hr', 'public'] })).toBeUndefined();
     expect(judge(set, judging([rule('reader', ['select'])]))).toBeUndefined();
@@ -163,30 +154,30 @@ describe('unqualified names', () => {
 describe('unqualified names of the catalogs', () => {
   it('are not found in the schemas of the path', () => {
     const given = judging([rule('clerk', undefined, ['public.*'])]);
-    const judgeOf = (name: string) => judge(facts({ tables: reads(name) }), given)?.code;
+    const judgeOf = (name: string) => judge(factsWith({ tables: reads(name) }), given)?.code;
     expect(judgeOf('orders')).toBeUndefined();
     expect(judgeOf('pg_class')).toBeUndefined();
     for (const name of ['pg_authid', 'pg_stats', 'pg_stat_activity', 'pg_user_mappings'])
       expect(judgeOf(name), name).toBe('table');
     const written = [{ schema: undefined, name: 'pg_class', isWritten: true }];
-    expect(judge(facts({ classes: ['delete'], tables: written }), given)?.code).toBe('table');
+    expect(judge(factsWith({ classes: ['delete'], tables: written }), given)?.code).toBe('table');
     const all = judging([rule('clerk', undefined, ['public.*', 'pg_catalog.*'])]);
-    expect(judge(facts({ tables: reads('pg_authid') }), all)).toBeUndefined();
+    expect(judge(factsWith({ tables: reads('pg_authid') }), all)).toBeUndefined();
   });
 });
 
 describe('EXECUTE', () => {
-  const run = facts({ classes: [], executes: 'p' });
+  const run = factsWith({ classes: [], executes: 'p' });
   const dba = judging([rule('dba', ['select'])]);
 
   it('does what was prepared', () => {
-    const prepared = () => facts({ classes: ['delete'] });
+    const prepared = () => factsWith({ classes: ['delete'] });
     expect(judge(run, { ...dba, prepared })).toMatchObject({ code: 'class' });
-    expect(judge(run, { ...dba, prepared: () => facts({}) })).toBeUndefined();
+    expect(judge(run, { ...dba, prepared: () => factsWith({}) })).toBeUndefined();
   });
 
   it('of what executes another is refused: that may be another one by then', () => {
-    const prepared = () => facts({ executes: 'q' });
+    const prepared = () => factsWith({ executes: 'q' });
     expect(judge(run, { ...dba, prepared })).toMatchObject({ code: 'unknown_prepared' });
   });
 

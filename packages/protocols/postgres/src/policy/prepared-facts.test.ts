@@ -1,23 +1,9 @@
 import { expect, it } from 'vitest';
 
+import { factsWith } from './facts.fixture.js';
 import type { StatementFacts } from './facts.js';
 import { PreparedFacts, preparedLimits } from './prepared-facts.js';
 
-const facts = (given: Partial<StatementFacts>): StatementFacts => ({
-  start: 0,
-  end: 0,
-  classes: ['select'],
-  tables: [],
-  hidesTables: false,
-  prepares: undefined,
-  executes: undefined,
-  isUnknown: false,
-  isLocal: false,
-  changesActor: false,
-  changesReading: false,
-  searchPath: undefined,
-  ...given,
-});
 const table = (name: string) => ({ schema: 'public', name, isWritten: false });
 
 // A session filled the proxy's memory with fields that no bound counted.
@@ -27,7 +13,7 @@ it.each<[string, (index: number) => Partial<StatementFacts>]>([
   ['names', (index) => ({ executes: `${index}${'e'.repeat(100_000)}` })],
 ])('has a bound in bytes for %s', (_, given) => {
   const prepared = new PreparedFacts();
-  for (let index = 0; index < 500; index += 1) prepared.add(`n${index}`, facts(given(index)));
+  for (let index = 0; index < 500; index += 1) prepared.add(`n${index}`, factsWith(given(index)));
   const kept = Array.from({ length: 500 }, (__, index) => prepared.get(`n${index}`));
   const count = kept.filter((one) => one !== undefined).length;
   expect(count).toBeGreaterThan(30);
@@ -36,7 +22,7 @@ it.each<[string, (index: number) => Partial<StatementFacts>]>([
 
 it('does not grow where a name is given the same again and again', () => {
   const prepared = new PreparedFacts();
-  const texts = ['a', 'b'].map((name) => facts({ tables: [table(name)], searchPath: [name] }));
+  const texts = ['a', 'b'].map((name) => factsWith({ tables: [table(name)], searchPath: [name] }));
   for (let index = 0; index < 2; index += 1) for (const one of texts) prepared.add('x', one);
   const { bytes } = prepared;
   for (let index = 0; index < 2_000; index += 1) for (const one of texts) prepared.add('x', one);
@@ -51,12 +37,12 @@ it('does not grow where a name is given the same again and again', () => {
 // The server still has the old one and refuses the new one: EXECUTE would run what was judged as something else.
 it('takes a name that comes after others were forgotten for them as well', () => {
   const prepared = new PreparedFacts({ ...preparedLimits, maxNames: 2 });
-  prepared.add('early', facts({ tables: [table('early')] }));
-  prepared.add('p', facts({ tables: [table('hidden')] }));
-  prepared.add('a', facts({}));
-  prepared.add('b', facts({}));
+  prepared.add('early', factsWith({ tables: [table('early')] }));
+  prepared.add('p', factsWith({ tables: [table('hidden')] }));
+  prepared.add('a', factsWith({}));
+  prepared.add('b', factsWith({}));
   expect(prepared.get('p')).toBeUndefined();
-  prepared.add('p', facts({ tables: [table('shown')] }));
+  prepared.add('p', factsWith({ tables: [table('shown')] }));
   expect(prepared.get('p')?.tables).toEqual(
     expect.arrayContaining([table('shown'), table('hidden'), table('early')]),
   );

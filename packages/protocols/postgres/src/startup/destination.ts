@@ -7,6 +7,7 @@ import type { GatehouseError } from '@gatehouse/kit/errors';
 import { postgresError } from '../errors.js';
 import { formatStartupOptions, parseStartupOptions } from '../wire/startup-options.js';
 import type { StartupParameter } from '../wire/startup.js';
+import { maxNameBytes } from '../wire/statement.js';
 
 /** Where to, as whom, and what goes on to the server. */
 export interface Destination {
@@ -20,8 +21,6 @@ export interface Destination {
   readonly settings: readonly { readonly name: string | undefined; readonly value: string }[];
 }
 
-/** A server cuts what is longer (PostgreSQL §4.1.1, NAMEDATALEN). */
-const maxNameBytes = 63;
 const targetSetting = 'gatehouse.target';
 /** Parameters that are no settings (PostgreSQL §55.7, StartupMessage). */
 const plainParameters: ReadonlySet<string> = new Set([

@@ -8,7 +8,7 @@ import { WireError } from './wire-error.js';
 /** How much of a statement's text is kept. */
 const maxKeptBytes = 64 * 1024;
 
-/** Significant bytes of the name of a prepared statement or portal; a server cuts what is longer (NAMEDATALEN). */
+/** Significant bytes of a name; a server cuts what is longer (PostgreSQL §4.1.1, NAMEDATALEN). */
 export const maxNameBytes = 63;
 
 /** What was sent to be executed; bytes as they came, in the encoding of the client. */
