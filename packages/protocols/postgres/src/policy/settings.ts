@@ -1,5 +1,4 @@
 /** Settings on which the policy's facts rest: who acts, how text is read, where unqualified names are looked for. */
-import { maxNameBytes } from '../wire/statement.js';
 import type { SettingFacts } from './facts.js';
 
 /** A setting's new value: its items as text, where undefined is one that the text does not tell. */
@@ -71,6 +70,8 @@ function schemasOf(value: SettingValue): readonly string[] | 'unknown' {
 
 /** Different schemas in a path that is told; a longer one is as good as unknown, and so is a name that the server would cut. */
 const maxSchemas = 100;
+/** As wire/statement.ts has it, which the thread that parses does not load. */
+const maxNameBytes = 63;
 
 /** Each schema once: an unqualified name is judged by all of them, whatever their order. */
 function listSchemas(items: SettingValue): readonly string[] | 'unknown' {
