@@ -138,11 +138,13 @@ describe.each(['PGlite', 'PostgreSQL'] as const)('dead letters on %s', (engine) 
       const reasons = [`unknown_type: ${type}`, 'unknown_type: ssh.command_forgotten'];
       await expect.poll(async () => waiting(sessionId), wait).toEqual(reasons);
       expect((await deadLettersCounted()) - before).toBe(2);
-      const published = scene.audit.broker.records(topics.audit).length;
       await using _later = await scene.audit.addReplica({ eventTypes: laterTypes });
       await expect.poll(async () => sequences(sessionId), wait).toEqual([1, 2, 4]);
       await expect.poll(async () => waiting(sessionId), wait).toEqual([reasons[1]]);
-      expect(scene.audit.broker.records(topics.audit)).toHaveLength(published);
+      // Not by way of the topic: it has what was published above, once. Events of the service itself come there at any time.
+      expect(
+        scene.audit.broker.records(topics.audit).filter(({ key }) => key === sessionId),
+      ).toHaveLength(events.length);
       const stored = (await list(scene.carol, true)).filter(({ key }) => key === sessionId);
       expect(stored.map(({ replayedBy }) => replayedBy)).toEqual(['audit-service', '']);
     });
