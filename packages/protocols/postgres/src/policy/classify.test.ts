@@ -16,7 +16,7 @@ import { nodeOf } from './tree.js';
 const parser = createStatementParser();
 afterAll(async () => parser[Symbol.asyncDispose]());
 
-const parse = async (text: string) => parser.parse(Buffer.from(text));
+const parse = async (text: string) => parser.parse(Buffer.from(text), 'ada');
 const prepared = () => undefined;
 
 const classesOf = (parsed: ParsedText) =>
@@ -168,7 +168,7 @@ describe('whatever comes', () => {
     const texts = fc.array(fc.constantFrom(...words.split(' ')), { maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(texts, async (parts) => {
-        const parsed = await given.parse(Buffer.from(parts.join(' ')));
+        const parsed = await given.parse(Buffer.from(parts.join(' ')), 'ada');
         expect(parsed.kind === 'parsed' || parsed.reason === 'syntax').toBe(true);
       }),
       { numRuns: 500 },

@@ -1,7 +1,8 @@
-/** A thread that parses one text after the other, and is replaced when a text breaks it or takes too long. */
+/** A thread that parses one text after the other, of all people in turn, and is replaced when a text breaks it or takes too long. */
 import { Worker } from 'node:worker_threads';
 
 import type { ParsedText, UnparsedReason } from './facts.js';
+import { FairQueue } from './fair-queue.js';
 import type { WorkerMessage } from './parse-worker.js';
 
 export interface LaneOptions {
@@ -9,6 +10,8 @@ export interface LaneOptions {
   readonly deadlineMs: number;
   /** Texts that may wait; one more is told `busy`. */
   readonly maxWaiting: number;
+  /** The same for one person's. */
+  readonly maxWaitingEach: number;
   /** False: the thread ends when nothing waits, as WASM's memory never gets smaller again. */
   readonly isKept: boolean;
   /** Told when a text has cost a thread. */
@@ -27,10 +30,10 @@ const maxHeapMb = 512;
 /** Sources and compiled files are named alike. */
 const workerUrl = new URL(`./parse-worker${import.meta.url.slice(-3)}`, import.meta.url);
 
-/** Texts are answered in the order they come in. The thread starts with the first of them and does not keep the process alive. */
+/** One person's texts are answered in the order they come in. The thread starts with the first of them and does not keep the process alive. */
 export class ParseLane {
   readonly #options: LaneOptions;
-  readonly #waiting: Job[] = [];
+  readonly #waiting: FairQueue<Job>;
   #current: Job | undefined;
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -38,16 +41,18 @@ export class ParseLane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
+    const { maxWaiting, maxWaitingEach } = options;
+    this.#waiting = new FairQueue({ maxItems: maxWaiting, maxItemsEach: maxWaitingEach });
   }
 
-  /** Never rejects. */
-  async parse(text: string): Promise<ParsedText> {
+  /** @param person whose text it is. Never rejects. */
+  async parse(text: string, person: string): Promise<ParsedText> {
     if (this.#isClosed) return { kind: 'unparsed', reason: 'failed' };
-    if (this.#waiting.length >= this.#options.maxWaiting) {
-      return { kind: 'unparsed', reason: 'busy' };
-    }
     return new Promise((resolve) => {
-      this.#waiting.push({ text, resolve });
+      if (!this.#waiting.push(person, { text, resolve })) {
+        resolve({ kind: 'unparsed', reason: 'busy' });
+        return;
+      }
       if (this.#current === undefined) this.#next();
     });
   }
@@ -57,7 +62,7 @@ export class ParseLane {
     this.#isClosed = true;
     const worker = this.#worker;
     this.#drop();
-    for (const job of [this.#current, ...this.#waiting.splice(0)]) {
+    for (const job of [this.#current, ...this.#waiting.take()]) {
       job?.resolve({ kind: 'unparsed', reason: 'failed' });
     }
     this.#current = undefined;

@@ -15,6 +15,7 @@ function createLane(options: Partial<ConstructorParameters<typeof ParseLane>[0]>
   const lane = new ParseLane({
     deadlineMs: 10_000,
     maxWaiting: 4,
+    maxWaitingEach: 4,
     isKept: true,
     onReplaced: (reason) => replaced.push(reason),
     ...options,
@@ -31,19 +32,22 @@ describe('a parser', () => {
       Buffer.from([0xed, 0xa0, 0x80]),
       Buffer.from([0xc0, 0xa7]),
     ]) {
-      expect(await parser.parse(bytes)).toEqual({ kind: 'unparsed', reason: 'encoding' });
+      expect(await parser.parse(bytes, 'ada')).toEqual({ kind: 'unparsed', reason: 'encoding' });
     }
-    expect(await parser.parse(Buffer.from("SELECT 'ü\u{1f600}'"))).toMatchObject(one);
+    expect(await parser.parse(Buffer.from("SELECT 'ü\u{1f600}'"), 'ada')).toMatchObject(one);
   });
 
   it('reads a view of a larger buffer', async () => {
     await using parser = createStatementParser();
-    expect(await parser.parse(Buffer.from('Q....SELECT 1\0').subarray(5, 13))).toMatchObject(one);
+    expect(await parser.parse(Buffer.from('Q....SELECT 1\0').subarray(5, 13), 'ada')).toMatchObject(
+      one,
+    );
   });
 
   it('refuses more statements in a text than anybody writes', async () => {
     await using parser = createStatementParser();
-    const parse = async (count: number) => parser.parse(Buffer.from('SHOW a;'.repeat(count)));
+    const parse = async (count: number) =>
+      parser.parse(Buffer.from('SHOW a;'.repeat(count)), 'ada');
     expect(await parse(5_001)).toEqual({ kind: 'unparsed', reason: 'too_long' });
     const parsed = await parse(5_000);
     expect(parsed.kind === 'parsed' && parsed.statements).toHaveLength(5_000);
@@ -51,16 +55,16 @@ describe('a parser', () => {
 
   it('gives the same facts again for the same text', async () => {
     await using parser = createStatementParser();
-    const first = await parser.parse(Buffer.from('SELECT 1'));
-    expect(await parser.parse(Buffer.from('SELECT 1'))).toBe(first);
-    expect(await parser.parse(Buffer.from('SELECT 2'))).not.toBe(first);
+    const first = await parser.parse(Buffer.from('SELECT 1'), 'ada');
+    expect(await parser.parse(Buffer.from('SELECT 1'), 'ada')).toBe(first);
+    expect(await parser.parse(Buffer.from('SELECT 2'), 'ada')).not.toBe(first);
   });
 
   it('takes a text of 1 MB and refuses one beyond its bound', async () => {
     await using parser = createStatementParser();
     const long = Buffer.from(`SELECT '${'x'.repeat(1_000_000)}'`);
-    expect(await parser.parse(long)).toMatchObject(one);
-    expect(await parser.parse(Buffer.alloc(maxTextBytes + 1, ' '))).toEqual({
+    expect(await parser.parse(long, 'ada')).toMatchObject(one);
+    expect(await parser.parse(Buffer.alloc(maxTextBytes + 1, ' '), 'ada')).toEqual({
       kind: 'unparsed',
       reason: 'too_long',
     });
@@ -73,7 +77,7 @@ describe('a lane', () => {
     const answers: string[] = [];
     await Promise.all(
       ['SELECT 1', 'DELETE FROM a', 'SELECT 2', 'SELECT 3'].map(async (text) => {
-        const parsed = await given.lane.parse(text);
+        const parsed = await given.lane.parse(text, 'ada');
         answers.push(`${text} ${parsed.kind === 'unparsed' ? parsed.reason : 'parsed'}`);
       }),
     );
@@ -85,18 +89,38 @@ describe('a lane', () => {
     ]);
   });
 
+  it('has nobody wait for all that another has sent', async () => {
+    await using given = createLane({ maxWaiting: 4, maxWaitingEach: 2 });
+    const answers: string[] = [];
+    const ask = async (person: string, text: string) => {
+      const parsed = await given.lane.parse(text, person);
+      answers.push(`${person} ${text}${parsed.kind === 'unparsed' ? ` ${parsed.reason}` : ''}`);
+    };
+    const flood = ['SHOW a', 'SHOW b', 'SHOW c', 'SHOW d'].map(async (text) =>
+      ask('mallory', text),
+    );
+    await Promise.all([...flood, ask('ada', 'SELECT 1')]);
+    expect(answers).toEqual([
+      'mallory SHOW d busy',
+      'mallory SHOW a',
+      'mallory SHOW b',
+      'ada SELECT 1',
+      'mallory SHOW c',
+    ]);
+  });
+
   it('goes on after texts that break its thread', async () => {
     await using given = createLane();
     const texts = [breaking, 'SELECT 1', `${breaking} `, 'SELECT 2'];
-    const answers = await Promise.all(texts.map(async (text) => given.lane.parse(text)));
+    const answers = await Promise.all(texts.map(async (text) => given.lane.parse(text, 'ada')));
     expect(answers).toMatchObject([failed, one, failed, one]);
     expect(given.replaced).toEqual(['failed', 'failed']);
   });
 
   it('gives up a text that takes too long, and parses the next', async () => {
     await using given = createLane({ deadlineMs: 1_000 });
-    const slow = given.lane.parse(`SELECT 1${',1'.repeat(600_000)}`);
-    const next = given.lane.parse('SELECT 1');
+    const slow = given.lane.parse(`SELECT 1${',1'.repeat(600_000)}`, 'ada');
+    const next = given.lane.parse('SELECT 1', 'ada');
     expect(await slow).toEqual({ kind: 'unparsed', reason: 'timeout' });
     expect(await next).toMatchObject(one);
     expect(given.replaced).toEqual(['timeout']);
@@ -104,17 +128,17 @@ describe('a lane', () => {
 
   it('starts a new thread where it keeps none', async () => {
     await using given = createLane({ isKept: false });
-    expect(await given.lane.parse('SELECT 1')).toMatchObject(one);
-    expect(await given.lane.parse('SELECT 1')).toMatchObject(one);
+    expect(await given.lane.parse('SELECT 1', 'ada')).toMatchObject(one);
+    expect(await given.lane.parse('SELECT 1', 'ada')).toMatchObject(one);
     expect(given.replaced).toEqual([]);
   });
 
   it('answers what is under way when it is closed, and nothing afterwards', async () => {
     const { lane } = createLane();
-    const pending = [lane.parse('SELECT 1'), lane.parse('SELECT 2')];
+    const pending = [lane.parse('SELECT 1', 'ada'), lane.parse('SELECT 2', 'ada')];
     await lane.close();
     expect(await Promise.all(pending)).toEqual([failed, failed]);
-    expect(await lane.parse('SELECT 1')).toEqual(failed);
+    expect(await lane.parse('SELECT 1', 'ada')).toEqual(failed);
   });
 });
 

@@ -16,13 +16,16 @@ import { ParseLane } from './parse-lane.js';
 export const maxTextBytes = 1_310_720;
 
 const maxShortBytes = 64 * 1024;
-const shortLane = { deadlineMs: 2_000, maxWaiting: 256, isKept: true };
-const longLane = { deadlineMs: 15_000, maxWaiting: 8, isKept: false };
+const shortLane = { deadlineMs: 2_000, maxWaiting: 256, maxWaitingEach: 64, isKept: true };
+const longLane = { deadlineMs: 15_000, maxWaiting: 8, maxWaitingEach: 4, isKept: false };
 const cacheLimits = { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 };
 
 export interface StatementParser extends AsyncDisposable {
-  /** The facts of a text of Query or Parse, without its closing NUL (PostgreSQL §55.7). Never rejects. */
-  parse(text: Uint8Array): Promise<ParsedText>;
+  /**
+   * The facts of a text of Query or Parse, without its closing NUL (PostgreSQL §55.7). Never rejects.
+   * @param person whose it is: where texts wait, each person has their turn
+   */
+  parse(text: Uint8Array, person: string): Promise<ParsedText>;
 }
 
 export interface StatementParserOptions {
@@ -37,15 +40,15 @@ export function createStatementParser(options: StatementParserOptions = {}): Sta
   const long = new ParseLane({ ...longLane, onReplaced });
   const cache = new FactCache(cacheLimits);
   return {
-    async parse(bytes) {
+    async parse(bytes, person) {
       if (bytes.length > maxTextBytes) return { kind: 'unparsed', reason: 'too_long' };
       // The server reads up to the first NUL only.
       if (!isUtf8(bytes) || bytes.includes(0)) return { kind: 'unparsed', reason: 'encoding' };
       const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
-      if (bytes.length > maxShortBytes) return long.parse(text);
+      if (bytes.length > maxShortBytes) return long.parse(text, person);
       const known = cache.get(text);
       if (known !== undefined) return known;
-      const parsed = await short.parse(text);
+      const parsed = await short.parse(text, person);
       if (parsed.kind === 'parsed' || parsed.reason === 'syntax') cache.set(text, parsed);
       return parsed;
     },

@@ -1,3 +1,4 @@
+import type { Identity } from '@gatehouse/identity';
 import type { StatementRule } from '@gatehouse/policy';
 import { expect, it } from 'vitest';
 
@@ -6,6 +7,7 @@ import { createStatementParser } from './parse.js';
 import { PolicyGate } from './policy-gate.js';
 
 const parser = createStatementParser();
+const identity: Identity = { v: 1, user: 'ada', roles: ['r'], traits: {}, loginId: 'lgn_1' };
 
 function open(allow: Partial<StatementRule>, deny: Partial<StatementRule>[] = []) {
   const complete = (rule: Partial<StatementRule>): StatementRule => ({
@@ -15,7 +17,7 @@ function open(allow: Partial<StatementRule>, deny: Partial<StatementRule>[] = []
     ...rule,
   });
   const statements = { allow: [complete(allow)], deny: deny.map(complete) };
-  const gate = new PolicyGate({ statements }, parser);
+  const gate = new PolicyGate({ identity, statements }, parser);
   const judge = async (text: string, name?: string) => {
     const statement = Statement.of(Buffer.from(text));
     const wholeText = statement.text;

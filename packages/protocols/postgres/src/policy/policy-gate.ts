@@ -21,14 +21,14 @@ export interface Denial {
 }
 
 export class PolicyGate {
-  readonly #session: Pick<Session, 'statements'>;
+  readonly #session: Pick<Session, 'identity' | 'statements'>;
   readonly #parser: StatementParser;
   readonly #prepared = new PreparedFacts();
   readonly #settings = new Map<string, string>();
   /** Of statements that were judged before they are executed, and whose whole text is not kept. */
   readonly #parsed = new WeakMap<Statement, ParsedText>();
 
-  constructor(session: Pick<Session, 'statements'>, parser: StatementParser) {
+  constructor(session: Pick<Session, 'identity' | 'statements'>, parser: StatementParser) {
     this.#session = session;
     this.#parser = parser;
   }
@@ -57,7 +57,8 @@ export class PolicyGate {
     const known = this.#parsed.get(statement);
     if (known === undefined && wholeText === undefined)
       return refused('the statement is too long to be judged');
-    const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array()));
+    const { user } = this.#session.identity;
+    const text = known ?? (await this.#parser.parse(wholeText ?? new Uint8Array(), user));
     if (statement.isTruncated && isOfParse(text, name)) this.#parsed.set(statement, text);
     return this.#decide(text, name);
   }

@@ -27,6 +27,7 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
   const tell = ({ type, data }: SessionEvent) =>
     told.push(`${type.replace('db.statement_', '')} ${String(data['statement'])}`);
   const session = {
+    identity: { user: 'ada' },
     options: { dbBindValues: false, audit },
     statements: {
       allow: isRestricted ? [select] : [{ ...select, statements: undefined }],
