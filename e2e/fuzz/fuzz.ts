@@ -12,9 +12,9 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext, Script } from 'node:vm';
 
 import { GatehouseError } from '@gatehouse/kit/errors';
+import { createRandom, type Random } from '@gatehouse/kit/testing';
 
 import { mutate } from './mutate.js';
-import { createRandom, type Random } from './random.js';
 
 /** What packages list in their testing.ts. */
 export interface FuzzTarget {

@@ -1,5 +1,5 @@
 /** Mutations of one input: bits, bytes, lengths, cuts, repeats, splices with another input, and havoc of them all. */
-import type { Random } from './random.js';
+import type { Random } from '@gatehouse/kit/testing';
 
 type Mutation = (input: Buffer, random: Random, other: Buffer) => Buffer;
 

@@ -9,6 +9,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [...spoolFuzzTargets, ...event
 export { connectTcpPair } from './connect-tcp-pair.js';
 export { findFreePort } from './find-free-port.js';
 export { createMemoryEventLog, MemoryBroker } from './memory-event-log.js';
+export { createRandom, type Random } from './random.js';
 export { spoilSharedReads } from './spoil-shared-reads.js';
 export { createTestDatabase, type TestDatabase } from './test-database.js';
 export { startTestKafka, type TestKafka, type TestKafkaOptions } from './test-kafka.js';

@@ -97,7 +97,13 @@ function messageOf(input: Buffer): Piece {
 
 /** Chunks of both sides, each behind a byte whose first bit says whose it is, and its length. */
 function feedPipeline(input: Buffer): void {
-  const pipeline = new Pipeline({ finished() {}, ended() {}, skipped() {}, commitFailed() {} });
+  const pipeline = new Pipeline({
+    finished() {},
+    ended() {},
+    skipped() {},
+    rebound() {},
+    commitFailed() {},
+  });
   const sides = [
     new MessageReader({
       limits: frontendLimits,

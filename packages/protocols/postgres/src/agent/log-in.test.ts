@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 
 import { GatehouseError } from '@gatehouse/kit/errors';
+import { createRandom, type Random } from '@gatehouse/kit/testing';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { cancelStatement, logIn } from './log-in.js';
@@ -146,23 +147,13 @@ it('says so where the server asks for what the agent does not have', async () =>
   });
 });
 
-/** Mulberry32. */
-function createRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
 const types = 'RRRRKSENZvADTtGHWdC12I';
 const codes = [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 99, -1];
 const texts = ['', 'SCRAM-SHA-256\0\0', 'r=a,s=AAAA,i=1', 'v=AAAA', 'salt', 'Mtext\0\0', 'a\0b\0'];
 
 /** Messages of a login, some of them damaged; never one that ends a login well. */
-function randomGreeting(random: (below: number) => number): Buffer {
+function randomGreeting(from: Random): Buffer {
+  const random = (bound: number) => from.below(bound);
   const parts = Array.from({ length: 1 + random(6) }, () => {
     const type = types[random(types.length)] ?? 'N';
     const text = Buffer.from(texts[random(texts.length)] ?? '');
@@ -188,9 +179,9 @@ it('outlives whatever a server says, and refuses it in time', { timeout: 60_000 
     process.off('unhandledRejection', onUncaught);
   });
   for (let seed = 1; seed <= 400; seed += 1) {
-    const random = createRandom(seed);
+    const random = createRandom(`greeting ${seed}`);
     const said = randomGreeting(random);
-    const cut = random(said.length);
+    const cut = random.below(said.length);
     const { dial } = await startServer((socket) => {
       socket.write(said.subarray(0, cut));
       setTimeout(() => void socket.end(said.subarray(cut)), 1);

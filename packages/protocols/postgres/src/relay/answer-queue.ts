@@ -33,6 +33,8 @@ export interface PipelineEvents<Note = undefined> {
   ended(execution: Execution<Note>): void;
   /** It was sent and never executed: one before it failed, or its simple query held nothing. */
   skipped(execution: Execution<Note>): void;
+  /** A Bind turned out to be about another statement than when it was sent. */
+  rebound(portal: Portal, name: string): void;
   /** The commit of a Sync failed, which undid what was executed since the Sync before. */
   commitFailed(error: ServerError): void;
 }
@@ -178,9 +180,10 @@ export class AnswerQueue<Note> {
   private endStep(kind: StepKind): void {
     const { first } = this.entries;
     if (first?.kind !== kind || first.replacement !== undefined) throw unexpected();
-    if (first instanceof NameChange && first.value instanceof Portal) first.value.isBound = true;
     this.shift();
     this.spareReady = 0;
+    if (first instanceof NameChange && first.succeed() && first.value instanceof Portal)
+      this.events.rebound(first.value, first.name);
   }
 
   private onEnd(kind: 'completed' | 'empty' | 'suspended', tag?: CommandTag): void {
@@ -225,6 +228,7 @@ export class AnswerQueue<Note> {
   }
 
   private endFailed(entry: Entry<Note>, error: ServerError): void {
+    if (entry instanceof NameChange) entry.fail();
     if (entry.replacement === undefined) this.reportFailure(entry, error);
     if (entry instanceof Execution && entry.kind !== 'execute') entry.hasFailed = true;
     else this.skipToSync();
@@ -243,27 +247,25 @@ export class AnswerQueue<Note> {
     });
   }
 
-  /** From the one that failed on. What they did to names is undone, the last first. */
+  /** From the one that failed on. */
   private skipToSync(): void {
     const failed = this.shift();
-    const undone: { undo(): void }[] = [];
-    if (failed instanceof NameChange) undone.push(failed);
     if (failed instanceof Execution) this.endCopyOf(failed);
     while (this.entries.length > 0 && this.entries.first !== syncStep) {
       const entry = this.shift();
-      if (entry instanceof NameChange) undone.push(entry);
+      if (entry instanceof NameChange) entry.skip();
       if (entry instanceof Execution) this.events.skipped(entry);
     }
     if (this.entries.length === 0) this.isThrownAway = true;
-    for (const change of undone.toReversed()) change.undo();
   }
 
   /** @throws WireError where something was sent that the server reads if it read over no Sync, and else throws away */
   private endCopyOf(failed: Execution<Note>): void {
-    this.isUncertain = failed.hadCopyIn && failed.earlySyncs > 0;
+    const isUncertain = failed.hadCopyIn && failed.earlySyncs > 0;
     this.shiftEarlySyncs(failed);
-    const { first } = this.entries;
-    if (first !== undefined && first !== syncStep) this.checkCertain();
+    // With another Sync all is as it was, whichever the server has read.
+    this.isUncertain = isUncertain && this.entries.first !== syncStep;
+    if (this.entries.length > 0) this.checkCertain();
   }
 
   /**

@@ -54,6 +54,7 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
     finished: (execution, outcome) => log.finished(execution, outcome),
     ended: (execution) => log.ended(execution),
     skipped: (execution) => log.skipped(execution),
+    rebound: ({ statement }, portal) => log.prepared(statement, { portal }),
     commitFailed: (error) => log.commitFailed(error),
   });
   const gate = new PolicyGate(session, createStatementParser());
@@ -138,8 +139,14 @@ it('tells the text of what SQL can run by a name', async () => {
     'prepared table b',
     'started fetch c',
   ]);
-  await send(client.bind('d', ''), client.execute('d', 1), client.execute('d', 1), client.sync);
-  expect(told).toEqual(['started table b', 'prepared table b', 'started table b']);
+  await send(
+    client.parse('', 'table d'),
+    client.bind('d', ''),
+    client.execute('d', 1),
+    client.execute('d', 1),
+    client.sync,
+  );
+  expect(told).toEqual(['started table d', 'prepared table d', 'started table d']);
 });
 
 it('tells which function a call is for, also where the call comes in pieces', async () => {

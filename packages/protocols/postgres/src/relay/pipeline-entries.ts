@@ -2,7 +2,7 @@
 import type { ServerError } from '../wire/backend.js';
 import type { BoundValue } from '../wire/frontend.js';
 import type { Statement } from '../wire/statement.js';
-import type { Named, Portal, PreparedNames } from './prepared-names.js';
+import { Portal, type Named, type PendingName, type PreparedNames } from './prepared-names.js';
 
 /** How a statement ended, or one of those in a simple query. */
 export interface Outcome {
@@ -46,12 +46,14 @@ export class Execution<Note = undefined> {
   // oxlint-disable-next-line max-params -- made for every statement: an options object would be a second one
   constructor(
     readonly kind: 'query' | 'execute' | 'function' | 'parse' | 'bind',
-    /** Undefined where the text is not known. */
-    readonly statement: Statement | undefined,
+    /** Undefined where the text is not known. Of an Execute it is what the client must mean, until it is answered. */
+    public statement: Statement | undefined,
     /** Undefined unless the Bind was given them. */
-    readonly values: readonly BoundValue[] | undefined,
+    public values: readonly BoundValue[] | undefined,
     /** Set: the statement was refused; this ErrorResponse is the answer. */
     readonly replacement: Buffer | undefined,
+    /** Of the portal of an Execute. */
+    readonly portal = '',
   ) {}
 
   /** What nothing else keeps: the text of an Execute is counted where it is named. */
@@ -84,35 +86,44 @@ export class Execution<Note = undefined> {
   }
 }
 
-/** A Parse, Bind or Close: changes what a name means at once, as if it could not fail. */
+/** A Parse, Bind or Close: what it makes of a name. */
 export class NameChange<Value extends Named> {
-  private readonly previous: Value | undefined;
-  private readonly takenBefore: number;
+  private readonly pending: PendingName<Value>;
 
   // oxlint-disable-next-line max-params -- made for every statement: an options object would be a second one
   constructor(
     readonly kind: 'parse' | 'bind' | 'close',
     private readonly names: PreparedNames<Value>,
-    private readonly name: string,
+    readonly name: string,
     readonly value: Value | undefined,
     /** Set: the Parse was refused; this ErrorResponse is the answer. */
     readonly replacement?: Buffer,
   ) {
-    this.previous = names.replace(name, value);
-    this.takenBefore = names.taken;
+    this.pending = names.begin(name, value);
   }
 
   get ownBytes(): number {
     return this.value?.ownBytes ?? 0;
   }
 
-  /**
-   * It failed or was skipped: the name means again what it did, unless SQL has taken names since. Only after all later
-   * changes are undone.
-   */
-  undo(): void {
-    const isTaken = this.names.taken !== this.takenBefore;
-    this.names.replace(this.name, isTaken ? undefined : this.previous);
+  /** The server has done it. Returns whether a portal is bound to something else than the client must have meant. */
+  succeed(): boolean {
+    const isOther = this.value instanceof Portal && this.value.answered();
+    if (this.value instanceof Portal) this.value.isBound = true;
+    this.names.settle(this.pending);
+    return isOther;
+  }
+
+  /** The server refused it: the name means what it did, but that the unnamed one goes before anything can fail. */
+  fail(): void {
+    if (this.value instanceof Portal) this.value.answered();
+    this.names.drop(this.pending);
+    if (this.name === '') this.names.take('');
+  }
+
+  /** The server threw it away. */
+  skip(): void {
+    this.names.drop(this.pending);
   }
 }
 

@@ -22,6 +22,8 @@ class Dialogue {
     },
     ended: () => undefined,
     skipped: (execution) => this.log.push(`${name(execution)} skipped`),
+    rebound: ({ statement }, name) =>
+      this.log.push(`rebound ${name} ${statement?.text.toString() ?? '?'}`),
     commitFailed: ({ sqlstate }) => this.log.push(`commit failed ${sqlstate}`),
   });
   private readonly up = new MessageReader({
@@ -260,6 +262,93 @@ describe('names', () => {
     const executed = [done.bind, server.commandComplete('SELECT 1')];
     dialogue.server(...executed, ...executed, server.ready());
     expect(dialogue.log).toEqual(['failed failed 42P05', 'old SELECT 1', 'gone SELECT 1']);
+  });
+
+  it('mean what the server made of them, whatever was sent before its answers were there', () => {
+    const dialogue = new Dialogue().client(client.parse('s', 'old'), client.sync);
+    dialogue.server(done.parse, server.ready());
+    // The name is not free, and then it is.
+    dialogue.client(client.parse('s', 'told'), client.sync);
+    const run = [client.bind('p', 's'), client.execute('p'), client.sync];
+    dialogue.client(...run, client.close('S', 's'), client.parse('s', 'new'), client.sync, ...run);
+    dialogue.server(server.error('42P05'), server.ready());
+    dialogue.client(...run);
+    const ran = [done.bind, server.commandComplete('SELECT 1'), server.ready()];
+    dialogue.server(...ran, done.close, done.parse, server.ready(), ...ran, ...ran);
+    expect(dialogue.log).toEqual([
+      'told failed 42P05',
+      'rebound p old',
+      'old SELECT 1',
+      'new SELECT 1',
+      'new SELECT 1',
+    ]);
+  });
+
+  it('are not known behind a block that failed, as what it prepared stays', () => {
+    const dialogue = new Dialogue().client(client.parse('s', 'old'), client.sync);
+    dialogue.server(done.parse, server.ready());
+    dialogue.client(client.query(`${'-'.repeat(70_000)}\ndo $$ … $$`));
+    dialogue.server(server.error('22012'), server.ready());
+    expect(dialogue.pipeline.preparedStatement('s')).toBeUndefined();
+  });
+
+  it('mean nothing that is known once SQL has given them anew', () => {
+    const dialogue = new Dialogue();
+    for (const [text, sql] of [
+      ['y', 'prepare y as delete from t'],
+      ['y\xa0', 'prepare y\xa0 as delete from t'],
+      ['y', 'deallocate prepare --c\ny'],
+      ['y', 'execute by_name'],
+    ] as const) {
+      const tag = sql.startsWith('deallocate') ? 'DEALLOCATE' : 'PREPARE';
+      dialogue.client(client.parse(text, 'old'), client.sync).server(done.parse, server.ready());
+      dialogue.client(client.query(sql), client.bind('', text), client.execute(''), client.sync);
+      dialogue.server(server.commandComplete(tag), server.ready(), done.bind);
+      dialogue.server(server.commandComplete('DELETE 1'), server.ready());
+      expect(dialogue.log.splice(0).slice(0, -1), sql).not.toContain('old DELETE 1');
+      dialogue.client(client.bind('', text), client.execute(''), client.sync);
+      dialogue.server(done.bind, server.commandComplete('DELETE 1'), server.ready());
+      expect(dialogue.log.splice(0), sql).toEqual(['unknown execute DELETE 1']);
+    }
+  });
+
+  it('are known behind SQL that takes them where they were given behind it', () => {
+    const dialogue = new Dialogue();
+    for (const [sql, tag] of [
+      ['discard all', 'DISCARD ALL'],
+      ['deallocate s', 'DEALLOCATE'],
+    ] as const) {
+      dialogue.client(client.query(sql), client.parse('s', 'mine'), client.sync);
+      expect(dialogue.pipeline.preparedStatement('s')?.text.toString()).toBe('mine');
+      dialogue.server(server.commandComplete(tag), server.ready(), done.parse, server.ready());
+      expect(dialogue.pipeline.preparedStatement('s')?.text.toString()).toBe('mine');
+    }
+  });
+
+  it('of portals are taken by SQL that is about them, or about nobody knows which', () => {
+    for (const [sql, tag, expected] of [
+      ['close other', 'CLOSE CURSOR', 'kept'],
+      ['close "c"', 'CLOSE CURSOR', undefined],
+      ['close all', 'CLOSE CURSOR ALL', undefined],
+      ['declare d cursor for select 1', 'DECLARE CURSOR', 'kept'],
+      ['select 1; declare c cursor for select 1', 'DECLARE CURSOR', undefined],
+      [`/*${'x'.repeat(70_000)}*/ do $$ … $$`, 'DO', undefined],
+    ] as const) {
+      const dialogue = new Dialogue().client(client.parse('', 'kept'), client.bind('c', ''));
+      dialogue.client(client.sync).server(done.parse, done.bind, server.ready('T'));
+      dialogue.client(client.query(sql));
+      dialogue.server(server.commandComplete(tag), server.ready('T'));
+      const text = dialogue.pipeline.portalStatement('c')?.text.toString();
+      expect(text, sql.slice(0, 40)).toBe(expected);
+    }
+  });
+
+  it('of nothing end with a simple query', () => {
+    const dialogue = new Dialogue().client(client.parse('', 'old'), client.sync);
+    dialogue.client(client.query('select 1'));
+    expect(dialogue.pipeline.preparedStatement('')).toBeUndefined();
+    dialogue.client(client.parse('', 'new'));
+    expect(dialogue.pipeline.preparedStatement('')?.text.toString()).toBe('new');
   });
 
   it('of portals do so, too: a savepoint keeps the portal that was there', () => {

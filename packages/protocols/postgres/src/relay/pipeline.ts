@@ -21,11 +21,11 @@ import {
 } from '../wire/frontend.js';
 import type { Piece } from '../wire/message-reader.js';
 import { backendType, frontendType, headBytes } from '../wire/message-types.js';
-import { maxNameBytes, type Statement } from '../wire/statement.js';
+import type { Statement } from '../wire/statement.js';
 import { AnswerQueue, type PipelineEvents } from './answer-queue.js';
 import { describeStep, Execution, NameChange, type Outcome } from './pipeline-entries.js';
-import { Portal, PreparedNames } from './prepared-names.js';
-import { hidesWords, isSingle, takingWords } from './taking-words.js';
+import { Portal, PreparedNames, type Taking } from './prepared-names.js';
+import { hidesWords, takenName, takingWords } from './taking-words.js';
 
 /** Longest text or parameters that are collected before they are sent on; longer ones come in pieces. */
 const maxCollectedBytes = 1024 * 1024;
@@ -79,23 +79,25 @@ const takingCommands: ReadonlySet<string> = new Set([
 
 /** Words that begin statements after which the same holds. A block has whatever it runs, so that all names are taken. */
 const statementWords: readonly string[] = ['prepare', 'deallocate', 'discard', 'do'];
+/** The same for portals. */
+const portalWords: readonly string[] = ['close', 'declare', 'do'];
 
-/** Tags of those that take portals; looked at only where the text was not seen when it was sent. */
+/** Tags of those that take portals. */
 const cursorCommands: ReadonlySet<string> = new Set([
   'CLOSE CURSOR',
   'CLOSE CURSOR ALL',
   'DECLARE CURSOR',
 ]);
 
-/** The one name that a statement is about; undefined where that takes more than a look: a server cuts characters whole. */
-function takenName(statement: Statement | undefined): string | undefined {
-  const text = statement?.text.toString('latin1') ?? '';
-  const [, quoted, plain] =
-    /^\s*(?:prepare|deallocate(?:\s+prepare)?)\s+(?:"([^"\x80-\xff]+)"|([a-z_][a-z0-9_$]*))(?=\s*;?\s*$|[\s(])/i.exec(
-      text,
-    ) ?? [];
-  if (plain?.toLowerCase() === 'all') return undefined;
-  return (quoted ?? plain?.toLowerCase())?.slice(0, maxNameBytes);
+/** Names that a statement takes; undefined: all. */
+interface TakenNames {
+  readonly statements: readonly (string | undefined)[];
+  readonly portals: readonly (string | undefined)[];
+}
+
+interface Takings {
+  readonly statements: readonly Taking[];
+  readonly portals: readonly Taking[];
 }
 
 /** The unanswered messages of one session. Tell it each message before the message is sent on. */
@@ -109,6 +111,8 @@ export class Pipeline<Note = undefined> {
     maxNames: 1024,
     maxBytes: 2 * 1024 * 1024,
   });
+  /** What unanswered ones take. */
+  private readonly takings = new Map<Execution<Note>, Takings>();
   /** Unanswered ones of which nobody can see what names they take: until it is known, no name is. */
   private readonly unseen = new Set<Execution<Note>>();
 
@@ -116,16 +120,17 @@ export class Pipeline<Note = undefined> {
     this.answers = new AnswerQueue({
       ...events,
       finished: (execution, outcome) => {
-        this.forgetTaken(execution, outcome);
-        if (execution.kind === 'execute') this.unseen.delete(execution);
+        if (execution.kind === 'execute') this.identify(execution);
+        this.takeNames(execution, outcome);
+        if (execution.kind === 'execute') this.endTakings(execution);
         events.finished(execution, outcome);
       },
       ended: (execution) => {
-        this.unseen.delete(execution);
+        this.endTakings(execution);
         events.ended(execution);
       },
       skipped: (execution) => {
-        this.unseen.delete(execution);
+        this.endTakings(execution);
         events.skipped(execution);
       },
     });
@@ -181,16 +186,17 @@ export class Pipeline<Note = undefined> {
 
   /** A Query. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
   query(statement: Statement, replacement?: Buffer): Execution<Note> | undefined {
-    if (replacement === undefined) this.forgetNamed(statement);
-    return this.pushExecution(new Execution<Note>('query', statement, undefined, replacement));
+    const execution = new Execution<Note>('query', statement, undefined, replacement);
+    return this.pushExecution(execution, this.takingsOf(statement, { isQuery: true, replacement }));
   }
 
   /** An Execute. Undefined when the server skips it. @param replacement refused: the ErrorResponse instead */
-  execute(portalName: string, replacement?: Buffer): Execution<Note> | undefined {
-    const portal = this.portal(portalName);
-    if (replacement === undefined) this.forgetNamed(portal?.statement);
+  execute(name: string, replacement?: Buffer): Execution<Note> | undefined {
+    const { statement, values } = this.portal(name) ?? {};
+    const execution = new Execution<Note>('execute', statement, values, replacement, name);
     return this.pushExecution(
-      new Execution<Note>('execute', portal?.statement, portal?.values, replacement),
+      execution,
+      this.takingsOf(statement, { isQuery: false, replacement }),
     );
   }
 
@@ -207,7 +213,11 @@ export class Pipeline<Note = undefined> {
 
   /** A Bind. @param values what the audit is to know of its parameters */
   bind(portalName: string, statementName: string, values?: readonly BoundValue[]): Portal {
-    const portal = new Portal(this.preparedStatement(statementName), values);
+    const statements = {
+      get: (name: string) => this.preparedStatement(name),
+      settled: (name: string) => this.statements.settled(name),
+    };
+    const portal = new Portal(statements, statementName, values);
     if (!this.isSkipping)
       this.answers.push(new NameChange('bind', this.portals, portalName, portal));
     return portal;
@@ -246,10 +256,9 @@ export class Pipeline<Note = undefined> {
    */
   receive(piece: Piece): Buffer | undefined {
     const swapped = this.answers.receive(piece);
-    // Portals end with their transaction. Unknown is only which of those bound since then are meant, if there are any.
-    if (piece.type === backendType.readyForQuery && this.isIdle && this.transactionStatus === 'I') {
+    // Portals end with their transaction.
+    if (piece.type === backendType.readyForQuery && this.transactionStatus === 'I')
       this.portals.clear();
-    }
     return swapped;
   }
 
@@ -258,23 +267,63 @@ export class Pipeline<Note = undefined> {
     return this.answers.takeUnanswered();
   }
 
+  /** It is answered, and so is all before it: what its portal is bound to is no longer what the client must mean. */
+  private identify(execution: Execution<Note>): void {
+    const portal = this.portals.settled(execution.portal);
+    execution.statement = portal?.statement;
+    execution.values = portal?.values;
+  }
+
   /** SQL takes names too, and gives them anew: what one of ours stands for is not known then. */
-  private forgetTaken(execution: Execution<Note>, { command, index }: Outcome): void {
-    if (takingCommands.has(command))
-      this.statements.take(index === 0 ? takenName(execution.statement) : undefined);
-    if (this.unseen.has(execution)) {
-      if (command === 'DO') this.statements.take(undefined);
-      if (cursorCommands.has(command)) this.portals.take(undefined);
-    }
+  private takeNames(execution: Execution<Note>, outcome: Outcome): void {
+    const { statements = [], portals = [] } = this.takings.get(execution) ?? {};
+    for (const { name } of statements) this.statements.take(name);
+    for (const { name } of portals) this.portals.take(name);
+    this.takeByTag(execution, outcome);
+  }
+
+  private takeByTag(execution: Execution<Note>, { kind, command, index }: Outcome): void {
+    const isAll = command === 'DO' || (kind === 'failed' && this.mayHaveTaken(execution));
+    const name = isAll || index > 0 ? undefined : takenName(execution.statement);
+    if (isAll || takingCommands.has(command)) this.statements.take(name);
+    if (isAll || cursorCommands.has(command)) this.portals.take(name);
+  }
+
+  /** What failed has no tag, and what it did to names stays. */
+  private mayHaveTaken({ kind, statement, portal }: Execution<Note>): boolean {
+    if (kind === 'query') return hidesWords(kind, statement);
+    if (kind !== 'execute') return false;
+    if (statement === undefined)
+      return this.portals.settled(portal) !== undefined || this.portals.isPartial;
+    return hidesWords(kind, statement) || takingWords(statement).size > 0;
+  }
+
+  private endTakings(execution: Execution<Note>): void {
+    this.unseen.delete(execution);
+    const { statements = [], portals = [] } = this.takings.get(execution) ?? {};
+    this.takings.delete(execution);
+    for (const taking of statements) this.statements.endTaking(taking);
+    for (const taking of portals) this.portals.endTaking(taking);
   }
 
   /** From when it is sent: what comes behind it may be about another statement already. */
-  private forgetNamed(statement: Statement | undefined): void {
-    if (statement === undefined) return;
+  private takingsOf(
+    statement: Statement | undefined,
+    {
+      isQuery,
+      replacement,
+    }: { readonly isQuery: boolean; readonly replacement: Buffer | undefined },
+  ): TakenNames {
+    // A simple query ends what has no name (PostgreSQL §55.2.3).
+    const unnamed = isQuery ? [''] : [];
+    const taken: TakenNames = { statements: unnamed, portals: unnamed };
+    if (statement === undefined || replacement !== undefined) return taken;
     const words = takingWords(statement);
-    if (words.has('close') || words.has('declare') || words.has('do')) this.portals.take(undefined);
-    if (statementWords.some((word) => words.has(word)))
-      this.statements.take(isSingle(statement) ? takenName(statement) : undefined);
+    const name = takenName(statement);
+    return {
+      statements: statementWords.some((word) => words.has(word)) ? [...unnamed, name] : unnamed,
+      portals: portalWords.some((word) => words.has(word)) ? [...unnamed, name] : unnamed,
+    };
   }
 
   private sendStep(piece: Piece): void {
@@ -312,8 +361,16 @@ export class Pipeline<Note = undefined> {
     );
   }
 
-  private pushExecution(execution: Execution<Note>): Execution<Note> | undefined {
+  private pushExecution(
+    execution: Execution<Note>,
+    taken: TakenNames = { statements: [], portals: [] },
+  ): Execution<Note> | undefined {
     if (!this.answers.push(execution)) return undefined;
+    if (taken.statements.length > 0 || taken.portals.length > 0)
+      this.takings.set(execution, {
+        statements: taken.statements.map((name) => this.statements.beginTaking(name)),
+        portals: taken.portals.map((name) => this.portals.beginTaking(name)),
+      });
     const { kind, statement, replacement } = execution;
     if (replacement === undefined && kind !== 'function' && hidesWords(kind, statement))
       this.unseen.add(execution);

@@ -74,6 +74,7 @@ export class Relay {
       finished: (execution, outcome) => this.#log.finished(execution, outcome),
       ended: (execution) => this.#log.ended(execution),
       skipped: (execution) => this.#log.skipped(execution),
+      rebound: ({ statement }, portal) => this.#log.prepared(statement, { portal }),
       commitFailed: (error) => this.#log.commitFailed(error),
     });
     this.#toClient = new Output(client);

@@ -3,7 +3,7 @@
  * only looks like it costs the audit texts of later executions, and one that is overlooked would have them told falsely. What
  * functions and procedures run is not to be seen.
  */
-import type { Statement } from '../wire/statement.js';
+import { maxNameBytes, type Statement } from '../wire/statement.js';
 
 /** Those of `prepare`, `deallocate`, `discard`, `do`, `close` and `declare` that are found. */
 export function takingWords(statement: Statement): ReadonlySet<string> {
@@ -13,8 +13,27 @@ export function takingWords(statement: Statement): ReadonlySet<string> {
   return words;
 }
 
+/** What a server takes for blank: a character beyond ASCII is a part of a name. */
+const blank = '[ \\t\\r\\n\\f\\v]';
+const namedStatement = new RegExp(
+  `^${blank}*(?:prepare|deallocate(?:${blank}+prepare)?|close|declare)${blank}+` +
+    `(?:"([^"\\x80-\\xff]+)"|([a-z_][a-z0-9_$]*))(?=${blank}*;?${blank}*$|${blank}|\\()`,
+  'i',
+);
+const noNames: ReadonlySet<string> = new Set(['all', 'prepare']);
+
+/** The one name that a text is about, if it takes any; undefined where that takes more than a look: a server cuts characters whole. */
+export function takenName(statement: Statement | undefined): string | undefined {
+  if (statement === undefined || !isSingle(statement)) return undefined;
+  const [, quoted, plain] = namedStatement.exec(textOf(statement)) ?? [];
+  const name = quoted ?? plain?.toLowerCase();
+  return plain !== undefined && noNames.has(plain.toLowerCase())
+    ? undefined
+    : name?.slice(0, maxNameBytes);
+}
+
 /** No other statement can stand behind the first one in what is kept of the text. */
-export function isSingle({ text }: Statement): boolean {
+function isSingle({ text }: Statement): boolean {
   const end = text.indexOf(0x3b);
   return end < 0 || text.toString('latin1', end + 1).trim() === '';
 }
