@@ -1,5 +1,5 @@
 /** About what facts take in memory, so that whoever keeps them can have a bound. */
-import type { ParsedText, StatementFacts } from './facts.js';
+import type { ParsedText, StatementFacts, TableUse } from './facts.js';
 
 /** An object or list with its fields, without the texts in it. */
 const statementBytes = 400;
@@ -14,16 +14,18 @@ function listBytes(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + listItemBytes + textBytes(text), 0);
 }
 
+/** Of one table that facts name, in bytes. */
+export function sizeOfTable({ schema, name }: TableUse): number {
+  return tableBytes + textBytes(schema) + textBytes(name);
+}
+
 /** Of one statement: all that its facts hold, in bytes. */
 export function sizeOfFacts(facts: StatementFacts): number {
   const { classes, tables, prepares, executes, searchPath } = facts;
   return (
     statementBytes +
     listBytes(classes) +
-    tables.reduce(
-      (sum, { schema, name }) => sum + tableBytes + textBytes(schema) + textBytes(name),
-      0,
-    ) +
+    tables.reduce((sum, use) => sum + sizeOfTable(use), 0) +
     textBytes(prepares) +
     textBytes(executes) +
     (typeof searchPath === 'object' ? listBytes(searchPath) : 0)

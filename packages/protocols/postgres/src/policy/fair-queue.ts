@@ -1,40 +1,47 @@
-/** What waits for one worker, of many people: each has their turn, so that nobody waits for all that another has sent. */
+/**
+ * What waits for one worker, of many people: each has their turn, so that nobody waits for all that another has sent. Where
+ * there is no more room, whoever takes most of it loses what they sent last.
+ */
 
-export interface FairQueueOptions {
-  /** Items that may wait, of all people together. */
-  readonly maxItems: number;
-  /** Of one person. */
-  readonly maxItemsEach: number;
+export interface FairQueueOptions<Item> {
+  readonly maxBytes: number;
+  readonly bytesOf: (item: Item) => number;
+  /** There is no room for it. */
+  readonly onDropped: (item: Item) => void;
+}
+
+interface Waiting<Item> {
+  readonly items: Item[];
+  bytes: number;
 }
 
 export class FairQueue<Item> {
-  readonly #options: FairQueueOptions;
+  readonly #options: FairQueueOptions<Item>;
   /** In the order of their turns; nobody with nothing. */
-  readonly #items = new Map<string, Item[]>();
-  #size = 0;
+  readonly #people = new Map<string, Waiting<Item>>();
+  #bytes = 0;
 
-  constructor(options: FairQueueOptions) {
+  constructor(options: FairQueueOptions<Item>) {
     this.#options = options;
   }
 
-  /** False where there is no room for it. */
-  push(person: string, item: Item): boolean {
-    const own = this.#items.get(person) ?? [];
-    if (this.#size >= this.#options.maxItems || own.length >= this.#options.maxItemsEach)
-      return false;
-    own.push(item);
-    this.#items.set(person, own);
-    this.#size += 1;
-    return true;
+  push(person: string, item: Item): void {
+    const bytes = this.#options.bytesOf(item);
+    const own = this.#people.get(person) ?? { items: [], bytes: 0 };
+    this.#people.set(person, own);
+    own.items.push(item);
+    own.bytes += bytes;
+    this.#bytes += bytes;
+    while (this.#bytes > this.#options.maxBytes) this.#dropOne();
   }
 
   /** The oldest item of whose turn it is; undefined where nothing waits. */
   shift(): Item | undefined {
-    for (const [person, own] of this.#items) {
-      const item = own.shift();
-      this.#items.delete(person);
-      if (own.length > 0) this.#items.set(person, own);
-      this.#size -= 1;
+    for (const [person, own] of this.#people) {
+      const item = own.items.shift();
+      this.#people.delete(person);
+      if (own.items.length > 0) this.#people.set(person, own);
+      this.#count(own, item);
       return item;
     }
     return undefined;
@@ -42,9 +49,25 @@ export class FairQueue<Item> {
 
   /** All of it, after which it is empty. */
   take(): Item[] {
-    const items = [...this.#items.values()].flat();
-    this.#items.clear();
-    this.#size = 0;
+    const items = [...this.#people.values()].flatMap((own) => own.items);
+    this.#people.clear();
+    this.#bytes = 0;
     return items;
+  }
+
+  #dropOne(): void {
+    let [person, most] = ['', { items: [], bytes: 0 } as Waiting<Item>];
+    for (const [name, own] of this.#people)
+      if (own.bytes >= most.bytes) [person, most] = [name, own];
+    const item = most.items.pop();
+    if (most.items.length === 0) this.#people.delete(person);
+    this.#count(most, item);
+    if (item !== undefined) this.#options.onDropped(item);
+  }
+
+  #count(own: Waiting<Item>, item: Item | undefined): void {
+    const bytes = item === undefined ? 0 : this.#options.bytesOf(item);
+    own.bytes -= bytes;
+    this.#bytes -= bytes;
   }
 }

@@ -9,6 +9,7 @@
 import type { StatementRule, StatementRules } from '@gatehouse/policy';
 
 import { isReadableCatalog, showsOthers } from './catalogs.js';
+import { uniteFacts } from './fact-union.js';
 import type {
   ParsedText,
   StatementClass,
@@ -16,7 +17,6 @@ import type {
   TableUse,
   UnparsedReason,
 } from './facts.js';
-import { addSettings } from './settings.js';
 import { isAllowedTable, isDeniedTable } from './table-pattern.js';
 
 /** Why a statement is refused; `message` is for the person and holds no control characters. */
@@ -55,14 +55,21 @@ export function hasStatementPolicy({ allow, deny }: StatementRules): boolean {
   return deny.length > 0 || !allow.some(isOpen);
 }
 
+/** Tables of all statements of a text: each is looked for in all lists, in the thread that serves everybody. */
+const maxJudgedTables = 50_000;
+
 /** Judges a text as a whole, the statements in their order: what one prepares, a later one may execute. */
 export function judgeText(text: ParsedText, judging: Judging): Refusal | undefined {
   if (!hasStatementPolicy(judging.rules)) return undefined;
   if (text.kind === 'unparsed') return refuse('unparsed', unparsedMessages[text.reason]);
   const prepared = new Map<string, StatementFacts>();
+  const lookUp = (name: string) => prepared.get(name) ?? judging.prepared(name);
+  let left = maxJudgedTables;
   for (const facts of text.statements) {
-    const lookUp = (name: string) => prepared.get(name) ?? judging.prepared(name);
-    const refusal = judge(facts, { ...judging, prepared: lookUp });
+    const whole = withExecuted(facts, lookUp);
+    left -= 1 + (whole?.tables.length ?? 0);
+    if (left < 0) return refuse('unparsed', unparsedMessages.too_long);
+    const refusal = judgeWhole(whole, judging);
     if (refusal !== undefined) return refusal;
     if (facts.prepares !== undefined) prepared.set(facts.prepares, facts);
   }
@@ -80,53 +87,29 @@ const unparsedMessages: Readonly<Record<UnparsedReason, string>> = {
 
 /** The refusal of a statement; undefined: it may run. */
 export function judge(facts: StatementFacts, judging: Judging): Refusal | undefined {
-  const { rules } = judging;
-  if (!hasStatementPolicy(rules)) return undefined;
-  const whole = withExecuted(facts, judging);
+  if (!hasStatementPolicy(judging.rules)) return undefined;
+  return judgeWhole(withExecuted(facts, judging.prepared), judging);
+}
+
+/** @param whole undefined: it executes what nobody knows */
+function judgeWhole(whole: StatementFacts | undefined, judging: Judging): Refusal | undefined {
   if (whole === undefined) {
     return refuse('unknown_prepared', 'the prepared statement is not known here');
   }
-  return (
-    judgeGround(whole, judging) ?? findDenying(whole, rules.deny) ?? findUncovered(whole, judging)
-  );
+  const { deny } = judging.rules;
+  return judgeGround(whole, judging) ?? findDenying(whole, deny) ?? findUncovered(whole, judging);
 }
 
 /** EXECUTE does what was prepared. */
-function withExecuted(facts: StatementFacts, judging: Judging): StatementFacts | undefined {
+function withExecuted(
+  facts: StatementFacts,
+  prepared: Judging['prepared'],
+): StatementFacts | undefined {
   if (facts.executes === undefined) return facts;
-  const inner = judging.prepared(facts.executes);
+  const inner = prepared(facts.executes);
   // What that executes in its turn may have been prepared anew since.
   if (inner?.executes !== undefined || inner === undefined) return undefined;
   return uniteFacts(facts, inner);
-}
-
-/** More tables than these, each counted once, are hidden ones. */
-const maxUnitedTables = 1_000;
-
-/** What either does; `executes` is that of the first that has it. */
-export function uniteFacts(one: StatementFacts, other: StatementFacts): StatementFacts {
-  const tables = uniteTables(one.tables, other.tables);
-  return {
-    ...one,
-    ...addSettings(one, other),
-    classes: [...new Set([...one.classes, ...other.classes])],
-    tables: tables.slice(0, maxUnitedTables),
-    hidesTables: one.hidesTables || other.hidesTables || tables.length > maxUnitedTables,
-    executes: one.executes ?? other.executes,
-    isUnknown: one.isUnknown || other.isUnknown,
-    isLocal: one.isLocal || other.isLocal,
-  };
-}
-
-/** Each table once, else a name that is given the same again and again would grow. */
-function uniteTables(one: readonly TableUse[], other: readonly TableUse[]): readonly TableUse[] {
-  const tables = new Map<string, TableUse>();
-  for (const use of [...one, ...other]) {
-    const key = use.schema === undefined ? use.name : `${use.schema}\0${use.name}`;
-    const known = tables.get(key);
-    if (known === undefined || use.isWritten) tables.set(key, use);
-  }
-  return [...tables.values()];
 }
 
 /** The person's own schema, which is on the path that a server has by default. */

@@ -8,10 +8,8 @@ import type { WorkerMessage } from './parse-worker.js';
 export interface LaneOptions {
   /** For one text, from when the thread takes it. */
   readonly deadlineMs: number;
-  /** Texts that may wait; one more is told `busy`. */
-  readonly maxWaiting: number;
-  /** The same for one person's. */
-  readonly maxWaitingEach: number;
+  /** Of texts that wait, bytes; where there are more, the last of whoever has most is told `busy`. */
+  readonly maxWaitingBytes: number;
   /** False: the thread ends when nothing waits, as WASM's memory never gets smaller again. */
   readonly isKept: boolean;
   /** Told when a text has cost a thread. */
@@ -23,6 +21,8 @@ interface Job {
   readonly resolve: (parsed: ParsedText) => void;
 }
 
+/** What a text that waits takes beside itself. */
+const jobBytes = 500;
 /** A thread that is not up in this time never will be. */
 const startTimeoutMs = 20_000;
 /** For the tree of one text; a text that needs more ends the thread, not the process. */
@@ -41,18 +41,18 @@ export class ParseLane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    const { maxWaiting, maxWaitingEach } = options;
-    this.#waiting = new FairQueue({ maxItems: maxWaiting, maxItemsEach: maxWaitingEach });
+    this.#waiting = new FairQueue({
+      maxBytes: options.maxWaitingBytes,
+      bytesOf: ({ text }) => jobBytes + text.length,
+      onDropped: (job) => job.resolve({ kind: 'unparsed', reason: 'busy' }),
+    });
   }
 
   /** @param person whose text it is. Never rejects. */
   async parse(text: string, person: string): Promise<ParsedText> {
     if (this.#isClosed) return { kind: 'unparsed', reason: 'failed' };
     return new Promise((resolve) => {
-      if (!this.#waiting.push(person, { text, resolve })) {
-        resolve({ kind: 'unparsed', reason: 'busy' });
-        return;
-      }
+      this.#waiting.push(person, { text, resolve });
       if (this.#current === undefined) this.#next();
     });
   }

@@ -14,8 +14,7 @@ function createLane(options: Partial<ConstructorParameters<typeof ParseLane>[0]>
   const replaced: UnparsedReason[] = [];
   const lane = new ParseLane({
     deadlineMs: 10_000,
-    maxWaiting: 4,
-    maxWaitingEach: 4,
+    maxWaitingBytes: 10_000_000,
     isKept: true,
     onReplaced: (reason) => replaced.push(reason),
     ...options,
@@ -73,7 +72,7 @@ describe('a parser', () => {
 
 describe('a lane', () => {
   it('answers in order and tells busy beyond its bound', async () => {
-    await using given = createLane({ maxWaiting: 2 });
+    await using given = createLane({ maxWaitingBytes: 1_100 });
     const answers: string[] = [];
     await Promise.all(
       ['SELECT 1', 'DELETE FROM a', 'SELECT 2', 'SELECT 3'].map(async (text) => {
@@ -90,7 +89,7 @@ describe('a lane', () => {
   });
 
   it('has nobody wait for all that another has sent', async () => {
-    await using given = createLane({ maxWaiting: 4, maxWaitingEach: 2 });
+    await using given = createLane({ maxWaitingBytes: 1_600 });
     const answers: string[] = [];
     const ask = async (person: string, text: string) => {
       const parsed = await given.lane.parse(text, person);

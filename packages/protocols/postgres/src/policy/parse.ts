@@ -16,8 +16,8 @@ import { ParseLane } from './parse-lane.js';
 export const maxTextBytes = 1_310_720;
 
 const maxShortBytes = 64 * 1024;
-const shortLane = { deadlineMs: 2_000, maxWaiting: 256, maxWaitingEach: 64, isKept: true };
-const longLane = { deadlineMs: 15_000, maxWaiting: 8, maxWaitingEach: 4, isKept: false };
+const shortLane = { deadlineMs: 2_000, maxWaitingBytes: 32 * 1024 * 1024, isKept: true };
+const longLane = { deadlineMs: 15_000, maxWaitingBytes: 16 * 1024 * 1024, isKept: false };
 const cacheLimits = { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 };
 
 export interface StatementParser extends AsyncDisposable {

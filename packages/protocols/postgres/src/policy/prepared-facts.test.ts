@@ -47,3 +47,23 @@ it('takes a name that comes after others were forgotten for them as well', () =>
     expect.arrayContaining([table('shown'), table('hidden'), table('early')]),
   );
 });
+
+// Thousands of names in one text held everybody's sessions for half a second.
+it('costs of a name what that holds, however much is known', () => {
+  const prepared = new PreparedFacts({ ...preparedLimits, maxNames: 2 });
+  const many = Array.from({ length: 1_000 }, (_, index) => table(`t${index}`));
+  for (const name of ['a', 'b', 'c']) prepared.add(name, factsWith({ tables: many }));
+  let looks = 0;
+  const watched = new Proxy(many, {
+    get: (tables, key, receiver) => {
+      looks += 1;
+      return Reflect.get(tables, key, receiver) as unknown;
+    },
+  });
+  prepared.add('d', factsWith({ tables: watched }));
+  looks = 0;
+  for (let index = 0; index < 100; index += 1) prepared.add('d', factsWith({}));
+  for (let index = 0; index < 100; index += 1) prepared.add(`e${index}`, factsWith({}));
+  expect(looks).toBeLessThan(10_000);
+  expect(prepared.get('e99')?.tables).toHaveLength(1_000);
+});

@@ -4,14 +4,14 @@
  * the oldest names go, but not what they did: a name that comes later may be one of them, and stands for that as well.
  */
 import { sizeOfFacts } from './fact-size.js';
+import { FactUnion, uniteFacts } from './fact-union.js';
 import type { StatementFacts } from './facts.js';
-import { uniteFacts } from './judge.js';
 
 /** Names of one session whose facts are kept, and about what these take in memory. */
 export const preparedLimits = { maxNames: 10_000, maxBytes: 8 * 1024 * 1024 };
 
 interface Entry {
-  readonly facts: StatementFacts;
+  readonly facts: StatementFacts | FactUnion;
   /** It may be a name that was forgotten. */
   readonly isLater: boolean;
   readonly bytes: number;
@@ -23,7 +23,7 @@ export class PreparedFacts {
   readonly #limits: typeof preparedLimits;
   readonly #entries = new Map<string, Entry>();
   /** All that forgotten names did. */
-  #forgotten: StatementFacts | undefined;
+  #forgotten: FactUnion | undefined;
   #bytes = 0;
 
   constructor(limits = preparedLimits) {
@@ -32,25 +32,27 @@ export class PreparedFacts {
 
   /** About what all of it takes in memory. */
   get bytes(): number {
-    return this.#bytes + (this.#forgotten === undefined ? 0 : sizeOfFacts(this.#forgotten));
+    return this.#bytes + (this.#forgotten?.bytes ?? 0);
   }
 
   /** Undefined where nothing is known: an EXECUTE of it has to be refused. */
   get(name: string): StatementFacts | undefined {
     const entry = this.#entries.get(name);
     if (entry === undefined) return undefined;
-    const { facts, isLater } = entry;
-    return isLater && this.#forgotten !== undefined ? uniteFacts(facts, this.#forgotten) : facts;
+    const facts = factsOf(entry);
+    return entry.isLater && this.#forgotten !== undefined
+      ? uniteFacts(facts, this.#forgotten.facts)
+      : facts;
   }
 
   /** Notes what a name was given; it may have been given something before. */
   add(name: string, latest: StatementFacts): void {
     const known = this.#entries.get(name);
-    const facts =
-      known === undefined || known.facts === latest ? latest : uniteFacts(known.facts, latest);
+    const facts = known === undefined ? latest : add(known.facts, latest);
     const isLater = known?.isLater ?? this.#forgotten !== undefined;
     this.#remove(name);
-    const bytes = entryBytes + name.length * 2 + sizeOfFacts(facts);
+    const factBytes = facts instanceof FactUnion ? facts.bytes : sizeOfFacts(facts);
+    const bytes = entryBytes + name.length * 2 + factBytes;
     this.#entries.set(name, { facts, isLater, bytes });
     this.#bytes += bytes;
     this.#forgetOldest();
@@ -58,10 +60,11 @@ export class PreparedFacts {
 
   #forgetOldest(): void {
     const { maxNames, maxBytes } = this.#limits;
-    for (const [oldest, { facts }] of this.#entries) {
+    for (const [oldest, entry] of this.#entries) {
       if (this.#entries.size <= maxNames && this.#bytes <= maxBytes) break;
       this.#remove(oldest);
-      this.#forgotten = uniteFacts(this.#forgotten ?? facts, facts);
+      if (this.#forgotten === undefined) this.#forgotten = new FactUnion(factsOf(entry));
+      else this.#forgotten.add(factsOf(entry));
     }
   }
 
@@ -69,4 +72,13 @@ export class PreparedFacts {
     this.#bytes -= this.#entries.get(name)?.bytes ?? 0;
     this.#entries.delete(name);
   }
+}
+
+function factsOf({ facts }: Entry): StatementFacts {
+  return facts instanceof FactUnion ? facts.facts : facts;
+}
+
+function add(known: Entry['facts'], latest: StatementFacts): Entry['facts'] {
+  if (known === latest) return known;
+  return (known instanceof FactUnion ? known : new FactUnion(known)).add(latest);
 }
