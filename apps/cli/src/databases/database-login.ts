@@ -156,11 +156,15 @@ export function listDatabaseLogins(home: string, proxy: string): DatabaseLogin[]
     .filter((login) => login !== undefined);
 }
 
-/** Removes its files, the key first. */
-export function removeDatabaseLogin(home: string, proxy: string, name: string): void {
+/** Removes its key and certificate. */
+export function removeDatabaseKeys(home: string, proxy: string, name: string): void {
   const files = databaseFiles(home, proxy, name);
-  rmSync(files.key, { force: true });
-  rmSync(files.folder, { recursive: true, force: true });
+  for (const file of [files.key, files.certificate]) rmSync(file, { force: true });
+}
+
+/** Removes all of its files. */
+export function removeDatabaseLogin(home: string, proxy: string, name: string): void {
+  rmSync(databaseFiles(home, proxy, name).folder, { recursive: true, force: true });
 }
 
 /** The settings of a login under the names of libpq's variables. */
