@@ -153,6 +153,7 @@ function createSession(
       };
     },
     emit: (event) => journal.append(event),
+    droppedEvents: 0,
     record: (channel) => record(channel, journal),
     activity: () => undefined,
   };

@@ -142,6 +142,7 @@ function createSession(
     perform: async (_intent, effect) => (await effect()).value,
     announce: notAsked,
     emit: () => undefined,
+    droppedEvents: 0,
     record: (channel) => (isRecording ? record(channel) : silentRecorder),
     activity: () => undefined,
   };

@@ -35,6 +35,7 @@ export class Journal implements SessionJournal {
   /** Behind what was written last. */
   #written = 0;
   #ended = false;
+  #dropped = 0;
 
   constructor(writer: JournalWriter, state: SessionState) {
     this.#writer = writer;
@@ -59,6 +60,10 @@ export class Journal implements SessionJournal {
     } finally {
       waiting.abort();
     }
+  }
+
+  get dropped(): number {
+    return this.#dropped;
   }
 
   waitMs(): number {
@@ -87,7 +92,9 @@ export class Journal implements SessionJournal {
   #write(event: JournalEvent, isStrict: boolean): void {
     if (this.#ended) throw spoolError('SPOOL_SESSION_ENDED');
     const isVital = vitalTypes.has(event.type);
-    this.#written =
-      this.#writer.writeEvent(this.#state, event, { isStrict, isVital }) ?? this.#written;
+    const position = this.#writer.writeEvent(this.#state, event, { isStrict, isVital });
+    // Nobody misses what is not published.
+    if (position === undefined && event.published !== false) this.#dropped += 1;
+    this.#written = position ?? this.#written;
   }
 }

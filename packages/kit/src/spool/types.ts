@@ -92,6 +92,8 @@ export interface SessionJournal {
    * person has written more than others may expect.
    */
   waitMs(): number;
+  /** Events of this session that found no room. */
+  readonly dropped: number;
   /** Writes a chunk of a recording; resolves when it is in the spool. @throws SPOOL_FULL */
   chunk(recordingId: string, chunk: RecordingChunk): Promise<void>;
   /** Writes `session.ended` and closes the journal. The second call does nothing. */

@@ -214,6 +214,8 @@ export interface Session<Spec = unknown> {
   announce(intent: SessionEvent): Announced;
   /** Writes an event that has no effect of its own to wait for. */
   emit(event: SessionEvent): void;
+  /** Events of this session that the audit had no room for: what they said has to be said again. */
+  readonly droppedEvents: number;
   /** Opens a recording of one channel. `columns` and `rows` are its first size. */
   record(channel: {
     readonly columns: number;
@@ -224,8 +226,8 @@ export interface Session<Spec = unknown> {
   }): Recorder;
   /**
    * Undefined: go on. Else the audit fills up with what this person does, and a facet whose events cost the client or the target
-   * next to nothing reads no more of either until it resolves; the end of the session resolves it, too. Cheap; `perform` asks
-   * by itself.
+   * next to nothing causes no more of them until it resolves; the end of the session resolves it, too. Cheap, so that it can be
+   * asked before each event; `perform` asks by itself.
    */
   pace(): Promise<void> | undefined;
   /** Something happened that a person or the target did; resets the idle timer. Cheap. */

@@ -218,6 +218,7 @@ export async function startHarness(): Promise<Harness> {
       },
       announce: notAsked,
       emit: (event) => void events.push(event),
+      droppedEvents: 0,
       record: (channel) => createRecorder(recordings, channel, recorder),
       activity: () => void (activity.count += 1),
     };

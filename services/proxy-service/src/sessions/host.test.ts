@@ -1,6 +1,6 @@
 import { createRpcConnection } from '@gatehouse/kit/rpc';
 import { parseLock, readLock } from '@gatehouse/policy';
-import type { Session } from '@gatehouse/protocol-api';
+import type { Session, SessionEvent } from '@gatehouse/protocol-api';
 import { expect, it, onTestFinished, vi } from 'vitest';
 
 import { events } from '../events.js';
@@ -154,6 +154,34 @@ it('lets whoever fills the spool wait, and goes on when there is room', async ()
   expect(isThrough).toBe(false);
   host.broker.isAway = false;
   await expect.poll(() => isThrough, { timeout: 20_000 }).toBe(true);
+});
+
+it('performs nothing of what waited for room when the session is cut', async () => {
+  let hasRun = false;
+  let refusal: unknown;
+  const serve = async (session: Session) => {
+    session.established();
+    const data = { error: 'x'.repeat(60_000) };
+    for (let count = 0; count < 1400; count += 1)
+      session.emit({ type: 'db.commit_failed', outcome: 'failure', data });
+    const effect = async () => {
+      hasRun = true;
+      return { value: 1, event: ended };
+    };
+    const [started, ended] = (['ssh.command_started', 'ssh.command_ended'] as const).map(
+      (type) => ({ type, outcome: 'success', data: {} }) as const,
+    ) as [SessionEvent, SessionEvent];
+    await session.perform(started, effect).catch((thrown: unknown) => (refusal = thrown));
+    return 'client_left';
+  };
+  const host = await start({ policy: createTestPolicy(), serve });
+  host.broker.isAway = true;
+  host.connect();
+  await expect.poll(() => host.live.size).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  host.live.endAll({ reason: 'lock', message: 'locked' });
+  await expect.poll(() => refusal).toMatchObject({ code: 'SESSION_ENDED', reason: 'lock' });
+  expect(hasRun).toBe(false);
 });
 
 it('keeps a strict connection that is not understood from its target until the event log has its start', async () => {

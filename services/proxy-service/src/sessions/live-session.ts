@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream';
 
 import type { Identity } from '@gatehouse/identity';
 import type { Clock } from '@gatehouse/kit/clock';
-import { GatehouseError, toGatehouseError } from '@gatehouse/kit/errors';
-import { createId, type Id } from '@gatehouse/kit/ids';
+import type { GatehouseError } from '@gatehouse/kit/errors';
+import type { Id } from '@gatehouse/kit/ids';
 import type { Logger } from '@gatehouse/kit/log';
 import type { SessionJournal } from '@gatehouse/kit/spool';
 import type { RoleOptions, StatementRules } from '@gatehouse/policy';
@@ -24,7 +24,6 @@ import {
   type SessionEvent,
   type Target,
 } from '@gatehouse/protocol-api';
-import { createRecordingWriter } from '@gatehouse/recording';
 
 import type { DialedStream, Dialer } from '../dial/dialer.js';
 import { proxyError } from '../errors.js';
@@ -32,7 +31,11 @@ import { decideAction } from './actions.js';
 import type { Admitted } from './admission.js';
 import { keepPace } from './pace.js';
 import { endOfLife, patientReasons } from './session-ends.js';
-import { SessionIntents, strictAckMs } from './session-intents.js';
+import { SessionIntents } from './session-intents.js';
+import { SessionRecordings } from './session-recordings.js';
+
+/** One thing that a person does waits no longer than this for room in the spool, so that an end behind it is heard. */
+const longestWaitMs = 10_000;
 
 export interface LiveSessionInit {
   readonly id: Id<'ses'>;
@@ -53,7 +56,6 @@ export interface LiveSessionInit {
 
 /** How long a facet has, once told, to say why the session ends (D19). */
 const farewellMs = 1_000;
-const lookAtLagEveryMs = 1_000;
 
 export class LiveSession implements Session {
   readonly id: Id<'ses'>;
@@ -70,12 +72,11 @@ export class LiveSession implements Session {
   readonly #firstEndMs: number;
   readonly #abort = new AbortController();
   readonly #cut = new AbortController();
-  readonly #recorders = new Set<Recorder>();
   readonly #intents: SessionIntents;
+  readonly #recordings: SessionRecordings;
   #admitted: Admitted;
   #activeAt: number;
   #timer: NodeJS.Timeout | undefined;
-  #lagTimer: NodeJS.Timeout | undefined;
   #stream: DialedStream | undefined;
   #isEstablished = false;
   #isClosed = false;
@@ -95,12 +96,19 @@ export class LiveSession implements Session {
     this.startedAtMs = clock.now();
     this.#firstEndMs = this.#endOf(init.endsAtMs);
     this.#activeAt = clock.monotonic();
-    this.#intents = new SessionIntents({
-      journal: init.journal,
-      logger: init.logger,
-      isStrict: () => this.options.audit === 'strict',
-      onActivity: () => this.activity(),
-      onUnavailable: (end) => this.end(end),
+    const { journal, logger } = init;
+    const isStrict = () => this.options.audit === 'strict';
+    const onUnavailable = (end: SessionEnd) => this.end(end);
+    const onActivity = () => this.activity();
+    this.#intents = new SessionIntents({ journal, logger, isStrict, onActivity, onUnavailable });
+    this.#recordings = new SessionRecordings({
+      clock,
+      journal,
+      logger,
+      isStrict,
+      onUnavailable,
+      emit: (event) => this.emit(event),
+      lagMs: init.recordingLagMs,
     });
     this.#watchTime();
   }
@@ -129,6 +137,10 @@ export class LiveSession implements Session {
 
   get statements(): StatementRules {
     return this.#admitted.statements;
+  }
+
+  get droppedEvents(): number {
+    return this.#init.journal.dropped;
   }
 
   async dial(details?: Readonly<Record<string, unknown>>): Promise<Duplex> {
@@ -184,7 +196,8 @@ export class LiveSession implements Session {
     effect: () => Promise<{ value: T; event: SessionEvent }>,
   ): Promise<T> {
     this.established();
-    await this.pace();
+    await this.#keepPace(longestWaitMs);
+    if (this.#isOver) throw this.#overError();
     return this.#intents.perform(intent, effect);
   }
 
@@ -198,46 +211,30 @@ export class LiveSession implements Session {
     this.#intents.append(event);
   }
 
-  record({ isTranscript = false, ...channel }: Parameters<Session['record']>[0]): Recorder {
+  record(channel: Parameters<Session['record']>[0]): Recorder {
     this.established();
-    const { clock, journal } = this.#init;
-    const recordingId = createId('rec');
-    const writer = createRecordingWriter({
-      recordingId,
-      clock,
-      header: channel,
-      sink: (chunk) => journal.chunk(recordingId, chunk),
-      onFailure: (thrown) => this.#recordingFailed(recordingId, thrown),
-    });
-    const recorder: Recorder = {
-      recordingId,
-      output: (bytes) => writer.output(bytes),
-      input: (bytes) => writer.input(bytes),
-      resize: (columns, rows) => writer.resize(columns, rows),
-      get overloaded() {
-        return writer.overloaded;
-      },
-      drained: () => writer.drained(),
-      end: async () => {
-        if (!this.#recorders.delete(recorder)) return;
-        await writer.end();
-        if (!writer.failed)
-          this.emit({
-            type: 'recording.completed',
-            outcome: 'success',
-            data: { ...writer.summary() },
-          });
-      },
-    };
-    this.#recorders.add(recorder);
-    if (!isTranscript)
-      this.#lagTimer ??= setInterval(() => this.#watchLag(), lookAtLagEveryMs).unref();
-    return recorder;
+    return this.#recordings.open(channel);
   }
 
   pace(): Promise<void> | undefined {
-    const onWait = () => this.activity();
-    return keepPace(this.#init.journal, { signal: this.#cut.signal, onWait });
+    return this.#keepPace();
+  }
+
+  #keepPace(mostMs = Infinity): Promise<void> | undefined {
+    const { journal } = this.#init;
+    if (journal.waitMs() === 0) return undefined;
+    return keepPace(journal, { mostMs, signal: this.#cut.signal, onWait: () => this.#waits() });
+  }
+
+  /** Who is made to wait is not idle. */
+  #waits(): boolean {
+    this.activity();
+    return !this.#isOver;
+  }
+
+  /** Nothing that is begun now may have an effect. */
+  get #isOver(): boolean {
+    return this.#isClosed || this.#cut.signal.aborted || this.#pendingEnd !== undefined;
   }
 
   activity(): void {
@@ -301,8 +298,7 @@ export class LiveSession implements Session {
     if (this.#isClosed) return;
     clearTimeout(this.#timer);
     clearTimeout(this.#patience);
-    clearInterval(this.#lagTimer);
-    for (const recorder of this.#recorders) await recorder.end();
+    await this.#recordings.close();
     this.#isClosed = true;
     const { journal, clock } = this.#init;
     try {
@@ -320,6 +316,11 @@ export class LiveSession implements Session {
       this.logger.error({ err: thrown }, 'the last event could not be written');
     }
     this.#stream?.destroy();
+  }
+
+  #overError(): GatehouseError {
+    const { reason = 'session_over', message = 'nothing more is done' } = sessionEndOf(this) ?? {};
+    return proxyError('SESSION_ENDED', { reason, details: { message } });
   }
 
   #endedByHost(end: SessionEnd): void {
@@ -357,26 +358,8 @@ export class LiveSession implements Session {
     this.#init.client.destroy();
   }
 
-  #recordingFailed(recordingId: string, thrown: unknown): void {
-    this.logger.error({ err: thrown, recordingId }, 'recording.failed');
-    this.emit({
-      type: 'recording.failed',
-      outcome: 'failure',
-      data: { recordingId, message: toGatehouseError(thrown).publicMessage },
-    });
-    if (this.options.audit === 'strict')
-      this.end({ reason: 'recorder_failed', message: 'recording is not available' });
-  }
-
   #endOf(latestMs: number): number {
     return Math.min(latestMs, this.startedAtMs + this.options.maxSessionTtlMs);
-  }
-
-  /** Strict: nothing is shown for long of which the event log has no recording (D23). */
-  #watchLag(): void {
-    if (this.options.audit !== 'strict' || this.#recorders.size === 0) return;
-    if (this.#init.recordingLagMs() >= strictAckMs)
-      this.end({ reason: 'audit_unavailable', message: 'audit is not available' });
   }
 
   /** One timer for the end of the session's life and for idleness. */

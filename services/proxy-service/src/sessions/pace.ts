@@ -3,24 +3,25 @@ import { sleep } from '@gatehouse/kit/clock';
 import type { SessionJournal } from '@gatehouse/kit/spool';
 
 /** After which it is looked again: there may be room by then. */
-const longestWaitMs = 1_000;
+const lookAgainMs = 1_000;
 
-/** Undefined where nothing is to be waited for. @param onWait called again and again while it waits */
-export function keepPace(
-  journal: SessionJournal,
-  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: () => void },
-): Promise<void> | undefined {
-  return journal.waitMs() === 0 ? undefined : waitForRoom(journal, { signal, onWait });
+export interface PaceOptions {
+  /** It waits no longer than this, ms. */
+  readonly mostMs: number;
+  readonly signal: AbortSignal;
+  /** Called again and again while it waits; false: there is nothing to wait for any more. */
+  readonly onWait: () => boolean;
 }
 
-async function waitForRoom(
+/** Resolves when the session may go on. */
+export async function keepPace(
   journal: SessionJournal,
-  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: () => void },
+  { mostMs, signal, onWait }: PaceOptions,
 ): Promise<void> {
-  for (;;) {
-    const waitMs = Math.min(journal.waitMs(), longestWaitMs);
-    if (waitMs === 0 || signal.aborted) return;
-    onWait();
+  for (let leftMs = mostMs; leftMs > 0;) {
+    const waitMs = Math.min(journal.waitMs(), lookAgainMs, leftMs);
+    if (waitMs === 0 || signal.aborted || !onWait()) return;
+    leftMs -= waitMs;
     await sleep(waitMs, signal).catch(() => undefined);
   }
 }

@@ -73,6 +73,11 @@ export class AnswerQueue<Note> {
     return this.isReady;
   }
 
+  /** Nothing that was sent is owed an answer, though the server may wait for a Sync. */
+  get isEmpty(): boolean {
+    return this.entries.length === 0;
+  }
+
   get transactionStatus(): TransactionStatus {
     return this.status;
   }

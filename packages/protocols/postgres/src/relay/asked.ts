@@ -1,6 +1,6 @@
 /** What a client asks to be executed, parsed or called. */
 import type { Piece } from '../wire/message-reader.js';
-import { headBytes } from '../wire/message-types.js';
+import { frontendType, headBytes } from '../wire/message-types.js';
 import type { Statement } from '../wire/statement.js';
 
 /** A message with a text or a name that is to be executed. */
@@ -24,3 +24,15 @@ export function findText(piece: Piece, kind: Asked['kind']): Uint8Array | undefi
   const from = kind === 'query' ? start : piece.source.indexOf(0, start) + 1;
   return piece.source.subarray(from, piece.source.indexOf(0, from));
 }
+
+/** Not what a server takes notice of in every state, or never: ends of COPY data, Sync, Terminate, and what goes by in runs. */
+export function startsRequest({ kind, type }: Piece): boolean {
+  return (kind === 'message' || kind === 'begin') && !passesAlways.has(type);
+}
+
+const passesAlways: ReadonlySet<number> = new Set([
+  frontendType.sync,
+  frontendType.copyDone,
+  frontendType.copyFail,
+  frontendType.terminate,
+]);

@@ -64,6 +64,7 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
     gate,
     log,
     output: new Output(stream as never),
+    mayGoOn: () => true,
   });
   const back = new MessageReader({
     limits: backendLimits,
@@ -193,6 +194,28 @@ it('keeps a strict Bind back until the event log has its statement, and the Exec
   expect(sent).toContain(client.bind('', '').toString('latin1'));
   expect(sent).toContain(client.execute('').toString('latin1'));
   expect(told).toEqual(['started select 1']);
+});
+
+it('writes down what a strict Execute runs where that has changed while it waited', async () => {
+  const { send, told, answer, acknowledge } = open({ audit: 'strict' });
+  acknowledge();
+  const tags = (...names: readonly string[]) =>
+    names.flatMap((name) => [server.commandComplete(name), server.ready('T')]);
+  const two = [client.parse('a', 'select 1'), client.parse('b', 'select 2')];
+  await send(client.query('begin'), ...two, client.bind('c', 'a'), client.sync);
+  await send(client.query('savepoint s'));
+  answer(...tags('BEGIN'), frame('1'), frame('1'), frame('2'), server.ready('T'));
+  answer(...tags('SAVEPOINT'));
+  await send(client.bind('c', 'b'), client.sync, client.query('rollback to s'));
+  told.length = 0;
+  const sending = send(client.execute('c'), client.sync);
+  answer(server.error('42P03'), server.ready('E'), ...tags('ROLLBACK'));
+  await sending;
+  answer(server.commandComplete('SELECT 1'), server.ready('T'));
+  expect(told.filter((one) => one.endsWith('select 1'))).toEqual([
+    'started select 1',
+    'executed select 1',
+  ]);
 });
 
 it('tells what was bound and then taken away, or not come to because of another', async () => {

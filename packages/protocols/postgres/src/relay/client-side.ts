@@ -18,7 +18,7 @@ import {
 import { MessageReader, type Piece } from '../wire/message-reader.js';
 import { createTypeTable, frontendLimits, frontendType, headBytes } from '../wire/message-types.js';
 import { StatementCollector, type Statement } from '../wire/statement.js';
-import { findText, toExecution, type Asked } from './asked.js';
+import { findText, startsRequest, toExecution, type Asked } from './asked.js';
 import { LastBound } from './last-bound.js';
 import type { Output } from './output.js';
 import type { Execution } from './pipeline-entries.js';
@@ -41,6 +41,8 @@ export interface ClientSideParts {
   readonly gate: PolicyGate;
   readonly log: StatementLog;
   readonly output: Output;
+  /** False: nothing more may be taken just now; `advance` is called when it may. */
+  readonly mayGoOn: () => boolean;
 }
 
 /** Passes on what has waited, or has it wait again. */
@@ -95,6 +97,11 @@ export class ClientSide {
     this.#bound.settle();
   }
 
+  /** All is answered: what is bound and was not executed is under way no more. */
+  settle(): void {
+    if (this.#isDrained) this.#bound.settle();
+  }
+
   /** Takes what came; then call `advance`. The chunk is kept. */
   push(chunk: Buffer): void {
     this.#isDrained = false;
@@ -103,13 +110,13 @@ export class ClientSide {
 
   /**
    * Passes on what may go. Returns a promise where something must wait: call it again when that has resolved. Where it is
-   * not drained without one, the pipeline is full: call it again when it is not.
+   * not drained without one, the pipeline is full, or nothing may go on: call it again when that is over.
    * @throws WireError
    */
   advance(): Promise<void> | undefined {
-    const { output } = this.#parts;
+    const { output, mayGoOn } = this.#parts;
     let wait: Promise<void> | undefined;
-    while (wait === undefined && !this.isFull) {
+    while (wait === undefined && !this.isFull && mayGoOn()) {
       const piece = this.#reader.next();
       this.#isDrained = piece === undefined;
       if (piece === undefined) break;
@@ -212,7 +219,7 @@ export class ClientSide {
 
   /** Decides, and has the event log take note, before anything goes on. */
   async #askFirst(asked: Asked): Promise<void> {
-    const { gate, log, session, output } = this.#parts;
+    const { gate, log, pipeline, session, output } = this.#parts;
     const denial = gate.isClosed ? await this.#judge(asked) : undefined;
     if (denial !== undefined) return this.#refuse(asked, denial);
     const send = (note: Note | undefined) => {
@@ -224,7 +231,14 @@ export class ClientSide {
     if (bound !== undefined || session.options.audit !== 'strict' || asked.kind === 'parse')
       return this.#sendIfWanted(asked, bound, () => send(bound));
     const note = log.announce({ ...toExecution(asked), values: undefined });
-    return this.#sendAcknowledged(asked, note, () => send(note));
+    return this.#sendAcknowledged(asked, note, () => {
+      const isSame =
+        asked.kind !== 'execute' || pipeline.portalStatement(asked.name) === asked.statement;
+      if (isSame) return send(note);
+      // As for a Bind, another text than the one that was acknowledged.
+      note.announced.abandon('not_sent');
+      return this.#askFirst({ ...asked, statement: pipeline.portalStatement(asked.name) });
+    });
   }
 
   /** SQL that is not bound may run what is by its name. */
@@ -355,18 +369,6 @@ export class ClientSide {
     return gate.isClosed || session.options.audit === 'strict';
   }
 }
-
-/** Not what a server takes notice of in every state, or never: ends of COPY data, Sync, Terminate, and what goes by in runs. */
-function startsRequest({ kind, type }: Piece): boolean {
-  return (kind === 'message' || kind === 'begin') && !passesAlways.has(type);
-}
-
-const passesAlways: ReadonlySet<number> = new Set([
-  frontendType.sync,
-  frontendType.copyDone,
-  frontendType.copyFail,
-  frontendType.terminate,
-]);
 
 const longKinds: Readonly<Record<number, LongStatement['kind']>> = {
   [frontendType.query]: 'query',

@@ -146,6 +146,11 @@ export class Pipeline<Note = undefined> {
     return this.answers.isIdle;
   }
 
+  /** True when nothing that was sent is owed an answer, though the server may wait for a Sync. */
+  get isAnswered(): boolean {
+    return this.answers.isEmpty;
+  }
+
   /** As of the last ReadyForQuery. */
   get transactionStatus(): TransactionStatus {
     return this.answers.transactionStatus;

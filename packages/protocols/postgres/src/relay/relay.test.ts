@@ -10,6 +10,8 @@ import { Relay } from './relay.js';
 /** A relay between a client and a server that are played by hand. */
 function open({ audit = 'best_effort' } = {}) {
   let pace: PromiseWithResolvers<void> | undefined;
+  let free = 0;
+  const lost = { events: 0 };
   const [clientEnd, clientSide] = duplexPair();
   const [serverSide, serverEnd] = duplexPair();
   const told: string[] = [];
@@ -32,11 +34,18 @@ function open({ audit = 'best_effort' } = {}) {
         told.push(`${String(event.data['statement'])} abandoned: ${reason}`),
     }),
     record: () => ({ output: () => undefined }),
-    pace: () => pace?.promise,
+    pace() {
+      free -= 1;
+      return free < 0 ? pace?.promise : undefined;
+    },
+    get droppedEvents() {
+      return lost.events;
+    },
   } as unknown as Session;
   const got: Buffer[] = [];
   serverEnd.on('data', (chunk: Buffer) => got.push(chunk));
-  clientEnd.resume();
+  const heard: Buffer[] = [];
+  clientEnd.on('data', (chunk: Buffer) => heard.push(chunk));
   const over = new Relay({
     session,
     client: clientSide,
@@ -53,8 +62,12 @@ function open({ audit = 'best_effort' } = {}) {
     ends,
     server: serverEnd,
     client: clientEnd,
-    /** Has the audit filled up until the function that it gives is called. */
-    fillAudit() {
+    lost,
+    /** All that the client has got. */
+    heard: () => Buffer.concat(heard).toString('latin1'),
+    /** Has the audit filled up, after so many messages more, until the function that it gives is called. */
+    fillAudit(after = 0) {
+      free = after;
       pace = Promise.withResolvers();
       return () => {
         pace?.resolve();
@@ -123,24 +136,94 @@ it('tells what was running of several statements when the connection is lost, an
   }
 });
 
-it('reads neither side while the audit fills up with what one of them does', async () => {
+it('takes no message more of either side while the audit fills up with what one of them does', async () => {
   const relay = open();
   await relay.received();
-  const makeRoom = relay.fillAudit();
-  relay.client.write(client.query('select 1'));
-  expect((await relay.received()).toString()).toContain('select 1');
-  relay.client.write(client.query('select 2'));
-  relay.server.write(Buffer.concat([server.commandComplete('SELECT 1'), server.ready()]));
+  const makeRoom = relay.fillAudit(1);
+  relay.client.write(Buffer.concat([client.query('select 1'), client.query('select 2')]));
+  expect(await relay.received()).toEqual(client.query('select 1'));
+  const answer = Buffer.concat([server.commandComplete('SELECT 1'), server.ready()]);
+  relay.server.write(answer);
+  relay.client.write(client.query('select 3'));
   expect(await relay.received()).toHaveLength(0);
   expect(relay.told).toEqual([]);
   makeRoom();
-  expect((await relay.received()).toString()).toContain('select 2');
+  const rest = Buffer.concat([client.query('select 2'), client.query('select 3')]);
+  expect(await relay.received()).toEqual(rest);
   expect(relay.told).toEqual(['executed select 1']);
-  relay.fillAudit();
-  relay.client.write(client.query('select 3'));
+  const makeRoomAgain = relay.fillAudit(2);
+  relay.server.write(Buffer.concat([answer, answer]));
   await relay.received();
+  expect(relay.told).toEqual(['executed select 1', 'executed select 2']);
+  makeRoomAgain();
+  await relay.received();
+  expect(relay.told.at(-1)).toBe('executed select 3');
+  relay.fillAudit();
+  relay.client.write(client.query('select 4'));
+  expect(await relay.received()).toHaveLength(0);
   relay.ends.abort({ reason: 'lock', message: 'locked' });
   expect(await relay.over).toBe('lock');
+});
+
+it('hears the end of either side while it waits for the audit', async () => {
+  const left = open();
+  await left.received();
+  left.fillAudit();
+  left.client.end(client.query('select 1'));
+  let isTold = false;
+  left.server.once('end', () => (isTold = true));
+  expect(await left.received()).toHaveLength(0);
+  expect(isTold).toBe(true);
+  left.server.end();
+  expect(await left.over).toBe('client_gone');
+  const ended = open();
+  await ended.received();
+  ended.client.write(client.query('select 1'));
+  await ended.received();
+  ended.fillAudit();
+  ended.server.end(server.error('57P01', 'shutting down', 'FATAL'));
+  expect(await ended.over).toBe('target_closed');
+  expect(ended.heard()).toContain('shutting down');
+  expect(ended.told[0]).toBe('executed select 1 error');
+});
+
+it('reads no more than it must of a side that waits for the audit', async () => {
+  const relay = open();
+  await relay.received();
+  const makeRoom = relay.fillAudit();
+  const texts = Array.from({ length: 2_000 }, (_, index) =>
+    client.query(`select ${index}${' '.repeat(200)}`),
+  );
+  let sent = 0;
+  for (const text of texts) {
+    sent += 1;
+    if (!relay.client.write(text)) break;
+  }
+  await relay.received();
+  while (sent < texts.length && relay.client.write(texts[sent] ?? '')) sent += 1;
+  expect(sent).toBeLessThan(texts.length);
+  makeRoom();
+  expect((await relay.received()).length).toBeGreaterThan(64 * 1024);
+  relay.client.destroy();
+});
+
+it('has nothing under way once a Bind is answered that nothing executes', async () => {
+  const relay = open();
+  await relay.received();
+  relay.client.write(
+    Buffer.concat([client.parse('', 'select 1'), client.bind('', ''), client.flush]),
+  );
+  await relay.received();
+  expect(relay.told).toEqual([]);
+  relay.server.write(Buffer.concat([frame('1'), frame('2')]));
+  await relay.received();
+  expect(relay.told).toEqual(['prepared select 1']);
+  relay.client.write(Buffer.concat([client.execute(''), client.sync]));
+  await relay.received();
+  relay.server.write(Buffer.concat([server.commandComplete('SELECT 1'), server.ready()]));
+  await relay.received();
+  expect(relay.told).toEqual(['prepared select 1', 'executed select 1']);
+  relay.client.destroy();
 });
 
 it('tells a long text once, and afterwards its beginning', async () => {
@@ -154,6 +237,15 @@ it('tells a long text once, and afterwards its beginning', async () => {
   const done = [frame('2'), server.commandComplete('SELECT 1')];
   relay.server.write(Buffer.concat([frame('1'), ...done, ...done, server.ready()]));
   await relay.received();
-  expect(relay.told).toEqual([`executed ${text}`, `executed ${text.slice(0, 518)}`]);
+  expect(relay.told.splice(0)).toEqual([`executed ${text}`, `executed ${text.slice(0, 518)}`]);
+  // The event that had it may be one that was dropped.
+  relay.lost.events = 1;
+  for (const expected of [text, text.slice(0, 518)]) {
+    relay.client.write(Buffer.concat([...run, client.sync]));
+    await relay.received();
+    relay.server.write(Buffer.concat([...done, server.ready()]));
+    await relay.received();
+    expect(relay.told.splice(0)).toEqual([`executed ${expected}`]);
+  }
   relay.client.destroy();
 });

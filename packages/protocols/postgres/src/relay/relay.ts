@@ -17,6 +17,7 @@ import { encodeBackendKeyData, encodeErrorResponse, encodeFlush } from '../wire/
 import { MessageReader, type Piece } from '../wire/message-reader.js';
 import { backendLimits, backendType, createTypeTable, headBytes } from '../wire/message-types.js';
 import { WireError } from '../wire/wire-error.js';
+import { Chunks } from './chunks.js';
 import { ClientSide } from './client-side.js';
 import { Output } from './output.js';
 import { Pipeline, pipelineBackendTypes } from './pipeline.js';
@@ -36,6 +37,8 @@ export interface RelayParts {
   readonly exchangeKey: (key: BackendKey) => BackendKey;
 }
 
+const nothing = Buffer.alloc(0);
+
 export class Relay {
   readonly #parts: RelayParts;
   readonly #log: StatementLog;
@@ -53,13 +56,17 @@ export class Relay {
     ]),
   });
   readonly #over = Promise.withResolvers<EndReason>();
-  /** Chunks of the client that wait for one before them. */
-  readonly #waiting: Buffer[] = [];
+  /** Of the client, waiting for what came before. */
+  readonly #sent = new Chunks();
+  /** Of the server. */
+  readonly #answered = new Chunks();
+  /** A statement is judged, or waits for the event log. */
   #isHeld = false;
-  /** Neither side is read: the audit has enough to do with this person. */
+  /** The audit has enough to do with this person. */
   #isPaced = false;
   #isOver = false;
   #isClientGone = false;
+  #isTargetGone = false;
   #isSwapping = false;
   #hasKey = false;
   /** The server has said how it reads, and waits: before that nothing of the client is judged. */
@@ -85,6 +92,7 @@ export class Relay {
       gate: this.#gate,
       log: this.#log,
       output: this.#toTarget,
+      mayGoOn: () => this.#mayGoOn(),
     });
   }
 
@@ -120,33 +128,40 @@ export class Relay {
     if (this.#isOver) return;
     try {
       step();
-      this.#keepPace();
     } catch (thrown) {
       this.#fail(thrown);
     }
   }
 
-  /** What one side says in a few bytes may be events of many: then neither is read for a while. */
-  #keepPace(): void {
-    const { session, client, target } = this.#parts;
-    const wait = this.#isPaced ? undefined : session.pace();
-    if (wait === undefined) return;
+  /**
+   * What either side says in a few bytes may be events of many: asked before each message. Once one has left, the server is
+   * heard out.
+   */
+  #mayGoOn(): boolean {
+    if (this.#isClientGone || this.#isTargetGone) return true;
+    const wait = this.#isPaced ? undefined : this.#parts.session.pace();
+    if (wait === undefined) return !this.#isPaced;
     this.#isPaced = true;
-    target.pause();
-    // Of one that leaves its end must be heard.
-    if (!this.#isClientGone) client.pause();
     const goOn = () => {
       this.#isPaced = false;
-      if (this.#isOver) return;
-      this.#resumeTarget();
-      this.#resumeClient();
+      this.#guard(() => {
+        this.#takeAnswers();
+        this.#resumeTarget();
+        if (!this.#isHeld && !this.#front.isFull) this.#goOn();
+      });
     };
     wait.then(goOn, goOn);
+    return false;
+  }
+
+  #pauseTarget(): void {
+    const { client, target } = this.#parts;
+    if (client.writableNeedDrain || this.#answered.isFull) target.pause();
   }
 
   #resumeTarget(): void {
     const { client, target } = this.#parts;
-    if (!this.#isPaced && !client.writableNeedDrain) target.resume();
+    if (!client.writableNeedDrain && !this.#answered.isFull) target.resume();
   }
 
   #fail(thrown: unknown): void {
@@ -160,8 +175,17 @@ export class Relay {
   }
 
   #fromClient(chunk: Buffer): void {
-    if (!this.#front.isDrained) this.#waiting.push(chunk);
-    else {
+    if (this.#isClientGone) return;
+    this.#sent.push(chunk);
+    if (this.#front.isDrained) this.#takeSent();
+    else if (this.#sent.isFull) this.#parts.client.pause();
+  }
+
+  /** Chunk by chunk, until something has to wait. */
+  #takeSent(): void {
+    while (this.#front.isDrained) {
+      const chunk = this.#sent.shift();
+      if (chunk === undefined) break;
       this.#front.push(chunk);
       this.#advance();
     }
@@ -190,37 +214,47 @@ export class Relay {
   }
 
   #goOn(): void {
+    if (this.#isClientGone || this.#isTargetGone) return;
     this.#advance();
-    while (this.#front.isDrained) {
-      const chunk = this.#waiting.shift();
-      if (chunk === undefined) break;
-      this.#front.push(chunk);
-      this.#advance();
-    }
+    this.#takeSent();
     this.#resumeClient();
   }
 
   #resumeClient(): void {
     const { client, target } = this.#parts;
     const isBlocked =
-      this.#isHeld || this.#isPaced || this.#front.isFull || target.writableNeedDrain;
+      this.#isHeld || this.#sent.isFull || this.#front.isFull || target.writableNeedDrain;
     if (this.#isReady && !isBlocked) client.resume();
   }
 
   #fromTarget(chunk: Buffer): void {
-    const { client, target, session } = this.#parts;
+    this.#answered.push(chunk);
+    this.#takeAnswers();
+  }
+
+  #takeAnswers(): void {
     const wasFull = this.#front.isFull;
-    this.#back.push(chunk);
-    for (let piece = this.#back.next(); piece !== undefined; piece = this.#back.next())
+    for (let piece = this.#nextAnswer(); piece !== undefined; piece = this.#nextAnswer())
       this.#answer(piece);
     this.#toClient.flush();
-    if (client.writableNeedDrain) target.pause();
+    this.#pauseTarget();
+    if (this.#pipeline.isAnswered) this.#front.settle();
     if (!this.#isReady && this.#pipeline.isIdle) {
       this.#isReady = true;
       this.#resumeClient();
     }
     if (wasFull && !this.#front.isFull && !this.#isHeld) this.#goOn();
-    if (session.signal.aborted) this.#endWhenIdle();
+    if (this.#parts.session.signal.aborted) this.#endWhenIdle();
+  }
+
+  #nextAnswer(): Piece | undefined {
+    while (this.#back.hasMore || this.#answered.length > 0) {
+      if (!this.#mayGoOn()) return undefined;
+      if (!this.#back.hasMore) this.#back.push(this.#answered.shift() ?? nothing);
+      const piece = this.#back.next();
+      if (piece !== undefined) return piece;
+    }
+    return undefined;
   }
 
   #answer(piece: Piece): void {
@@ -282,6 +316,7 @@ export class Relay {
     this.#isClientGone = true;
     const reason = this.#front.hasLeft ? 'client_left' : 'client_gone';
     if (target.writable) target.end();
+    this.#guard(() => this.#takeAnswers());
     target.resume();
     client.resume();
     const timer = setTimeout(() => this.#finish(reason), closingMs);
@@ -291,7 +326,9 @@ export class Relay {
   }
 
   #targetGone(error: Error | undefined): void {
-    if (this.#isClientGone || this.#isOver) return;
+    if (this.#isClientGone || this.#isTargetGone || this.#isOver) return;
+    this.#isTargetGone = true;
+    this.#guard(() => this.#takeAnswers());
     const reason = error instanceof GatehouseError ? (error.reason ?? 'agent_lost') : undefined;
     const { target } = this.#parts.session;
     // A database that ends a session by itself says so by itself.

@@ -45,7 +45,8 @@ type StatementData = Readonly<Record<string, unknown>>;
 export class StatementLog {
   readonly #session: Session;
   readonly #prompt: string;
-  readonly #texts = new WeakMap<Statement, Text>();
+  #texts = new WeakMap<Statement, Text>();
+  #dropped = 0;
   #recorder: Recorder | undefined;
 
   constructor(session: Session, database: string) {
@@ -221,6 +222,7 @@ export class StatementLog {
   }
 
   #describeText(statement: Statement): StatementData {
+    this.#noteDropped();
     let text = this.#texts.get(statement);
     if (text === undefined) {
       const whole = describeText(statement, statement.text);
@@ -234,6 +236,13 @@ export class StatementLog {
       this.#texts.set(statement, text);
     }
     return text.isTold ? text.repeated : text.whole;
+  }
+
+  /** What was told by events that were dropped is told again. */
+  #noteDropped(): void {
+    const { droppedEvents } = this.#session;
+    if (droppedEvents !== this.#dropped) this.#texts = new WeakMap();
+    this.#dropped = droppedEvents;
   }
 
   #show({ outcome, data }: SessionEvent): void {

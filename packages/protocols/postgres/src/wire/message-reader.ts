@@ -80,6 +80,11 @@ export class MessageReader {
     return this.bodyLeft === 0;
   }
 
+  /** The chunk has not been read to its end. */
+  get hasMore(): boolean {
+    return this.position < this.chunk.length;
+  }
+
   /** Takes ownership of `chunk`: nobody may write to it any more. The chunk before must have been read to its end. */
   push(chunk: Buffer): void {
     this.chunk = chunk;
