@@ -12,6 +12,7 @@ export class FactUnion {
   readonly #classes: Set<StatementClass>;
   readonly #tables = new Map<string, TableUse>();
   #tableBytes = 0;
+  #restBytes: number | undefined;
   #facts: StatementFacts | undefined;
 
   constructor(first: StatementFacts) {
@@ -22,7 +23,8 @@ export class FactUnion {
 
   /** About what it takes in memory. */
   get bytes(): number {
-    return sizeOfFacts({ ...this.#rest, classes: [...this.#classes] }) + this.#tableBytes;
+    this.#restBytes ??= sizeOfFacts({ ...this.#rest, classes: [...this.#classes] });
+    return this.#restBytes + this.#tableBytes;
   }
 
   /** `executes` is that of the first that has it. */
@@ -46,7 +48,10 @@ export class FactUnion {
       isUnknown: rest.isUnknown || other.isUnknown,
       isLocal: rest.isLocal || other.isLocal,
     };
+    const { size } = this.#classes;
     for (const name of other.classes) this.#classes.add(name);
+    const isSame = size === this.#classes.size && rest.executes === this.#rest.executes;
+    if (!isSame || other.searchPath !== undefined) this.#restBytes = undefined;
     this.#addTables(other.tables);
     return this;
   }
