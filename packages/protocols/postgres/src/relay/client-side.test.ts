@@ -75,6 +75,7 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
     for (let piece = back.next(); piece !== undefined; piece = back.next())
       if (piece.kind === 'run') pipeline.passed(piece);
       else pipeline.receive(piece);
+    side.answered();
   };
   answer(server.ready());
   /** What reaches the server of these messages. */
@@ -84,7 +85,8 @@ function open({ isRestricted = false, audit = 'best_effort' } = {}) {
     for (let wait = side.advance(); wait !== undefined; wait = side.advance()) await wait;
     return Buffer.concat(sent).toString('latin1');
   };
-  return { told, answer, send, acknowledge, loseAudit };
+  const end = () => side.end('client_gone');
+  return { told, answer, send, end, acknowledge, loseAudit };
 }
 
 it('sends nothing on that a server throws away, so that a server that does not runs nothing untold', async () => {
@@ -127,19 +129,16 @@ it('sends on no statement before which something failed while it was judged', as
 });
 
 it('tells the text of what SQL can run by a name', async () => {
-  const { send, told } = open();
+  const { send, told, answer } = open();
   await send(
     client.parse('hid', 'delete from a'),
     client.parse('', 'table b'),
     client.bind('c', ''),
     client.query('fetch c'),
   );
-  expect(told.splice(0)).toEqual([
-    'prepared delete from a',
-    'started table b',
-    'prepared table b',
-    'started fetch c',
-  ]);
+  expect(told.splice(0)).toEqual(['prepared delete from a', 'started table b', 'started fetch c']);
+  answer(frame('1'), frame('1'), frame('2'));
+  expect(told.splice(0)).toEqual(['prepared table b']);
   await send(
     client.parse('', 'table d'),
     client.bind('d', ''),
@@ -164,19 +163,22 @@ it('tells which function a call is for, also where the call comes in pieces', as
 });
 
 it('writes a statement down before it is bound, and tells one that nothing executes', async () => {
-  const { send, told } = open();
+  const { send, told, answer } = open();
   await send(client.parse('', 'select 1'), client.bind('', ''));
   expect(told).toEqual(['started select 1']);
   await send(client.execute(''), client.execute(''), client.sync);
   expect(told.splice(0)).toEqual(['started select 1', 'started select 1']);
+  const done = server.commandComplete('SELECT 1');
+  answer(frame('1'), frame('2'), done, done, server.ready());
+  told.length = 0;
   await send(client.parse('', 'select effect()'), client.bind('', ''), client.sync);
-  expect(told.splice(0)).toEqual(['started select effect()', 'prepared select effect()']);
+  expect(told.splice(0)).toEqual(['started select effect()']);
+  answer(frame('1'), frame('2'), server.ready());
+  expect(told.splice(0)).toEqual(['prepared select effect()']);
   await send(client.bind('', ''), client.bind('', ''), client.execute(''));
-  expect(told.splice(0)).toEqual([
-    'started select effect()',
-    'started select effect()',
-    'prepared select effect()',
-  ]);
+  expect(told.splice(0)).toEqual(['started select effect()', 'started select effect()']);
+  answer(frame('2'), frame('2'));
+  expect(told.splice(0)).toEqual(['prepared select effect()']);
 });
 
 it('keeps a strict Bind back until the event log has its statement, and the Execute then no more', async () => {
@@ -222,8 +224,8 @@ it('tells what was bound and then taken away, or not come to because of another'
   const { send, told, answer } = open();
   const evil = [client.parse('', 'select effect()'), client.bind('', '')];
   await send(...evil, client.close('P', ''), client.execute(''), client.sync);
-  expect(told).toContain('prepared select effect()');
   answer(frame('1'), frame('2'), frame('3'), server.error('34000'), server.ready());
+  expect(told).toContain('prepared select effect()');
   told.length = 0;
   await send(client.bind('', ''), client.execute('nope'), client.execute(''), client.sync);
   answer(frame('2'), server.error('34000'));
@@ -231,14 +233,25 @@ it('tells what was bound and then taken away, or not come to because of another'
   answer(server.ready());
   told.length = 0;
   await send(client.bind('', ''), client.query('close c'), client.execute(''), client.sync);
+  answer(frame('2'), server.commandComplete('CLOSE CURSOR'), server.ready());
   expect(told).toContain('prepared select effect()');
+});
+
+it('tells at the end what may have been bound', async () => {
+  const { send, told, end } = open();
+  await send(client.parse('', 'select effect()'), client.bind('', ''), client.sync);
+  end();
+  expect(told).toEqual(['started select effect()', 'prepared select effect()']);
 });
 
 it('tells nothing more of what a server did not come to bind', async () => {
   const { send, told, answer } = open();
   await send(client.parse('', 'selec'), client.bind('', ''), client.execute(''), client.sync);
   answer(server.error('42601'), server.ready());
-  expect(told).toEqual(['started selec', 'executed selec']);
+  expect(told.splice(0)).toEqual(['started selec', 'executed selec']);
+  await send(client.parse('', 'select $1::int'), client.bind('', '', ['x']), client.sync);
+  answer(frame('1'), server.error('22P02'), server.ready());
+  expect(told).toEqual(['started select $1::int', 'executed select $1::int']);
 });
 
 it.each(['skipped', 'not acknowledged'])(

@@ -95,11 +95,13 @@ export class ClientSide {
     this.#isOver = true;
     this.#announced?.announced.abandon(reason);
     this.#bound.settle();
+    this.#bound.answered(true);
   }
 
-  /** All is answered: what is bound and was not executed is under way no more. */
-  settle(): void {
-    if (this.#isDrained) this.#bound.settle();
+  /** Answers have come: what is bound and was not executed is under way no more when all that was sent has its own. */
+  answered(): void {
+    if (this.#isDrained && this.#parts.pipeline.isAnswered) this.#bound.settle();
+    else this.#bound.answered();
   }
 
   /** Takes what came; then call `advance`. The chunk is kept. */

@@ -200,6 +200,9 @@ async function play(seed: string, audit: Audit): Promise<void> {
   // What was kept from the server is what it would have thrown away.
   const whole: Buffer[] = [];
   const ideal = new ModelServer((message) => whole.push(message));
+  const allAnswered = async () => {
+    while (countReady(heard) <= countReady(whole)) await pause(2);
+  };
   const isPatient = random.below(2) === 0;
   const names: string[] = [];
   let hasSql = false;
@@ -208,8 +211,10 @@ async function play(seed: string, audit: Audit): Promise<void> {
     hasSql ||= /prepare|deallocate|discard/.test(turn.toString('latin1'));
     ideal.push(turn);
     await writeInPieces(clientEnd, turn, random);
-    while (isPatient && countReady(heard) <= countReady(whole)) await pause(1);
+    if (isPatient) await allAnswered();
   }
+  // Of who leaves before, answers are not waited for without end.
+  await allAnswered();
   await writeInPieces(clientEnd, terminate, random);
   const model = await served;
   serverEnd.end();

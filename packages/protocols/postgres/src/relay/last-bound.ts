@@ -15,6 +15,8 @@ interface Bound {
 export class LastBound {
   readonly #log: StatementLog;
   #bound: Bound | undefined;
+  /** Not executed, and not answered yet; in order. */
+  readonly #left: Bound[] = [];
 
   constructor(log: StatementLog) {
     this.#log = log;
@@ -41,9 +43,21 @@ export class LastBound {
     return bound.note;
   }
 
-  /** Nothing has executed it, or SQL may run it by its name now. */
+  /** Nothing has executed it, or SQL may run it by its name now: told once it is known whether it was bound. */
   settle(): void {
-    if (this.#bound !== undefined) this.#log.boundOnly(this.#bound.portal, this.#bound);
+    if (this.#bound !== undefined) this.#left.push(this.#bound);
     this.#bound = undefined;
+    this.answered();
+  }
+
+  /** Answers have come. @param isOver no more will */
+  answered(isOver = false): void {
+    for (let [first] = this.#left; first !== undefined; [first] = this.#left) {
+      const { portal, note } = first;
+      if (portal.state === 'sent' && !isOver) return;
+      this.#left.shift();
+      if (portal.state === 'refused') note.announced.abandon('not_bound');
+      else this.#log.boundOnly(portal, first);
+    }
   }
 }

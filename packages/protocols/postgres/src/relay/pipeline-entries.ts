@@ -109,7 +109,7 @@ export class NameChange<Value extends Named> {
   /** The server has done it. Returns whether a portal is bound to something else than the client must have meant. */
   succeed(): boolean {
     const isOther = this.value instanceof Portal && this.value.answered();
-    if (this.value instanceof Portal) this.value.isBound = true;
+    if (this.value instanceof Portal) this.value.state = 'bound';
     this.names.settle(this.pending);
     return isOther;
   }
@@ -117,12 +117,13 @@ export class NameChange<Value extends Named> {
   /** The server refused it: the name means what it did, but that the unnamed one goes before anything can fail. */
   fail(): void {
     if (this.value instanceof Portal) this.value.answered();
-    this.names.drop(this.pending);
+    this.skip();
     if (this.name === '') this.names.take('');
   }
 
   /** The server threw it away. */
   skip(): void {
+    if (this.value instanceof Portal) this.value.state = 'refused';
     this.names.drop(this.pending);
   }
 }

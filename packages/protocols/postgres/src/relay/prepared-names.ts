@@ -153,11 +153,10 @@ export class PreparedNames<Value extends Named> {
 
 /** A statement with its parameters, ready to be executed. */
 export class Portal implements Named {
-  /** The server has said so. */
-  isBound = false;
+  /** What the server has said. */
+  state: 'sent' | 'bound' | 'refused' = 'sent';
   private known: Statement | undefined;
 
-  // oxlint-disable-next-line max-params -- made for every statement: an options object would be a second one
   constructor(
     private readonly statements: Pick<PreparedNames<Statement>, 'get' | 'settled'>,
     /** Of the statement that is bound. */

@@ -238,7 +238,7 @@ export class Relay {
       this.#answer(piece);
     this.#toClient.flush();
     this.#pauseTarget();
-    if (this.#pipeline.isAnswered) this.#front.settle();
+    this.#front.answered();
     if (!this.#isReady && this.#pipeline.isIdle) {
       this.#isReady = true;
       this.#resumeClient();

@@ -119,7 +119,7 @@ export class StatementLog {
 
   /** It is not executed, but it may have been bound. */
   dropped(note: Note, reason: string): void {
-    if (note.portal?.isBound === true) this.boundOnly(note.portal, { name: '', note });
+    if (note.portal?.state === 'bound') this.boundOnly(note.portal, { name: '', note });
     else note.announced.abandon(reason);
   }
 
