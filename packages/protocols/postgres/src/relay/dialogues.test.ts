@@ -27,13 +27,16 @@ const unknown = '?';
 
 /** What a client sends in one go: all of it, or what it sends before it waits for the answers. */
 function randomTurn(random: Random, names: string[]): Buffer[] {
-  switch (random.below(8)) {
+  switch (random.below(10)) {
     case 0:
       return [client.query(`${random.pick(texts)};${random.pick(texts)};${random.pick(texts)}`)];
     case 1:
       return [client.query(random.pick(['', ';', 'fail', `rows 1 ${'x'.repeat(60_000)}`]))];
     case 2:
       return [client.query('copyin'), ...randomCopy(random)];
+    case 6:
+    case 7:
+      return [client.query(random.pick(['begin', 'begin', 'commit', 'rollback']))];
     case 3:
       return random.below(2) === 0
         ? [client.functionCall(random.below(100))]
@@ -51,7 +54,14 @@ function randomTurn(random: Random, names: string[]): Buffer[] {
 /** What changes what a name stands for. */
 function randomSql(random: Random, names: readonly string[]): string {
   const name = random.pick(['s0', ...names]);
-  return random.pick([`prepare ${name} as rows 2`, `deallocate ${name}`, 'discard all', 'rows 1']);
+  return random.pick([
+    `prepare ${name} as rows 2`,
+    `deallocate ${name}`,
+    'discard all',
+    'declare cursor rows 4',
+    'close cursor',
+    'fetch cursor',
+  ]);
 }
 
 function start(text: string): Buffer[] {
@@ -208,7 +218,7 @@ async function play(seed: string, audit: Audit): Promise<void> {
   let hasSql = false;
   for (let left = 1 + random.below(12); left > 0; left -= 1) {
     const turn = Buffer.concat(randomTurn(random, names));
-    hasSql ||= /prepare|deallocate|discard/.test(turn.toString('latin1'));
+    hasSql ||= /prepare|deallocate|discard|declare|close/.test(turn.toString('latin1'));
     ideal.push(turn);
     await writeInPieces(clientEnd, turn, random);
     if (isPatient) await allAnswered();

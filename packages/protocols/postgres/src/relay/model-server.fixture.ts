@@ -1,7 +1,8 @@
 /**
  * A server as far as its protocol goes (PostgreSQL §55.2), for tests of the relay. A text says what its statement does:
- * `rows N`, `copyin`, `copyout N`, `fail`, `prepare NAME as rows N`, `deallocate NAME`, `discard all`; a Parse of `broken`
- * fails. What is executed is written down; the text of what SQL has prepared is `?`.
+ * `rows N`, `copyin`, `copyout N`, `fail`, `begin`, `commit`, `rollback`, `prepare NAME as rows N`, `deallocate NAME`,
+ * `discard all`, `declare NAME rows N`, `fetch NAME`, `close NAME`; a Parse of `broken` fails. What is executed is written down;
+ * the text of what SQL has prepared or declared is `?`.
  */
 import { frame, int16, int32, server } from '../testing.js';
 
@@ -26,6 +27,8 @@ interface Copy {
   rows: number;
 }
 
+/** What a transaction that failed still takes. */
+const ends: ReadonlySet<string> = new Set(['commit', 'rollback']);
 const rowDescription = frame('T', int16(0));
 const copyDescription = Buffer.concat([Buffer.of(0), int16(0)]);
 
@@ -39,6 +42,7 @@ export class ModelServer {
   readonly #portals = new Map<string, OpenPortal>();
   #held = Buffer.alloc(0);
   #isSkipping = false;
+  #status: 'I' | 'T' | 'E' = 'I';
   #copy: Copy | undefined;
   hasLeft = false;
 
@@ -81,14 +85,28 @@ export class ModelServer {
       case 'C':
         return this.#close(first);
       case 'F':
-        this.#done(`function call ${body.readUInt32BE(0)}`, 'empty');
-        this.#send(frame('V', int32(-1)));
-        this.#send(server.ready());
+        return this.#call(`function call ${body.readUInt32BE(0)}`);
     }
+  }
+
+  #call(text: string): void {
+    if (this.#status === 'E') this.#fail(text);
+    else {
+      this.#done(text, 'empty');
+      this.#send(frame('V', int32(-1)));
+    }
+    this.#ready();
+  }
+
+  /** Portals end with their transaction. */
+  #ready(): void {
+    if (this.#status === 'I') this.#portals.clear();
+    this.#send(server.ready(this.#status));
   }
 
   #query(text: string): void {
     this.#statements.delete('');
+    this.#portals.delete('');
     const parts = text.split(';').filter((part) => part.trim() !== '');
     if (parts.length === 0) {
       this.#done(text, 'empty');
@@ -106,24 +124,36 @@ export class ModelServer {
       }
       this.#run({ text, part, isDescribed: true });
     }
-    this.#send(server.ready());
+    this.#ready();
   }
 
   #fails(part: string): boolean {
     const [what = '', name = ''] = part.split(' ');
-    if (what === 'prepare') return this.#statements.has(name);
-    return part === 'fail' || (what === 'deallocate' && !this.#statements.has(name));
+    if (this.#isRefused(what)) return true;
+    switch (what) {
+      case 'prepare':
+        return this.#statements.has(name);
+      case 'deallocate':
+        return !this.#statements.has(name);
+      case 'declare':
+        return this.#status === 'I' || this.#portals.has(name);
+      case 'fetch':
+      case 'close':
+        return !this.#portals.has(name);
+      default:
+        return part === 'fail';
+    }
   }
 
   /** A statement that does not fail, to its end. */
   #run({ text, part, isDescribed }: { text: string; part: string; isDescribed: boolean }): void {
     const [what = '', name = ''] = part.split(' ');
-    if (what !== 'rows' && what !== 'copyout') return this.#changeNames(text, part);
-    const rows = Number(name);
-    if (what === 'copyout') return this.#copyOut(text, rows);
+    if (what === 'copyout') return this.#copyOut(text, Number(name));
+    if (what !== 'rows' && what !== 'fetch') return this.#changeState(text, part);
     if (isDescribed) this.#send(rowDescription);
+    const rows = what === 'fetch' ? this.#fetch(name) : Number(name);
     for (let row = 0; row < rows; row += 1) this.#send(server.dataRow(`row ${row}`));
-    this.#complete(text, 'SELECT', rows);
+    this.#complete(text, what === 'fetch' ? 'FETCH' : 'SELECT', rows);
   }
 
   #copyOut(text: string, rows: number): void {
@@ -133,20 +163,47 @@ export class ModelServer {
     this.#complete(text, 'COPY', rows);
   }
 
-  #changeNames(text: string, part: string): void {
-    const [what = '', name = ''] = part.split(' ');
-    const body = part.slice(part.indexOf(' as ') + 4);
+  /** The next row, if there is one. */
+  #fetch(name: string): number {
+    const portal = this.#portals.get(name);
+    if (portal === undefined || portal.left === 0) return 0;
+    portal.left -= 1;
+    return 1;
+  }
+
+  #changeState(text: string, part: string): void {
+    const [what = '', name = '', ...rest] = part.split(' ');
+    const body = rest.join(' ').replace(/^as /, '');
+    let tag = what.toUpperCase();
     if (what === 'prepare') this.#statements.set(name, { text: body, isBySql: true });
     else if (what === 'deallocate') this.#statements.delete(name);
-    else this.#statements.clear();
+    else if (what === 'declare' || what === 'close') tag = this.#changeCursor(what, name, body);
+    else if (what === 'discard') {
+      tag = 'DISCARD ALL';
+      this.#statements.clear();
+    } else tag = this.#changeTransaction(what);
     this.#done(text, 'empty');
-    this.#send(server.commandComplete(what === 'discard' ? 'DISCARD ALL' : what.toUpperCase()));
+    this.#send(server.commandComplete(tag));
+  }
+
+  #changeCursor(what: 'declare' | 'close', name: string, body: string): string {
+    if (what === 'close') this.#portals.delete(name);
+    else this.#portals.set(name, { text: body, isBySql: true, left: rowsOf(body) });
+    return `${what.toUpperCase()} CURSOR`;
+  }
+
+  #changeTransaction(what: string): string {
+    const tag = this.#status === 'E' ? 'ROLLBACK' : what.toUpperCase();
+    if (what !== 'begin') this.#portals.clear();
+    this.#status = what === 'begin' ? 'T' : 'I';
+    return tag;
   }
 
   #parse(name: string, text: string): void {
     // The unnamed one goes first, whatever comes of the new one; another name must be free.
     if (name === '') this.#statements.delete('');
-    if (text === 'broken' || this.#statements.has(name)) return this.#failExtended(text);
+    if (text === 'broken' || this.#isRefused(text) || this.#statements.has(name))
+      return this.#failExtended(text);
     this.#statements.set(name, { text, isBySql: false });
     this.#send(frame('1'));
   }
@@ -154,9 +211,15 @@ export class ModelServer {
   #bind(portal: string, statement: string): void {
     const prepared = this.#statements.get(statement);
     if (prepared === undefined) return this.#failExtended('?');
-    const left = Number(/^rows (\d+)/.exec(prepared.text)?.[1] ?? 0);
-    this.#portals.set(portal, { ...prepared, left });
+    if (this.#isRefused(prepared.text) || (portal !== '' && this.#portals.has(portal)))
+      return this.#failExtended(prepared.isBySql ? '?' : prepared.text);
+    this.#portals.set(portal, { ...prepared, left: rowsOf(prepared.text) });
     this.#send(frame('2'));
+  }
+
+  /** The transaction has failed. */
+  #isRefused(text: string): boolean {
+    return this.#status === 'E' && !ends.has(text);
   }
 
   #describe(kindAndName: string): void {
@@ -198,8 +261,7 @@ export class ModelServer {
 
   #sync(): void {
     this.#isSkipping = false;
-    this.#portals.clear();
-    this.#send(server.ready());
+    this.#ready();
   }
 
   /** Flush and Sync are read over (PostgreSQL §55.2.6). */
@@ -210,7 +272,7 @@ export class ModelServer {
     if (type === 'c') this.#complete(copy.text, 'COPY', copy.rows);
     else if (copy.isSimple) this.#fail(copy.text);
     else this.#failExtended(copy.text);
-    if (copy.isSimple) this.#send(server.ready());
+    if (copy.isSimple) this.#ready();
   }
 
   #complete(text: string, command: string, rows: number): void {
@@ -225,10 +287,15 @@ export class ModelServer {
 
   #fail(text: string | undefined): void {
     if (text !== undefined) this.#done(text, 'failed');
+    if (this.#status === 'T') this.#status = 'E';
     this.#send(server.error('22012'));
   }
 
   #done(text: string, result: Executed['result']): void {
     this.executed.push({ text: text.slice(0, keptChars), result });
   }
+}
+
+function rowsOf(text: string): number {
+  return Number(/^rows (\d+)/.exec(text)?.[1] ?? 0);
 }
