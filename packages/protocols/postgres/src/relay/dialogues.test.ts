@@ -250,7 +250,7 @@ function countReady(chunks: readonly Buffer[]): number {
 }
 
 describe.each<Audit>(['best_effort', 'strict'])('dialogues by chance, %s', (audit) => {
-  it('arrive as they were said, and are told as they ran', async () => {
+  it('arrive as they were said, and are told as they ran', { timeout: 180_000 }, async () => {
     for (let turn = 1; turn <= count; turn += 1) {
       const seed = `${audit} ${turn}`;
       const late = pause(20_000, 'late', { ref: false });
